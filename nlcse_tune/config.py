@@ -1,0 +1,262 @@
+"""What a run is: frozen, self-checking models. A value that exists is legal.
+
+The text beside each field is its documentation: `nlcse-tune studies NAME` prints it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from nlcse_tune.errors import ConfigError, nearest
+
+SYNTHETIC = "synthetic"  # the embedded data set, made on the spot
+SCRATCH = "scratch"  # an encoder with random weights
+
+Pooler = Literal["cls", "cls_before_pooler", "avg", "avg_first_last", "avg_top2"]
+SideLoss = Literal["simclr", "supcon", "supcon_khosla", "supcon_as_released"]
+Modality = Literal["image", "audio"]
+StsTask = Literal["sts12", "sts13", "sts14", "sts15", "sts16", "stsb", "sickr"]
+STS_TASKS: tuple[StsTask, ...] = get_args(StsTask)
+
+
+class Frozen(BaseModel):
+    """Base of every configuration model: immutable, no unknown keys, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ScratchConfig(Frozen):
+    """The shape of an encoder that starts from random weights (`encoder.checkpoint: scratch`)."""
+
+    family: Literal["bert", "roberta"] = Field("bert", description="architecture")
+    layers: int = Field(2, ge=1, description="Transformer layers")
+    hidden_size: int = Field(64, ge=8, description="width D")
+    heads: int = Field(2, ge=1, description="attention heads; divides hidden_size")
+    vocab_size: int = Field(2000, ge=64, description="WordPiece entries, trained on the run's own text")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "ScratchConfig":
+        if self.hidden_size % self.heads:
+            raise ValueError(f"hidden_size must be a multiple of heads={self.heads}, got {self.hidden_size}")
+        return self
+
+
+class EncoderConfig(Frozen):
+    """The Transformer and how a sentence vector is read off it."""
+
+    checkpoint: str = Field("bert-base-uncased", min_length=1, description="hub name, folder, or 'scratch'")
+    pooler: Pooler = Field("cls", description="how token states become one vector")
+    dropout: float | None = Field(None, ge=0, lt=1, description="overrides the checkpoint's dropout (all layers)")
+    scratch: ScratchConfig = Field(ScratchConfig(), description="shape, used only with checkpoint 'scratch'")
+
+
+class TextConfig(Frozen):
+    """The text half of a run (Eq. 2 and 3)."""
+
+    data: str = Field("data/text/wiki1m_for_simcse.txt", min_length=1, description="file, or 'synthetic'")
+    objective: Literal["unsupervised", "supervised"] = Field("unsupervised", description="Eq. 2 or Eq. 3")
+    batch_size: int = Field(64, ge=2, description="global batch: sentences (or triplets) a step, over all workers")
+    learning_rate: float = Field(3e-5, gt=0, description="peak; then linear to zero")
+    temperature: float = Field(0.05, gt=0, description="tau of Eq. 2 and 3")
+    hard_negative_weight: float = Field(0.0, ge=0, description="added to a pair's own hard-negative logit (SimCSE)")
+    max_length: int = Field(32, ge=4, description="tokens of a training sentence")
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps with a rising rate")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's, not on biases and LayerNorm")
+
+
+class SideConfig(Frozen):
+    """The non-linguistic half of a run (Eq. 4 to 7)."""
+
+    modality: Modality = Field("image", description="image or audio")
+    data: str = Field(min_length=1, description="folder with one folder a class (or speaker), or 'synthetic'")
+    loss: SideLoss = Field("supcon", description="Eq. 4/6, Eq. 5/7, Khosla's, or the released code's")
+    batch_size: int = Field(48, ge=2, description="global batch: images or clips a step, over all workers")
+    learning_rate: float = Field(1e-6, gt=0, description="peak; then cosine to zero")
+    temperature: float = Field(0.07, gt=0, description="tau of Eq. 4 to 7")
+    weight: float = Field(1.0, gt=0, description="omega of Eq. 1")
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps with a rising rate")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's, not on biases and LayerNorm")
+    checkpoint: str | None = Field(None, description="ViT whose patch embedding starts the side; else initialised")
+
+
+class TrainConfig(Frozen):
+    """How long, how often, how precisely, and with how much memory."""
+
+    epochs: int = Field(1, ge=1, description="passes over the text")
+    max_steps: int | None = Field(None, ge=1, description="ends training earlier; schedules end there too")
+    eval_every: int = Field(125, ge=1, description="steps between dev evaluations")
+    checkpoint_every: int = Field(500, ge=1, description="steps between restart points")
+    max_grad_norm: float = Field(1.0, gt=0, description="each half's gradient is clipped to this norm")
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="autocast type of the forward passes")
+    tf32: bool = Field(False, description="TF32 matrix products on GPUs that have them")
+    compile: bool = Field(False, description="torch.compile; changes speed only")
+    micro_batch: int | None = Field(None, ge=1, description="items a forward; changes memory only")
+    loader_threads: int = Field(2, ge=0, description="threads that decode images and audio ahead")
+
+
+class EvalConfig(Frozen):
+    """What is scored: STS-B dev during a run, the test tasks after it."""
+
+    data: str = Field("data/senteval", min_length=1, description="folder in SentEval's layout, or 'synthetic'")
+    tasks: tuple[StsTask, ...] = Field(STS_TASKS, min_length=1, description="test tasks")
+    setting: Literal["all", "mean", "wmean"] = Field("all", description="how sub-sets of a task are joined")
+
+
+class RunConfig(Frozen):
+    """Everything that defines a run but its seed. `side: null` is SimCSE."""
+
+    encoder: EncoderConfig = EncoderConfig()
+    text: TextConfig = TextConfig()
+    side: SideConfig | None = None
+    train: TrainConfig = TrainConfig()
+    eval: EvalConfig = EvalConfig()
+
+    @property
+    def method(self) -> str:
+        """The paper's name for this kind of run."""
+        return {None: "SimCSE", "image": "VisualCSE", "audio": "AudioCSE"}[self.side and self.side.modality]
+
+
+# Fields that change where data lies, or how fast and in how much memory a run goes, but never its numbers.
+PATH_FIELDS = ("encoder.checkpoint", "text.data", "side.data", "side.checkpoint", "eval.data")
+SPEED_FIELDS = ("train.checkpoint_every", "train.compile", "train.micro_batch", "train.loader_threads")
+TEST_FIELDS = ("eval.tasks", "eval.setting")  # what is done with a finished run
+
+
+def flatten(config: RunConfig) -> dict[str, Any]:
+    """`{"text.learning_rate": 3e-05, ...}`; an absent side is the single entry `"side": None`."""
+    flat: dict[str, Any] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                walk(f"{prefix}.{key}" if prefix else key, item)
+        else:
+            flat[prefix] = value
+
+    walk("", config.model_dump(mode="json"))
+    return flat
+
+
+def digest(config: RunConfig, data: Mapping[str, str], *, without: tuple[str, ...] = ()) -> str:
+    """Hex digest of what decides a run's numbers: the configuration less paths and speed, plus data fingerprints.
+
+    `without` leaves out further dotted fields: a search leaves out those of its space, so that all its points
+    share one digest.
+    """
+    left_out = {*PATH_FIELDS, *SPEED_FIELDS, *TEST_FIELDS, *without}
+    kept = {key: value for key, value in flatten(config).items() if key not in left_out}
+    text = json.dumps({"config": kept, "data": dict(data)}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def known_fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str, Any]:
+    """Every dotted field of RunConfig (leaves only) with its pydantic FieldInfo."""
+    fields: dict[str, Any] = {}
+    for name, info in model.model_fields.items():
+        inner = next((t for t in (info.annotation, *get_args(info.annotation)) if _is_model(t)), None)
+        fields |= known_fields(inner, f"{prefix}{name}.") if inner else {prefix + name: info}
+    return fields
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def check_field(field: str) -> None:
+    """Raises ConfigError, naming the nearest known field, unless `field` is a dotted field of RunConfig."""
+    if field != "side" and field not in known_fields():
+        raise ConfigError(f"{field}: no such field{nearest(field, known_fields())}")
+
+
+def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """`config` with dotted fields replaced, checked anew.
+
+    `side=None` removes the side; a `side.*` field of a run without side is an error, as is an unknown field.
+    """
+    raw = config.model_dump(mode="json")
+    for field, value in values.items():
+        check_field(field)
+        if field == "side":
+            if value is not None:
+                raise ConfigError(f"side: can only be set to null; set its fields instead, got {value!r}")
+            raw["side"] = None
+            continue
+        *parents, leaf = field.split(".")
+        node = raw
+        for parent in parents:
+            if node[parent] is None:
+                raise ConfigError(f"{field}: this run has no side ({config.method}), so there is nothing to set")
+            node = node[parent]
+        node[leaf] = value
+    return validate(RunConfig, raw, where="--set")
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`"text.learning_rate=2e-5"` -> `("text.learning_rate", 2e-05)`; the value is read as YAML."""
+    from nlcse_tune.files import parse_yaml
+
+    field, sign, value = text.partition("=")
+    if not sign or not field.strip():
+        raise ConfigError(f"--set {text}: must look like field=value, for instance text.learning_rate=2e-5")
+    return field.strip(), parse_yaml(value, where=f"--set {text}")
+
+
+def with_absolute_paths(config: RunConfig) -> RunConfig:
+    """Paths made absolute: Ray's workers run in folders of their own (PITFALLS, point 17).
+
+    A name that is neither `synthetic`, `scratch` nor an existing path stays: it may be a hub name.
+    """
+
+    def absolute(value: str | None, *, may_be_hub: bool) -> str | None:
+        if value is None or value in (SYNTHETIC, SCRATCH):
+            return value
+        path = Path(value).expanduser()
+        return value if may_be_hub and not path.exists() else str(path.resolve())
+
+    changes: dict[str, Any] = {
+        "encoder.checkpoint": absolute(config.encoder.checkpoint, may_be_hub=True),
+        "text.data": absolute(config.text.data, may_be_hub=False),
+        "eval.data": absolute(config.eval.data, may_be_hub=False),
+    }
+    if config.side:
+        changes["side.data"] = absolute(config.side.data, may_be_hub=False)
+        changes["side.checkpoint"] = absolute(config.side.checkpoint, may_be_hub=True)
+    return override(config, changes)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(model: type[Model], raw: Any, *, where: str) -> Model:
+    """`raw` as `model`; one ConfigError lists every problem as `where: key: rule, got value`."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        problems = [_describe(problem, model, where) for problem in error.errors(include_url=False)]
+        raise ConfigError("\n".join(problems)) from None
+
+
+def _describe(problem: Any, model: type[BaseModel], where: str) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        siblings = _fields_at(model, problem["loc"][:-1])
+        return f"{where}: {key}: unknown key{nearest(str(problem['loc'][-1]), siblings)}"
+    if problem["type"] == "missing":
+        return f"{where}: {key}: must be given"
+    rule = problem["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
+    return f"{where}: {key + ': ' if key else ''}{rule}" + ("" if ", got " in rule else f", got {problem['input']!r}")
+
+
+def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    for part in loc:
+        info = model.model_fields.get(str(part))
+        inner = info and next((t for t in (info.annotation, *get_args(info.annotation)) if _is_model(t)), None)
+        if not inner:
+            return []
+        model = inner
+    return list(model.model_fields)

@@ -1,0 +1,1 @@
+"""Data sets: sentences, images, audio, STS pairs. Nothing here knows a model."""

@@ -1,0 +1,111 @@
+"""Audio: a folder a speaker, log-mel filter banks, SpecAugment masks; the views differ by dropout alone (App. B).
+
+A clip is (1, 128 mel bins, 1024 frames of 10 ms) after cutting or padding; the numbers are SSAST's, which the
+released code uses.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+from torchaudio.compliance import kaldi
+from torchaudio.functional import resample
+
+from nlcse_tune.data import synthetic
+from nlcse_tune.data.side import VIEWS, SideData, list_folder
+from nlcse_tune.errors import DataError
+
+RATE, MEL_BINS, FRAMES = 16_000, 128, 1024
+MASK_BINS, MASK_FRAMES = 48, 192
+MEAN, STD = -4.2677393, 4.5689974  # of AudioSet's filter banks, as in SSAST; inputs become (x - MEAN) / (2 STD)
+SUFFIXES = (".wav", ".flac")
+CACHE_BYTES = 1_000_000_000  # filter banks kept in memory, unpadded
+
+
+def filter_bank(wave: np.ndarray) -> Tensor:
+    """Log-mel filter bank of a mono wave (samples,) at 16 kHz -> (frames <= 1024, 128)."""
+    samples = torch.from_numpy(wave)[None]
+    samples = samples - samples.mean()
+    bank = kaldi.fbank(
+        samples, htk_compat=True, sample_frequency=RATE, use_energy=False, window_type="hanning",
+        num_mel_bins=MEL_BINS, dither=0.0, frame_shift=10,
+    )  # fmt: skip
+    return bank[:FRAMES]
+
+
+def spec_augment(bank: Tensor, rng: np.random.Generator) -> Tensor:
+    """One band of up to 48 bins and one stretch of up to 192 frames set to zero, in place; (frames, bins)."""
+    for axis, widest in ((1, MASK_BINS), (0, MASK_FRAMES)):
+        width = int(rng.uniform(0, widest))
+        start = int(rng.uniform(0, bank.shape[axis] - width))
+        bank.narrow(axis, start, width).zero_()
+    return bank
+
+
+class AudioData(SideData):
+    """Clips with labels; a sub-class says where they come from."""
+
+    def __init__(self, labels: list[int], classes: list[str]) -> None:
+        super().__init__(labels, classes)
+        self._banks: dict[int, Tensor] = {}
+        self._cached = 0
+
+    def open(self, item: int) -> np.ndarray:
+        """The item as a mono wave at 16 kHz, float32 (samples,)."""
+        raise NotImplementedError
+
+    def _bank(self, item: int) -> Tensor:
+        """The item's filter bank, from memory where there is room: it takes ten times longer than all the rest."""
+        if (bank := self._banks.get(item)) is None:
+            wave = self.open(item)
+            if len(wave) < RATE // 40:  # kaldi's window is 25 ms
+                wave = np.pad(wave, (0, RATE // 40 - len(wave)))
+            bank = filter_bank(wave)
+            size = bank.numel() * bank.element_size()
+            if self._cached + size <= CACHE_BYTES:
+                self._banks[item] = bank
+                self._cached += size
+        return bank
+
+    def views(self, item: int, rng: np.random.Generator) -> Tensor:
+        """The same masked clip twice, float32 (2, 1, 128, 1024); padding is zero, as in SSAST."""
+        bank = self._bank(item)
+        padded = torch.zeros(FRAMES, MEL_BINS)
+        padded[: len(bank)] = bank
+        return spec_augment(padded, rng).T.expand(VIEWS, 1, MEL_BINS, FRAMES)
+
+    def normalise(self, stored: Tensor) -> Tensor:
+        """(V, 1, 128, 1024) to about zero mean and a standard deviation of a half."""
+        return (stored - MEAN) / (2 * STD)
+
+
+class AudioFolder(AudioData):
+    """WAV and FLAC files of any rate in a folder a speaker."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files, labels, classes = list_folder(folder, SUFFIXES)
+        super().__init__(labels, classes)
+
+    def open(self, item: int) -> np.ndarray:
+        path = self.files[item]
+        try:
+            wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        except (OSError, soundfile.SoundFileError) as error:
+            raise DataError(f"{path}: not readable as audio ({error}); remove or replace it") from None
+        if len(wave) == 0:
+            raise DataError(f"{path}: holds no samples; remove or replace it")
+        mono = torch.from_numpy(wave.mean(axis=1))
+        return np.asarray(resample(mono, rate, RATE) if rate != RATE else mono)
+
+
+class SyntheticAudio(AudioData):
+    """Voiced tones by speaker."""
+
+    def __init__(self) -> None:
+        labels = np.repeat(np.arange(synthetic.SPEAKERS), synthetic.CLIPS_PER_SPEAKER)
+        super().__init__(labels.tolist(), [f"speaker{label}" for label in range(synthetic.SPEAKERS)])
+
+    def open(self, item: int) -> np.ndarray:
+        return synthetic.tone(int(self.labels[item]), item)

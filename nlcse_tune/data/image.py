@@ -1,0 +1,115 @@
+"""Images: a folder a class, decoded to RGB, two SimCLR views each (§3.3; the released code's transforms).
+
+C = 3 channels, H = W = 224 pixels.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torchvision.transforms import functional as TF
+
+from nlcse_tune.data import synthetic
+from nlcse_tune.data.side import SideData, list_folder
+from nlcse_tune.errors import DataError
+
+SIZE = 224
+SCALE, RATIO = (0.2, 1.0), (3 / 4, 4 / 3)
+BRIGHTNESS = CONTRAST = SATURATION = 0.4
+HUE, JITTER_P, GRAY_P, FLIP_P = 0.1, 0.8, 0.2, 0.5
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def crop_box(width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """(top, left, height, width) as torchvision's RandomResizedCrop draws it."""
+    for _ in range(10):
+        area = width * height * rng.uniform(*SCALE)
+        ratio = float(np.exp(rng.uniform(*np.log(RATIO))))
+        w, h = round((area * ratio) ** 0.5), round((area / ratio) ** 0.5)
+        if 0 < w <= width and 0 < h <= height:
+            return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w
+    w, h = width, height  # fall back to the central crop of the nearest allowed ratio
+    if width / height < RATIO[0]:
+        h = round(w / RATIO[0])
+    elif width / height > RATIO[1]:
+        w = round(h * RATIO[1])
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+def _jitter(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """ColorJitter(0.4, 0.4, 0.4, 0.1): four adjustments in random order."""
+    around = [float(rng.uniform(1 - s, 1 + s)) for s in (BRIGHTNESS, CONTRAST, SATURATION)]
+    hue = float(rng.uniform(-HUE, HUE))
+    adjust = (
+        lambda p: TF.adjust_brightness(p, around[0]),
+        lambda p: TF.adjust_contrast(p, around[1]),
+        lambda p: TF.adjust_saturation(p, around[2]),
+        lambda p: TF.adjust_hue(p, hue),
+    )
+    for which in rng.permutation(4):
+        picture = adjust[which](picture)
+    return picture
+
+
+def random_view(picture: Image.Image, rng: np.random.Generator) -> Tensor:
+    """One random view of an RGB picture, uint8 (3, 224, 224)."""
+    top, left, height, width = crop_box(*picture.size, rng)
+    box = (left, top, left + width, top + height)
+    view = picture.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=box)
+    if rng.random() < FLIP_P:
+        view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if rng.random() < JITTER_P:
+        view = _jitter(view, rng)
+    if rng.random() < GRAY_P:
+        view = view.convert("L").convert("RGB")
+    return torch.from_numpy(np.array(view)).permute(2, 0, 1)
+
+
+class ImageData(SideData):
+    """Pictures with labels; a sub-class says where they come from."""
+
+    def open(self, item: int) -> Image.Image:
+        """The item as an RGB picture."""
+        raise NotImplementedError
+
+    def views(self, item: int, rng: np.random.Generator) -> Tensor:
+        """Two random views, uint8 (2, 3, 224, 224)."""
+        picture = self.open(item)
+        return torch.stack([random_view(picture, rng), random_view(picture, rng)])
+
+    def normalise(self, stored: Tensor) -> Tensor:
+        """uint8 (V, 3, H, W) -> float32, by ImageNet's mean and std."""
+        mean = torch.tensor(IMAGENET_MEAN, device=stored.device).view(3, 1, 1) * 255
+        std = torch.tensor(IMAGENET_STD, device=stored.device).view(3, 1, 1) * 255
+        return (stored.float() - mean) / std
+
+
+class ImageFolder(ImageData):
+    """JPEG and PNG files in a folder a class; grey, palette and CMYK pictures become RGB."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files, labels, classes = list_folder(folder, SUFFIXES)
+        super().__init__(labels, classes)
+
+    def open(self, item: int) -> Image.Image:
+        path = self.files[item]
+        try:
+            with Image.open(path) as picture:
+                picture.draft("RGB", (2 * SIZE, 2 * SIZE))  # lets the JPEG decoder skip detail that is not kept
+                return picture.convert("RGB")
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            raise DataError(f"{path}: not readable as an image ({error}); remove or replace it") from None
+
+
+class SyntheticImages(ImageData):
+    """Textured shapes by class."""
+
+    def __init__(self) -> None:
+        labels = np.repeat(np.arange(synthetic.IMAGE_CLASSES), synthetic.IMAGES_PER_CLASS)
+        super().__init__(labels.tolist(), [f"shape{label}" for label in range(synthetic.IMAGE_CLASSES)])
+
+    def open(self, item: int) -> Image.Image:
+        return Image.fromarray(synthetic.image(int(self.labels[item]), item))

@@ -1,0 +1,267 @@
+"""The seven STS tasks, STS-B dev and its translations, read from SentEval's folder layout.
+
+    <data>/STS/STS12-en-test/STS.{input,gs}.MSRpar.txt   ... STS16; blank gold = not annotated = not counted
+    <data>/STS/STSBenchmark/sts-{train,dev,test}.csv     tab-separated, unquoted: gold in column 5, then the pair
+    <data>/SICK/SICK_{train,trial,test_annotated}.txt    tab-separated with a header
+
+Sentences are as SentEval gives them to a model: whitespace-split tokens, joined by one space.
+"""
+
+import csv
+import io
+import logging
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlcse_tune.config import STS_TASKS, SYNTHETIC, StsTask
+from nlcse_tune.errors import ConfigError, DataError, nearest
+
+Split = Literal["train", "dev", "test"]
+FETCH = "run `nlcse-tune data fetch sts`"
+
+SUBSETS: dict[StsTask, tuple[str, ...]] = {
+    "sts12": ("MSRpar", "MSRvid", "SMTeuroparl", "surprise.OnWN", "surprise.SMTnews"),
+    "sts13": ("FNWN", "headlines", "OnWN"),  # without SMT, which may not be given away; SentEval leaves it out too
+    "sts14": ("deft-forum", "deft-news", "headlines", "images", "OnWN", "tweet-news"),
+    "sts15": ("answers-forums", "answers-students", "belief", "headlines", "images"),
+    "sts16": ("answer-answer", "headlines", "plagiarism", "postediting", "question-question"),
+}
+PAIRS: dict[StsTask, int] = {
+    "sts12": 3108, "sts13": 1500, "sts14": 3750, "sts15": 3000, "sts16": 1186, "stsb": 1379, "sickr": 4927,
+}  # fmt: skip
+"""Scored pairs of each official test set."""
+
+_SICK = {"train": "SICK_train.txt", "dev": "SICK_trial.txt", "test": "SICK_test_annotated.txt"}
+_log = logging.getLogger(__name__)
+
+
+class MissingDataError(DataError):
+    """A file that is not there, as against one that is there and wrong."""
+
+
+@dataclass(frozen=True)
+class Subset:
+    """P scored pairs of sentences: `left[i]`, `right[i]` and their `gold[i]` (float64, higher is more similar)."""
+
+    name: str
+    left: list[str]
+    right: list[str]
+    gold: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.gold)
+
+
+def load_task(data: str, task: StsTask) -> list[Subset]:
+    """The sub-sets of a task's test split; STS-B and SICK-R have one.
+
+    `data` is a folder in SentEval's layout, or "synthetic". MissingDataError names the file looked for; DataError a
+    bad file and line. Another number of pairs than the official files hold is logged, since the data may be one's own.
+    """
+    if data == SYNTHETIC:
+        return [_synthetic(task)]
+    if task == "stsb":
+        subsets = [load_stsb(data, "test")]
+    elif task == "sickr":
+        subsets = [load_sick(data, "test")]
+    else:
+        folder = _task_folder(data, task)
+        subsets = [_load_semeval(folder, name) for name in _subset_names(folder, task)]
+    if warning := count_warning(task, subsets):
+        _log.warning("%s", warning)
+    return subsets
+
+
+def load_dev(data: str) -> Subset:
+    """STS-B dev, on which every choice of this tool is made."""
+    return _synthetic("dev") if data == SYNTHETIC else load_stsb(data, "dev")
+
+
+def load_stsb(data: str, split: Split) -> Subset:
+    """One split of STS-B."""
+    path = _stsb_file(data, split)
+    rows = _tab_rows(path, columns=7)
+    return _subset(f"STS-B {split}", path, ((n, row[5], row[6], row[4]) for n, row in rows))
+
+
+def load_sick(data: str, split: Split) -> Subset:
+    """One split of SICK relatedness. Published tables use `test`; MTEB's SICK-R is all three together."""
+    path = Path(data) / "SICK" / _SICK[split]
+    rows = _tab_rows(path, columns=4, header=True)
+    return _subset(f"SICK-R {split}", path, ((n, row[1], row[2], row[3]) for n, row in rows))
+
+
+def load_multilingual_dev(folder: Path | str, lang: str) -> Subset:
+    """STS-B dev in another language, from `stsb_multi_mt`: `stsb-LANG-dev.csv`, quoted CSV without header."""
+    path = Path(folder) / f"stsb-{lang}-dev.csv"
+    if not path.is_file():
+        known = languages(folder)
+        raise MissingDataError(
+            f"{path}: not found{nearest(lang, known)}; languages there: {', '.join(known) or 'none'}; "
+            "get the file from https://github.com/PhilipMay/stsb-multi-mt (folder data)"
+        )
+    return _subset(f"STS-B dev {lang}", path, _csv_rows(path))
+
+
+def languages(folder: Path | str) -> list[str]:
+    """The languages that a `stsb_multi_mt` folder holds."""
+    return sorted(path.name.split("-")[1] for path in Path(folder).glob("stsb-*-dev.csv"))
+
+
+def dev_files(data: str) -> list[Path]:
+    """The files that `load_dev` reads, for a fingerprint; none for synthetic data."""
+    return [] if data == SYNTHETIC else [_stsb_file(data, "dev")]
+
+
+def task_files(data: str, task: StsTask) -> list[Path]:
+    """The files that `load_task` reads, in a fixed order; none for synthetic data."""
+    if data == SYNTHETIC:
+        return []
+    if task == "stsb":
+        return [_stsb_file(data, "test")]
+    if task == "sickr":
+        return [Path(data) / "SICK" / _SICK["test"]]
+    folder = _task_folder(data, task)
+    return [path for name in _subset_names(folder, task) for path in _semeval_files(folder, name)]
+
+
+def count_warning(task: StsTask, subsets: list[Subset]) -> str | None:
+    """What to tell a reader when a task holds another number of scored pairs than the official one."""
+    if (count := sum(map(len, subsets))) == PAIRS[task]:
+        return None
+    return f"{task}: {count} scored pairs, but the official test set has {PAIRS[task]}: not comparable with published scores"
+
+
+def check_task_name(name: str) -> StsTask:
+    """`name` as an StsTask; ConfigError proposes the nearest one."""
+    if name not in STS_TASKS:
+        raise ConfigError(f"{name}: no such STS task{nearest(name, STS_TASKS)}; known: {', '.join(STS_TASKS)}")
+    return name
+
+
+def read_lines(path: Path, *, encoding: Literal["utf-8", "latin-1"] = "utf-8", hint: str = FETCH) -> list[str]:
+    """The lines of a text file without their ends; only LF and CRLF end a line.
+
+    Raises MissingDataError with `hint`, or DataError with the line that is not in `encoding`.
+    """
+    try:
+        raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    except FileNotFoundError:
+        raise MissingDataError(f"{path}: not found: {hint}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}:{line}: not {encoding.upper()} (byte 0x{raw[error.start]:02x}); convert the file, "
+            f"for instance with `iconv -f latin1 -t utf-8`, or {hint}"
+        ) from None
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+
+
+def _synthetic(split: str) -> Subset:
+    from nlcse_tune.data.synthetic import sts_pairs
+
+    rows = list(sts_pairs(split))
+    gold = np.array([score for _, _, score in rows], dtype=np.float64)
+    return Subset(split, [_tokens(left) for left, _, _ in rows], [_tokens(right) for _, right, _ in rows], gold)
+
+
+def _task_folder(data: str, task: StsTask) -> Path:
+    return Path(data) / "STS" / f"{task.upper()}-en-test"
+
+
+def _stsb_file(data: str, split: Split) -> Path:
+    return Path(data) / "STS" / "STSBenchmark" / f"sts-{split}.csv"
+
+
+def _semeval_files(folder: Path, name: str) -> tuple[Path, Path]:
+    return folder / f"STS.input.{name}.txt", folder / f"STS.gs.{name}.txt"
+
+
+def _subset_names(folder: Path, task: StsTask) -> list[str]:
+    """The official sub-sets, all of them needed; one's own where a folder holds none of the official ones."""
+    official = SUBSETS[task]
+    found = sorted(p.name.removeprefix("STS.input.").removesuffix(".txt") for p in folder.glob("STS.input.*.txt"))
+    return found if found and not set(found) & set(official) else list(official)
+
+
+def _load_semeval(folder: Path, name: str) -> Subset:
+    inputs, gold = _semeval_files(folder, name)
+    pairs, scores = list(_tab_rows(inputs, columns=2)), read_lines(gold)
+    if len(pairs) != len(scores):
+        raise DataError(
+            f"{inputs} has {len(pairs)} lines, but {gold.name} has {len(scores)}: line i of one scores line i"
+        )
+    return _subset(name, gold, ((n, row[0], row[1], score) for (n, row), score in zip(pairs, scores, strict=True)))
+
+
+def _tab_rows(path: Path, *, columns: int, header: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """(line number, fields) of a tab-separated file without quoting; further columns are let through."""
+    for number, line in enumerate(read_lines(path), start=1):
+        if header and number == 1:
+            continue
+        fields = line.split("\t")
+        if len(fields) < columns:
+            raise DataError(
+                f"{path}:{number}: must have {columns} tab-separated columns, got {len(fields)}: {line[:80]!r}"
+            )
+        yield number, fields
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
+    """(line number, left, right, gold) of a quoted CSV file of three columns."""
+    reader = csv.reader(io.StringIO("\n".join(read_lines(path)), newline=""), strict=True)
+    try:
+        for fields in reader:
+            if len(fields) != 3:
+                raise DataError(f"{path}:{reader.line_num}: must have 3 columns (pair, gold), got {len(fields)}")
+            yield reader.line_num, fields[0], fields[1], fields[2]
+    except csv.Error as error:
+        raise DataError(f"{path}:{reader.line_num}: not readable as CSV: {error}") from None
+
+
+def _subset(name: str, path: Path, rows: Iterable[tuple[int, str, str, str]]) -> Subset:
+    """The scored rows (line number, left, right, gold text), checked."""
+    left, right, gold = [], [], []
+    for number, first, second, score in rows:
+        if score.strip():  # a blank score: the pair was not annotated
+            gold.append(_gold(score, path, number))
+            left.append(_sentence(first, path, number))
+            right.append(_sentence(second, path, number))
+    if len(set(gold)) < 2:
+        raise DataError(
+            f"{path}: {len(gold)} scored pairs, {len(set(gold))} distinct scores: a correlation needs 2 of each"
+        )
+    return Subset(name, left, right, np.array(gold, dtype=np.float64))
+
+
+def _gold(text: str, path: Path, line: int) -> float:
+    if len(text.split()) > 1:
+        raise DataError(f"{path}:{line}: must hold one gold score (or none), got {text.strip()!r}")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f"{path}:{line}: the gold score must be a finite number, got {text.strip()!r}")
+    return value
+
+
+def _sentence(text: str, path: Path, line: int) -> str:
+    if not (sentence := _tokens(text)):
+        raise DataError(f"{path}:{line}: a scored pair has an empty sentence")
+    return sentence
+
+
+def _tokens(text: str) -> str:
+    """SentEval splits on whitespace and joins by one space."""
+    return " ".join(text.split())

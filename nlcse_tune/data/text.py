@@ -1,0 +1,215 @@
+"""Training text: one sentence a line, or a CSV of pairs or triplets; tokenised once, kept as flat arrays.
+
+B items of a batch, V views (2, or 3 with hard negatives), T tokens. Rows of a batch are ordered view by view:
+row v * B + i is view v of item i.
+"""
+
+import csv
+import hashlib
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from nlcse_tune.config import SYNTHETIC, EncoderConfig, TextConfig
+from nlcse_tune.data import synthetic
+from nlcse_tune.errors import DataError
+from nlcse_tune.files import replacing
+from nlcse_tune.paths import cache_folder
+
+Columns = tuple[list[str], ...]
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+CSV_COLUMNS = ("sent0", "sent1", "hard_neg")
+
+
+def load_columns(config: TextConfig) -> Columns:
+    """The distinct columns of the text: one of sentences, or two or three (with hard negatives) of equal length."""
+    if config.data == SYNTHETIC:
+        if config.objective == "unsupervised":
+            return (synthetic.sentences(),)
+        return tuple(list(column) for column in zip(*synthetic.triplets(), strict=True))
+    path = Path(config.data)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; set text.data to one (or `nlcse-tune data fetch wiki1m`, or nli)")
+    columns = _read_lines(path) if config.objective == "unsupervised" else _read_csv(path)
+    if len(columns[0]) < config.batch_size:
+        raise DataError(f"{path}: {len(columns[0])} rows do not fill one batch; text.batch_size is {config.batch_size}")
+    return columns
+
+
+def _read_lines(path: Path) -> Columns:
+    sentences = []
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                sentence = " ".join(line.decode("utf-8").split())
+            except UnicodeDecodeError as error:
+                raise DataError(f"{path}:{number}: not UTF-8 ({error.reason}); convert the file to UTF-8") from None
+            if sentence:
+                sentences.append(sentence)
+    if path.suffix == ".csv" and sentences and sentences[0].split(",")[:2] == list(CSV_COLUMNS[:2]):
+        raise DataError(f"{path}: a file of pairs or triplets; set text.objective=supervised, or give one sentence a line")
+    return (sentences,)
+
+
+def _read_csv(path: Path) -> Columns:
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    with path.open(encoding="utf-8", newline="") as stream:
+        reader = csv.reader(stream)
+        try:
+            header = next(reader, [])
+            if tuple(header) not in (CSV_COLUMNS, CSV_COLUMNS[:2]):
+                raise DataError(f"{path}:1: must have the header sent0,sent1 or sent0,sent1,hard_neg, got {','.join(header)}")
+            rows = []
+            for row in reader:
+                if len(row) != len(header) or not all(cell.strip() for cell in row):
+                    raise DataError(f"{path}:{reader.line_num}: must have {len(header)} filled columns, got {row!r}")
+                rows.append(row)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"{path}:{reader.line_num + 1}: not readable as UTF-8 CSV ({error})") from None
+    if not rows:
+        raise DataError(f"{path}: holds a header and no rows")
+    return tuple(list(column) for column in zip(*rows, strict=True))
+
+
+@dataclass(frozen=True)
+class TokenTable:
+    """Token ids of N sentences: `ids[offsets[i] : offsets[i + 1]]` are those of sentence i, special tokens included."""
+
+    ids: np.ndarray  # (all tokens,) int32
+    offsets: np.ndarray  # (N + 1,) int64
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def lengths(self, rows: np.ndarray) -> np.ndarray:
+        """Tokens of each of `rows`."""
+        return np.asarray(self.offsets[rows + 1] - self.offsets[rows])
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return np.asarray(self.ids[self.offsets[row] : self.offsets[row + 1]])
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """The rows at hand of one global batch."""
+
+    input_ids: Tensor  # (V * B, T)
+    attention_mask: Tensor  # (V * B, T)
+
+    def to(self, device: str | torch.device) -> "TextBatch":
+        return TextBatch(
+            self.input_ids.to(device, non_blocking=True), self.attention_mask.to(device, non_blocking=True)
+        )
+
+
+class TextData:
+    """Tokenised training text; `views` is 2 (unsupervised, or pairs) or 3 (triplets)."""
+
+    def __init__(self, columns: tuple[TokenTable, ...], pad_id: int) -> None:
+        # Unsupervised: both views of an item are the same sentence, told apart by dropout alone (Eq. 2).
+        self.columns = columns * 2 if len(columns) == 1 else columns
+        self.pad_id = pad_id
+
+    @property
+    def views(self) -> int:
+        """V."""
+        return len(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def batch(self, items: np.ndarray, local: slice = slice(None)) -> TextBatch:
+        """The rows of items `items[local]`, padded to the longest sentence of the *whole* batch `items`.
+
+        Padding to the global length keeps dropout masks, and so results, the same on any number of workers.
+        """
+        longest = max(int(column.lengths(items).max()) for column in self.columns)
+        own = items[local]
+        ids = np.full((self.views * len(own), longest), self.pad_id, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for view, column in enumerate(self.columns):
+            for position, item in enumerate(own):
+                tokens = column[item]
+                row = view * len(own) + position
+                ids[row, : len(tokens)] = tokens
+                mask[row, : len(tokens)] = 1
+        return TextBatch(torch.from_numpy(ids), torch.from_numpy(mask))
+
+
+def load_text(config: TextConfig, tokenizer: PreTrainedTokenizerBase, columns: Columns | None = None) -> TextData:
+    """The run's text, tokenised and truncated to `max_length`; big files once, in a memory-mapped cache."""
+    columns = load_columns(config) if columns is None else columns
+    pad = tokenizer.pad_token_id
+    if pad is None:
+        raise DataError("the encoder's tokenizer has no padding token, which batches need")
+    tables = tuple(_cached_table(column, tokenizer, config.max_length) for column in columns)
+    return TextData(tables, int(pad))
+
+
+def tokenize(sentences: list[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenTable:
+    """Token ids of `sentences`, truncated to `max_length` tokens with special tokens."""
+    encoded: Any = tokenizer(sentences, truncation=True, max_length=max_length, return_attention_mask=False)
+    rows = encoded["input_ids"]
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum([len(row) for row in rows], out=offsets[1:])
+    ids = np.fromiter((token for row in rows for token in row), dtype=np.int32, count=int(offsets[-1]))
+    return TokenTable(ids, offsets)
+
+
+CACHE_FROM = 20_000  # sentences; fewer are tokenised in a second
+
+
+def _cached_table(sentences: list[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenTable:
+    if len(sentences) < CACHE_FROM:
+        return tokenize(sentences, tokenizer, max_length)
+    key = hashlib.blake2b(digest_size=16)
+    for part in (tokenizer.backend_tokenizer.to_str(), str(max_length), *sentences):  # type: ignore[attr-defined]
+        key.update(part.encode())
+        key.update(b"\n")
+    folder = cache_folder() / "tokens"
+    ids_file, offsets_file = folder / f"{key.hexdigest()}-ids.npy", folder / f"{key.hexdigest()}-offsets.npy"
+    if not (ids_file.is_file() and offsets_file.is_file()):
+        table = tokenize(sentences, tokenizer, max_length)
+        for path, array in ((ids_file, table.ids), (offsets_file, table.offsets)):
+            with replacing(path) as temporary, temporary.open("wb") as stream:
+                np.save(stream, array)
+    return TokenTable(np.load(ids_file, mmap_mode="r"), np.load(offsets_file, mmap_mode="r"))
+
+
+def train_tokenizer(columns: Columns, config: EncoderConfig) -> PreTrainedTokenizerBase:
+    """A lower-case WordPiece tokenizer with BERT's special tokens, its vocabulary made from the run's own text.
+
+    The vocabulary is every character, alone and as a continuation, then whole words by falling frequency.
+    `tokenizers`' own WordPieceTrainer breaks ties by the order of a hash map, so that two processes get two
+    vocabularies from one text (LOG.md, 2026-11-21): no run with it could be repeated.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    words = Counter(
+        word
+        for column in columns
+        for sentence in column
+        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(sentence))
+    )
+    characters = sorted({character for word in words for character in word})
+    frequent = sorted((word for word in words if len(word) > 1), key=lambda word: (-words[word], word))
+    pieces = [*SPECIAL_TOKENS, *characters, *(f"##{character}" for character in characters), *frequent]
+    vocabulary = {piece: index for index, piece in enumerate(pieces[: config.scratch.vocab_size])}
+    model = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    model.normalizer, model.pre_tokenizer = normalizer, splitter
+    model.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
+    model.decoder = decoders.WordPiece()
+    pad, unknown, cls, sep, mask = SPECIAL_TOKENS
+    return PreTrainedTokenizerFast(
+        tokenizer_object=model, model_max_length=128, pad_token=pad, unk_token=unknown, cls_token=cls, sep_token=sep,
+        mask_token=mask,
+    )  # fmt: skip

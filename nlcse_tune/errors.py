@@ -1,0 +1,26 @@
+"""The errors a user can meet. Each message gives the value, the rule and the next step."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class NlcseError(Exception):
+    """Anything this tool refuses or fails at; the CLI prints it without a traceback."""
+
+
+class ConfigError(NlcseError):
+    """What people wrote: a study, a search space, an override, an option."""
+
+
+class DataError(NlcseError):
+    """What is on disk: a missing file, a bad line, an unreadable image."""
+
+
+class RunError(NlcseError):
+    """What happened while a run, a search or an evaluation was under way."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'x'?"` for the known name closest to `name`, else an empty string."""
+    match = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {match[0]!r}?" if match else ""

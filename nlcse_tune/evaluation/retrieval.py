@@ -1,0 +1,63 @@
+"""Appendix C: the sentences of a corpus nearest to a query, by cosine.
+
+N distinct sentences of the corpus, Q queries, D width, K results a query.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nlcse_tune.config import Frozen
+from nlcse_tune.data.sts import read_lines
+from nlcse_tune.errors import ConfigError, DataError
+from nlcse_tune.evaluation.embed import Precision, embed
+from nlcse_tune.evaluation.sts import check_vary
+from nlcse_tune.models.encoder import SentenceEncoder
+
+
+class Hit(Frozen):
+    """One retrieved sentence."""
+
+    sentence: str
+    cosine: float
+
+
+def load_corpus(path: Path) -> list[str]:
+    """The distinct sentences of a UTF-8 file, one a line; empty lines do not count."""
+    hint = "give a UTF-8 text file with one sentence a line as --corpus"
+    sentences = list(dict.fromkeys(" ".join(line.split()) for line in read_lines(path, hint=hint)))
+    sentences = [sentence for sentence in sentences if sentence]
+    if len(sentences) < 2:
+        raise DataError(f"{path}: {len(sentences)} distinct sentences, nothing to choose from: {hint}")
+    return sentences
+
+
+def retrieve(
+    encoder: SentenceEncoder,
+    queries: Sequence[str],
+    corpus: Sequence[str],
+    *,
+    top: int = 3,
+    precision: Precision | None = None,
+    progress: bool = False,
+) -> dict[str, list[Hit]]:
+    """The `top` nearest sentences of each query, nearest first; the query itself is never among them."""
+    if top < 1 or not queries:
+        raise ConfigError(f"retrieval needs a query and --top of at least 1, got {len(queries)} queries, --top {top}")
+    queries = [" ".join(query.split()) for query in queries]
+    bank = embed(encoder, (corpus, queries), precision=precision, progress=progress)
+    check_vary(bank.of(corpus[:4096]).astype(np.float64))
+    found = bank.of(corpus)
+    norms = np.linalg.norm(found, axis=1)
+    return {query: _nearest(query, bank.of([query])[0], found, norms, corpus, top) for query in queries}
+
+
+def _nearest(
+    query: str, vector: np.ndarray, found: np.ndarray, norms: np.ndarray, corpus: Sequence[str], top: int
+) -> list[Hit]:
+    cosines = found @ vector / (norms * np.linalg.norm(vector))
+    count = min(top + 1, len(cosines))  # one more than asked: the query may be in the corpus
+    best = np.argpartition(-cosines, count - 1)[:count]
+    ranked = sorted(best.tolist(), key=lambda row: -cosines[row])
+    return [Hit(sentence=corpus[row], cosine=float(cosines[row])) for row in ranked if corpus[row] != query][:top]

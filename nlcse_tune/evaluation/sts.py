@@ -1,0 +1,144 @@
+"""STS scores as the published tables give them: Spearman x 100 of cosine similarities against gold scores.
+
+The "all" setting ranks the pairs of all of a task's sub-sets together; "mean" and "wmean" average the sub-sets'
+own correlations, the latter by pairs (SentEval computes all three, and papers have mixed them up: SimCSE#4).
+
+N sentences, P pairs, D width.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from transformers import PreTrainedTokenizerBase
+
+from nlcse_tune.config import StsTask
+from nlcse_tune.data.sts import MissingDataError, Subset, load_dev, load_task
+from nlcse_tune.errors import RunError
+from nlcse_tune.evaluation.embed import Bank, Precision, Tokens, Vectors, distinct, embed, embed_tokens, tokenize
+from nlcse_tune.models.encoder import SentenceEncoder
+from nlcse_tune.records import TaskScore
+
+Similarities = NDArray[np.float64]  # (P,) cosines
+
+
+class DevEvaluator:
+    """STS-B dev, read and tokenised once, to be scored many times during a run."""
+
+    def __init__(self, data: str, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+        """`data` is a folder in SentEval's layout or "synthetic"; `max_length` the encoder's own maximum in tokens."""
+        self.subset = load_dev(data)
+        sentences = distinct((self.subset.left, self.subset.right))
+        self.tokens: Tokens = tokenize(tokenizer, sentences.sentences, max_length)
+        self._left, self._right = sentences.rows(self.subset.left), sentences.rows(self.subset.right)
+
+    def __call__(self, encoder: SentenceEncoder, precision: Precision | None = None) -> float:
+        """Spearman x 100. The encoder is left in the mode it was in; RunError for NaN or constant embeddings."""
+        vectors = embed_tokens(encoder, self.tokens, precision=precision)
+        return spearman(cosines(vectors, self._left, self._right), self.subset.gold)
+
+
+def test_scores(
+    encoder: SentenceEncoder,
+    data: str,
+    tasks: Sequence[StsTask],
+    *,
+    precision: Precision | None = None,
+    progress: bool = False,
+) -> tuple[dict[StsTask, TaskScore], dict[StsTask, Similarities], dict[StsTask, str]]:
+    """(scores, cosine of every pair, tasks that are missing and why) on the test splits.
+
+    Every distinct sentence of all tasks is embedded once. A task whose files are not there goes into the third
+    result, and the others still run; DataError where a file is there but wrong, RunError as `DevEvaluator`.
+    """
+    subsets: dict[StsTask, list[Subset]] = {}
+    missing: dict[StsTask, str] = {}
+    for task in tasks:
+        try:
+            subsets[task] = load_task(data, task)
+        except MissingDataError as error:
+            missing[task] = str(error)
+    if not subsets:
+        return {}, {}, missing
+    bank = embed(encoder, sentences_of(subsets), precision=precision, progress=progress)
+    scores, similarities = score_subsets(bank, subsets)
+    return scores, similarities, missing
+
+
+test_scores.__test__ = False  # type: ignore[attr-defined]  # not a pytest function
+
+Key = TypeVar("Key", bound=str)
+
+
+def sentences_of(subsets: Mapping[Key, Sequence[Subset]]) -> Iterator[list[str]]:
+    """Every list of sentences in several tasks, for `embed`."""
+    for group in subsets.values():
+        for subset in group:
+            yield from (subset.left, subset.right)
+
+
+def score_subsets(
+    bank: Bank, subsets: Mapping[Key, Sequence[Subset]]
+) -> tuple[dict[Key, TaskScore], dict[Key, Similarities]]:
+    """Scores and cosines of several tasks, each a list of sub-sets."""
+    similarities = {
+        key: [cosines(bank.vectors, bank.rows(subset.left), bank.rows(subset.right)) for subset in group]
+        for key, group in subsets.items()
+    }
+    scores = {key: task_score(group, similarities[key]) for key, group in subsets.items()}
+    return scores, {key: np.concatenate(parts) for key, parts in similarities.items()}
+
+
+def task_score(subsets: Sequence[Subset], similarities: Sequence[Similarities]) -> TaskScore:
+    """The three settings of one task from its sub-sets' cosines."""
+    gold, cosine = np.concatenate([s.gold for s in subsets]), np.concatenate(similarities)
+    parts = {
+        subset.name: (spearman(own, subset.gold), pearson(own, subset.gold), len(subset))
+        for subset, own in zip(subsets, similarities, strict=True)
+    }
+    spearmans, pairs = [part[0] for part in parts.values()], [part[2] for part in parts.values()]
+    return TaskScore(
+        all=spearman(cosine, gold),
+        mean=float(np.mean(spearmans)),
+        wmean=float(np.average(spearmans, weights=pairs)),
+        pearson=pearson(cosine, gold),
+        pairs=len(gold),
+        subsets=parts,
+    )
+
+
+def spearman(similarities: Similarities, gold: NDArray[np.float64]) -> float:
+    """Spearman's rho x 100, ties at their mean rank."""
+    return 100 * float(stats.spearmanr(similarities, gold).statistic)
+
+
+def pearson(similarities: Similarities, gold: NDArray[np.float64]) -> float:
+    """Pearson's r x 100."""
+    return 100 * float(stats.pearsonr(similarities, gold).statistic)
+
+
+def cosines(vectors: Vectors, left: NDArray[np.int64], right: NDArray[np.int64]) -> Similarities:
+    """(P,) float64 cosines of rows `left` against rows `right` of (N, D) vectors.
+
+    Raises RunError where a vector is zero, or all of them are one and the same: such a model has no score.
+    """
+    used = vectors[np.union1d(left, right)].astype(np.float64)
+    check_vary(used)
+    first, second = vectors[left].astype(np.float64), vectors[right].astype(np.float64)
+    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return np.asarray(np.einsum("pd,pd->p", first, second) / norms)
+
+
+def check_vary(vectors: NDArray[np.float64]) -> None:
+    """RunError if a vector is zero, or all point the same way to within float32 rounding."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if zeros := int((norms == 0).sum()):
+        raise RunError(f"{zeros} of {len(vectors)} sentence embeddings are zero, so their cosine is undefined")
+    units = vectors / norms
+    if np.abs(units - units[0]).max() < 1e-6:
+        raise RunError(
+            f"all {len(vectors)} sentence embeddings are the same vector, so there is nothing to rank: the encoder has "
+            "collapsed (a lower learning rate or a larger temperature helps) or its pooling is wrong"
+        )

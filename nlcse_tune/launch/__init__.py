@@ -1,0 +1,1 @@
+"""Ray and Optuna live here, and nowhere else."""

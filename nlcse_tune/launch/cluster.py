@@ -1,0 +1,108 @@
+"""Starting Ray, or joining it; what it has; whether a search can run on it."""
+
+import logging
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+# Read when ray is imported. Under `uv run` Ray would rebuild the project's environment for every worker process
+# (over 60 s each); the dashboard's Train page is empty unless tracking is on (PITFALLS, points 13 and 14).
+ENVIRONMENT = {
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "3600",
+}
+for _name, _value in ENVIRONMENT.items():
+    os.environ.setdefault(_name, _value)
+
+import ray  # noqa: E402
+
+from nlcse_tune.errors import RunError  # noqa: E402
+
+OBJECT_STORE_BYTES = 256 * 1024**2  # runs exchange configurations and scores; Ray's default is 30% of the memory
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one run asks for."""
+
+    workers: int = 1
+    cpus: float = 1.0  # a worker
+    gpus: float = 0.0  # a worker
+
+    def concurrent(self, cpus: float, gpus: float) -> int:
+        """How many runs fit side by side into that many CPUs and GPUs."""
+        fits = [math.floor(cpus / (self.workers * self.cpus))] if self.cpus else []
+        if self.gpus:
+            fits.append(math.floor(gpus / (self.workers * self.gpus)))
+        return min(fits)
+
+    def __str__(self) -> str:
+        gpus = f" and {self.workers * self.gpus:g} GPUs" if self.gpus else ""
+        return f"{self.workers * self.cpus:g} CPUs{gpus}" + (f" ({self.workers} workers)" if self.workers > 1 else "")
+
+
+@contextmanager
+def ray_cluster(address: str | None = None) -> Iterator[str | None]:
+    """Joins the cluster at `address` (or `$RAY_ADDRESS`), else starts one here and stops it at the end.
+
+    Yields the dashboard's address. A Ray that this process already runs in is used and left running.
+    """
+    if ray.is_initialized():
+        yield _dashboard()
+        return
+    address = address or os.environ.get("RAY_ADDRESS")
+    # Without its dashboard Ray Train cannot find out which workers to clean up, and the next run hangs
+    # (PITFALLS, "Ray Tune + Train V2", point 1).
+    own = {} if address else {"include_dashboard": True, "object_store_memory": OBJECT_STORE_BYTES}
+    try:
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": ENVIRONMENT},
+            **own,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = f"at {address} " if address else ""
+        raise RunError(f"Ray {where}did not start: {error}") from error
+    try:
+        yield _dashboard()
+    finally:
+        ray.shutdown()
+
+
+def _dashboard() -> str | None:
+    url = ray.get_runtime_context().gcs_address and ray._private.worker.get_dashboard_url()  # type: ignore[attr-defined]
+    return f"http://{url}" if url else None
+
+
+def cluster_size() -> tuple[float, float]:
+    """(CPUs, GPUs) of the running cluster."""
+    total = ray.cluster_resources()
+    return float(total.get("CPU", 0)), float(total.get("GPU", 0))
+
+
+def fit(workers: int, cpus_per_worker: float | None, gpus_per_worker: float | None) -> Resources:
+    """What a run will ask for: a GPU for each worker where there are GPUs, one CPU unless said otherwise."""
+    cpus, gpus = cluster_size()
+    gpus_each = gpus_per_worker if gpus_per_worker is not None else (1.0 if gpus else 0.0)
+    return Resources(workers, cpus_per_worker if cpus_per_worker is not None else 1.0, gpus_each)
+
+
+def concurrency(resources: Resources, wanted: int | None) -> int:
+    """Runs side by side; RunError where not even one fits, since Ray would wait for ever (ray#17359)."""
+    cpus, gpus = cluster_size()
+    possible = resources.concurrent(cpus, gpus)
+    if possible < 1:
+        raise RunError(
+            f"a run asks for {resources}, and the cluster has {cpus:g} CPUs and {gpus:g} GPUs in all; "
+            "ask for fewer with --workers, --cpus-per-worker or --gpus-per-worker, or join a larger cluster (--address)"
+        )
+    return min(possible, wanted or possible)

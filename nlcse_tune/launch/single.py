@@ -1,0 +1,61 @@
+"""One run of a study, outside any search: `nlcse-tune train`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from nlcse_tune.data.catalog import fingerprints
+from nlcse_tune.launch.worker import RunSpec, execute
+from nlcse_tune.paths import StudyPaths
+from nlcse_tune.records import DevPoint, RunRecord, read_record, run_id
+from nlcse_tune.study import Study
+from nlcse_tune.training.context import RunContext
+
+OnPoint = Callable[[DevPoint], None]
+
+
+@dataclass
+class ConsoleContext(RunContext):
+    """A run in this process that tells each dev point to whoever watches."""
+
+    on_point: OnPoint = field(default=lambda point: None)
+
+    def report(self, point: DevPoint | None) -> None:
+        if point is not None:
+            self.on_point(point)
+
+
+def train_one(
+    study: Study,
+    paths: StudyPaths,
+    seed: int,
+    *,
+    workers: int = 1,
+    cpus_per_worker: float | None = None,
+    gpus_per_worker: float | None = None,
+    address: str | None = None,
+    on_point: OnPoint = lambda point: None,
+) -> RunRecord:
+    """The record of the study's own configuration at `seed`: read if it is there, else trained."""
+    spec = RunSpec(
+        study=study.name,
+        study_folder=str(paths.folder.resolve()),
+        run_id=run_id(study.config, seed, fingerprints(study.config)),
+        seed=seed,
+        config=study.config.model_dump(mode="json"),
+    )
+    if spec.paths.record.is_file():
+        return read_record(spec.paths.record)
+    if workers == 1:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return execute(spec, ConsoleContext(spec.paths.folder, device=device, on_point=on_point))
+    from uuid import uuid4
+
+    from nlcse_tune.launch.cluster import concurrency, fit, ray_cluster
+    from nlcse_tune.launch.worker import run_on_workers
+
+    with ray_cluster(address):
+        resources = fit(workers, cpus_per_worker, gpus_per_worker)
+        concurrency(resources, 1)  # refuses what can never be scheduled
+        return run_on_workers(spec, resources, uuid4().hex[:8], callbacks=[])

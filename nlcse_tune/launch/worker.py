@@ -1,0 +1,112 @@
+"""The worker function: one run inside a Ray Tune trial, or one worker of a run under Ray Train.
+
+The loop sees a RunContext only; everything that knows Ray about a run is here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nlcse_tune.config import RunConfig
+from nlcse_tune.errors import RunError
+from nlcse_tune.launch.cluster import Resources
+from nlcse_tune.paths import RunPaths
+from nlcse_tune.records import DevPoint, RunRecord, read_record, write_record
+from nlcse_tune.run import run_one
+from nlcse_tune.training.context import RunContext, StopRun
+
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What a launcher needs to know of a run; plain values, since it travels between processes."""
+
+    study: str
+    study_folder: str
+    run_id: str
+    seed: int
+    config: dict[str, Any]
+
+    @property
+    def paths(self) -> RunPaths:
+        return RunPaths(Path(self.study_folder), self.run_id)
+
+
+@dataclass
+class ReportingContext(RunContext):
+    """Hands each dev point to Ray."""
+
+    send: Report = field(default=lambda metrics: None)
+
+    def report(self, point: DevPoint | None) -> None:
+        try:
+            self.send({"dev": point.score, "step": point.step} if point else {})
+        except SystemExit:  # how Tune tells a function that its trial is over
+            raise StopRun("stopped by the scheduler") from None
+
+
+def execute(spec: RunSpec, context: RunContext) -> RunRecord:
+    """Runs `spec` and, on the leading worker, writes its record."""
+    spec.paths.folder.mkdir(parents=True, exist_ok=True)
+    record = run_one(RunConfig.model_validate(spec.config), spec.seed, context, study=spec.study)
+    if context.leads:
+        write_record(record, spec.paths)
+    return record
+
+
+def run_in_trial(spec: RunSpec, cpus: float, report: Report) -> RunRecord:
+    """One run on the devices of the calling process."""
+    torch.set_num_threads(max(1, int(cpus)))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return execute(spec, ReportingContext(spec.paths.folder, device=device, send=report))
+
+
+def _train_worker(settings: dict[str, Any]) -> None:
+    """What each Ray Train worker runs."""
+    import ray.train
+    import ray.train.torch
+
+    place = ray.train.get_context()
+    torch.set_num_threads(max(1, int(settings["cpus"])))
+    spec = RunSpec(**settings["spec"])
+    context = ReportingContext(
+        spec.paths.folder,
+        rank=place.get_world_rank(),
+        world_size=place.get_world_size(),
+        device=str(ray.train.torch.get_device()),
+        send=ray.train.report,
+    )
+    execute(spec, context)
+
+
+def run_on_workers(spec: RunSpec, resources: Resources, attempt: str, callbacks: list[Any]) -> RunRecord:
+    """One run on several workers through Ray Train; returns the record that the leading worker wrote.
+
+    `attempt` makes Train's own name for the run unique: two runs of one name and folder would share checkpoints.
+    """
+    import ray.train
+    from ray.train.torch import TorchTrainer
+
+    each = {"CPU": resources.cpus} | ({"GPU": resources.gpus} if resources.gpus else {})
+    trainer = TorchTrainer(
+        _train_worker,
+        train_loop_config={"spec": vars(spec), "cpus": resources.cpus},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=resources.workers, use_gpu=resources.gpus > 0, resources_per_worker=each
+        ),
+        run_config=ray.train.RunConfig(
+            name=f"{spec.run_id}-{attempt}",
+            storage_path=str(Path(spec.study_folder).resolve() / "ray" / "train"),
+            failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=3),
+            callbacks=callbacks,
+            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+        ),
+    )
+    trainer.fit()
+    if not spec.paths.record.is_file():
+        raise RunError(f"{spec.run_id}: Ray Train ended without a record; see {spec.study_folder}/ray/train")
+    return read_record(spec.paths.record)

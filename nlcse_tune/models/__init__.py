@@ -1,0 +1,1 @@
+"""The encoder, its poolers, its sides and the losses. Nothing here knows a data set."""

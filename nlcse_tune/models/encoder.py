@@ -1,0 +1,195 @@
+"""The sentence encoder: a Hugging Face Transformer, a pooler, its MLP, and for training a side tower.
+
+B sentences, T tokens, V side items, D width.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from nlcse_tune.config import EncoderConfig, Pooler, SideConfig
+from nlcse_tune.errors import ConfigError, RunError
+from nlcse_tune.models.dropout import key_dropout, replace_dropout
+from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS, pool
+from nlcse_tune.models.side_embedding import SideTower, tanh_head
+
+# A search prints one table; transformers would add a report and a progress bar for every model read or written.
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+
+FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "electra", "ernie")  # a stack driven as encoder(states)
+POOLING_FILE, HEAD_FILE = "nlcse_pooling.json", "nlcse_head.safetensors"
+
+
+class SentenceEncoder(nn.Module):
+    """Sentences (token ids) to vectors; with a side tower, images or audio through the same layers too."""
+
+    def __init__(
+        self,
+        backbone: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        pooler: Pooler,
+        *,
+        head: nn.Module | None = None,
+        head_at_test: bool = False,
+        side: SideTower | None = None,
+    ) -> None:
+        """`head` is the MLP of pooler `cls`; `head_at_test` keeps it when embedding, as supervised models do."""
+        super().__init__()
+        self.backbone = backbone
+        self.tokenizer = tokenizer
+        self.pooler: Pooler = pooler
+        self.head = head
+        self.head_at_test = head_at_test
+        self.side = side
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return int(self.backbone.config.hidden_size)
+
+    @property
+    def max_length(self) -> int:
+        """Tokens that the position embeddings hold; what an evaluation truncates to."""
+        positions = int(self.backbone.config.max_position_embeddings)
+        # RoBERTa counts positions from padding_idx + 1.
+        offset = self.backbone.config.pad_token_id + 1 if "roberta" in self.backbone.config.model_type else 0
+        return min(positions - offset, int(self.tokenizer.model_max_length))
+
+    @property
+    def device(self) -> torch.device:
+        return self.backbone.device
+
+    def pooled(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(B, T), (B, T) -> (B, D), before any MLP."""
+        every = self.pooler in NEEDS_ALL_LAYERS
+        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=every)
+        states = output.hidden_states if every else (output.last_hidden_state,)
+        return pool(self.pooler, states, attention_mask)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The vectors that a text loss sees: (B, T), (B, T) -> (B, D)."""
+        vectors = self.pooled(input_ids, attention_mask)
+        return self.head(vectors) if self.head is not None else vectors
+
+    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The vectors that an evaluation sees: (B, T), (B, T) -> (B, D)."""
+        vectors = self.pooled(input_ids, attention_mask)
+        return self.head(vectors) if self.head is not None and self.head_at_test else vectors
+
+    def forward_side(self, inputs: Tensor) -> Tensor:
+        """The vectors that a side loss sees: (V, C, H, W) -> (V, D). No text embedding layer, no mask (§3.3)."""
+        if self.side is None:
+            raise RunError("this encoder was built without a side")
+        states = self.backbone.encoder(self.side.embedding(inputs)).last_hidden_state  # (V, P + 1, D)
+        return self.side.head(states[:, 0])  # type: ignore[no-any-return]
+
+
+def build_encoder(
+    config: EncoderConfig, *, supervised: bool, side: SideConfig | None, tokenizer: PreTrainedTokenizerBase | None = None
+) -> SentenceEncoder:
+    """The encoder at the start of a run, in training mode with keyed dropout.
+
+    Random weights (a scratch encoder, heads, a side embedding without checkpoint) come from torch's global
+    generator: seed it before. A side draws after everything that a run without side has, so both start alike.
+    `tokenizer` is needed for, and only for, a scratch encoder.
+    """
+    if config.checkpoint == "scratch":
+        if tokenizer is None:
+            raise RunError("a scratch encoder needs the tokenizer trained on its text")
+        backbone = _scratch_backbone(config, tokenizer)
+    else:
+        backbone, tokenizer = _load_backbone(config.checkpoint, dropout=config.dropout)
+    width, dropout = int(backbone.config.hidden_size), float(backbone.config.hidden_dropout_prob)
+    head = tanh_head(width) if config.pooler == "cls" else None
+    encoder = SentenceEncoder(backbone, tokenizer, config.pooler, head=head, head_at_test=supervised)
+    if side is not None:
+        _check_drivable(backbone, config.checkpoint)
+        encoder.side = SideTower(side.modality, width, dropout)
+        if side.checkpoint is not None:
+            encoder.side.embedding.load_vit(side.checkpoint)
+    key_dropout(backbone)
+    replace_dropout(encoder)
+    return encoder.train()
+
+
+def _dropout_overrides(dropout: float | None) -> dict[str, float]:
+    return {} if dropout is None else {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+
+
+def _scratch_backbone(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    shape = config.scratch
+    model_config = AutoConfig.for_model(
+        shape.family,
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden_size,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=4 * shape.hidden_size,
+        max_position_embeddings=130,
+        type_vocab_size=1 if shape.family == "roberta" else 2,
+        pad_token_id=tokenizer.pad_token_id,
+        **_dropout_overrides(config.dropout),
+    )
+    return AutoModel.from_config(model_config, add_pooling_layer=False)  # type: ignore[no-any-return]
+
+
+def _load_backbone(checkpoint: str, *, dropout: float | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    try:
+        model_config = AutoConfig.from_pretrained(checkpoint, **_dropout_overrides(dropout))
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+        extra = {"add_pooling_layer": False} if model_config.model_type in FAMILIES and "electra" not in model_config.model_type else {}
+        backbone = AutoModel.from_pretrained(checkpoint, config=model_config, dtype=torch.float32, **extra)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(
+            f"encoder.checkpoint {checkpoint}: not a model that can be loaded ({reason}); give a folder that holds "
+            "config.json, weights and tokenizer, or a hub name that this machine can reach"
+        ) from None
+    return backbone, tokenizer
+
+
+def _check_drivable(backbone: PreTrainedModel, checkpoint: str) -> None:
+    if backbone.config.model_type not in FAMILIES:
+        raise ConfigError(
+            f"encoder.checkpoint {checkpoint}: the layers of a {backbone.config.model_type!r} encoder cannot be driven "
+            f"from image or audio embeddings; families that can: {', '.join(FAMILIES)} (or leave the side out)"
+        )
+
+
+def save_encoder(encoder: SentenceEncoder, folder: Path, notes: dict[str, Any] | None = None) -> None:
+    """Writes what an evaluation needs: a Hugging Face folder, the pooling, and the MLP where it is kept at test."""
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder.backbone.save_pretrained(folder)
+    encoder.tokenizer.save_pretrained(folder)
+    keeps_head = encoder.head is not None and encoder.head_at_test
+    pooling = {"pooler": encoder.pooler, "head_at_test": keeps_head, **(notes or {})}
+    (folder / POOLING_FILE).write_text(json.dumps(pooling, indent=1) + "\n")
+    if keeps_head and encoder.head is not None:
+        save_file({name: t.detach().cpu().contiguous() for name, t in encoder.head.state_dict().items()}, folder / HEAD_FILE)
+
+
+def load_encoder(model: str | Path, *, pooler: Pooler | None = None) -> SentenceEncoder:
+    """The encoder in a folder that `save_encoder` wrote, in evaluation mode.
+
+    `pooler` overrides the saved pooling (its MLP is then left out); a folder without saved pooling needs one.
+    """
+    folder = Path(model)
+    pooling_file = folder / POOLING_FILE
+    saved = json.loads(pooling_file.read_text()) if pooling_file.is_file() else {}
+    chosen = pooler or saved.get("pooler")
+    if chosen is None:
+        raise ConfigError(f"{model}: no pooling is saved with this model; say how to pool, for instance --pooling avg")
+    backbone, tokenizer = _load_backbone(str(model))
+    head = None
+    if saved.get("head_at_test") and chosen == saved["pooler"]:
+        head = tanh_head(int(backbone.config.hidden_size))
+        head.load_state_dict(load_file(folder / HEAD_FILE))
+    encoder = SentenceEncoder(backbone, tokenizer, chosen, head=head, head_at_test=head is not None)
+    return encoder.eval()

@@ -1,0 +1,100 @@
+"""The contrastive losses of the paper: pure functions of tensors, mean over anchors.
+
+N items of a global batch, D width. Every similarity is a cosine, divided by the temperature tau.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nlcse_tune.config import SideLoss
+
+
+def cosines(left: Tensor, right: Tensor, temperature: float) -> Tensor:
+    """sim(left_i, right_j) / tau, (N, D) and (M, D) -> (N, M); computed in at least fp32."""
+    dtype = torch.promote_types(left.dtype, torch.float32)
+    return F.normalize(left.to(dtype), dim=-1) @ F.normalize(right.to(dtype), dim=-1).T / temperature
+
+
+def info_nce(
+    view1: Tensor,
+    view2: Tensor,
+    hard_negatives: Tensor | None = None,
+    *,
+    temperature: float,
+    hard_negative_weight: float = 0.0,
+) -> Tensor:
+    """Text loss: Eq. 2, or Eq. 3 where `hard_negatives` are given. All (N, D) -> scalar.
+
+    Anchors are the rows of `view1`; row i of `view2` is the positive, its other rows and every row of
+    `hard_negatives` are negatives. `hard_negative_weight` is added to the logit of an anchor's *own* hard
+    negative, as SimCSE's option of that name does.
+    """
+    logits = cosines(view1, view2, temperature)  # (N, N)
+    if hard_negatives is not None:
+        hard = cosines(view1, hard_negatives, temperature)  # (N, N)
+        own = torch.eye(len(hard), dtype=hard.dtype, device=hard.device)
+        logits = torch.cat([logits, hard + hard_negative_weight * own], dim=1)  # (N, 2N)
+    return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+
+def simclr(view1: Tensor, view2: Tensor, *, temperature: float) -> Tensor:
+    """Eq. 5 (images) and Eq. 7 (audio): (N, D), (N, D) -> scalar. The form of Eq. 2 with the side's tau."""
+    return info_nce(view1, view2, temperature=temperature)
+
+
+def supcon(view1: Tensor, view2: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
+    """Eq. 4 (images) and Eq. 6 (audio): (N, D), (N, D), (N,) -> scalar.
+
+    The numerator sums the anchor's own second view and all second views of its class; the denominator sums the
+    second views of *other* classes only, so the loss can be negative. The paper leaves open what an anchor
+    contributes whose class fills the batch (its denominator is empty and the formula infinite): it then has
+    nothing to be told apart from and contributes 0, and the mean stays over all N anchors.
+    """
+    logits = cosines(view1, view2, temperature)
+    same = labels[:, None] == labels[None, :]  # the diagonal is the anchor's own pair
+    has_negative = ~same.all(dim=1)
+    lowest = torch.finfo(logits.dtype).min
+    positive = torch.logsumexp(logits.masked_fill(~same, lowest), dim=1)
+    # An anchor without negatives gets a finite stand-in before `where` drops it: a NaN there would leak
+    # through the gradient of the branch not taken.
+    negative = torch.logsumexp(logits.masked_fill(same & has_negative[:, None], lowest), dim=1)
+    return torch.where(has_negative, negative - positive, torch.zeros_like(positive)).mean()
+
+
+def supcon_khosla(view1: Tensor, view2: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
+    """L_out of Khosla et al. 2020 (Eq. 2 there): (N, D), (N, D), (N,) -> scalar.
+
+    All 2N views are anchors; positives are the other views of the anchor's class, averaged *outside* the log;
+    the denominator is every view but the anchor itself.
+    """
+    views = torch.cat([view1, view2])  # (2N, D)
+    logits = cosines(views, views, temperature)
+    itself = torch.eye(len(views), dtype=torch.bool, device=views.device)
+    classes = torch.cat([labels, labels])
+    positives = (classes[:, None] == classes[None, :]) & ~itself  # never empty: the other view is one
+    log_probability = logits - torch.logsumexp(logits.masked_fill(itself, -torch.inf), dim=1, keepdim=True)
+    mean_positive = log_probability.masked_fill(~positives, 0).sum(1) / positives.sum(1)
+    return -mean_positive.mean()
+
+
+def supcon_as_released(view1: Tensor, view2: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
+    """What the released code computes under `--new_supcon`: (N, D), (N, D), (N,) -> scalar.
+
+    It takes the rank of an anchor's label among the batch's sorted distinct labels as the *column* that
+    cross-entropy should find, that is, as the position of an item in the batch. The item there is of the
+    anchor's class only by accident (3.6% of anchors with 60 classes and N = 48; the anchor's own second view
+    still rarer). Kept to reproduce the paper's tables; for a supervised contrastive loss use `supcon` (Eq. 4) or
+    `supcon_khosla`.
+    """
+    logits = cosines(view1, view2, temperature)
+    _, rank = torch.unique(labels, sorted=True, return_inverse=True)
+    return F.cross_entropy(logits, rank)
+
+
+def side_loss(kind: SideLoss, view1: Tensor, view2: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
+    """The loss that a study names under `side.loss`."""
+    if kind == "simclr":
+        return simclr(view1, view2, temperature=temperature)
+    functions = {"supcon": supcon, "supcon_khosla": supcon_khosla, "supcon_as_released": supcon_as_released}
+    return functions[kind](view1, view2, labels, temperature=temperature)

@@ -1,0 +1,34 @@
+"""How token states become one sentence vector (SimCSE's poolers).
+
+B sentences, T tokens, D width, L layers.
+"""
+
+from torch import Tensor
+
+from nlcse_tune.config import Pooler
+
+NEEDS_ALL_LAYERS = ("avg_first_last", "avg_top2")
+
+
+def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
+    """Mean of `states` (B, T, D) over the tokens where `mask` (B, T) is 1 -> (B, D)."""
+    weights = mask.unsqueeze(-1).to(states.dtype)
+    return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+def pool(pooler: Pooler, states: tuple[Tensor, ...], mask: Tensor) -> Tensor:
+    """One vector a sentence, before any MLP.
+
+    `states` are the hidden states (B, T, D) of the embedding layer and each Transformer layer, or of the last
+    layer alone where the pooler needs no other; `mask` is (B, T). The MLP of `cls` is the encoder's business.
+    "First" is the output of the first Transformer layer, as in SimCSE's models.py.
+    """
+    match pooler:
+        case "cls" | "cls_before_pooler":
+            return states[-1][:, 0]
+        case "avg":
+            return masked_mean(states[-1], mask)
+        case "avg_first_last":
+            return masked_mean((states[1] + states[-1]) / 2, mask)
+        case "avg_top2":
+            return masked_mean((states[-2] + states[-1]) / 2, mask)

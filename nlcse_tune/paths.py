@@ -1,0 +1,96 @@
+"""Every file name that a run, a search or a report creates."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The files of one run, all named by its id."""
+
+    study: Path
+    run_id: str
+
+    @property
+    def record(self) -> Path:
+        """The run's RunRecord: written once, when it ends."""
+        return self.study / "records" / f"{self.run_id}.json"
+
+    @property
+    def test(self) -> Path:
+        """The run's TestRecord: written by `seeds`, `evaluate` or `reproduce`, never by a search."""
+        return self.study / "tests" / f"{self.run_id}.json"
+
+    @property
+    def similarities(self) -> Path:
+        """Cosine of every test pair, compressed, beside the TestRecord."""
+        return self.study / "tests" / f"{self.run_id}.npz"
+
+    @property
+    def folder(self) -> Path:
+        return self.study / "checkpoints" / self.run_id
+
+    @property
+    def best(self) -> Path:
+        """The best dev checkpoint, a Hugging Face folder with its pooling."""
+        return self.folder / "best"
+
+    @property
+    def last(self) -> Path:
+        """The restart point: model, optimizers, schedules, scaler, position."""
+        return self.folder / "last.pt"
+
+    @property
+    def progress(self) -> Path:
+        """The run's dev curve so far, rewritten at each evaluation."""
+        return self.folder / "progress.json"
+
+
+@dataclass(frozen=True)
+class StudyPaths:
+    """The folder of one study under `--out`."""
+
+    root: Path
+    study: str
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.study
+
+    @property
+    def records(self) -> Path:
+        return self.folder / "records"
+
+    @property
+    def tests(self) -> Path:
+        return self.folder / "tests"
+
+    @property
+    def openings(self) -> Path:
+        """One JSON line each time the study's test sets were scored."""
+        return self.folder / "test-openings.jsonl"
+
+    @property
+    def search(self) -> Path:
+        """What the last search chose."""
+        return self.folder / "search.json"
+
+    @property
+    def ray(self) -> Path:
+        """Ray Tune's own files."""
+        return self.folder / "ray"
+
+    @property
+    def report(self) -> Path:
+        """Tables and figures of `nlcse-tune report`."""
+        return self.folder / "report"
+
+    def run(self, run_id: str) -> RunPaths:
+        return RunPaths(self.folder, run_id)
+
+
+def cache_folder() -> Path:
+    """Where derived data (token ids) is kept between runs: `$NLCSE_CACHE`, else `~/.cache/nlcse-tune`."""
+    import os
+
+    return Path(os.environ.get("NLCSE_CACHE") or Path.home() / ".cache" / "nlcse-tune")

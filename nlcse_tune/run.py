@@ -1,0 +1,89 @@
+"""run_one: the only thing a launcher calls. Where training meets evaluation."""
+
+import logging
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from nlcse_tune.config import SCRATCH, RunConfig
+from nlcse_tune.data.catalog import fingerprints
+from nlcse_tune.data.side import load_side
+from nlcse_tune.data.text import load_columns, load_text, train_tokenizer
+from nlcse_tune.evaluation.sts import DevEvaluator
+from nlcse_tune.models.encoder import SentenceEncoder, build_encoder
+from nlcse_tune.records import RunRecord, Timings, now, run_id, versions
+from nlcse_tune.training.checkpoint import drop_former_best
+from nlcse_tune.training.context import RunContext
+from nlcse_tune.training.loop import Progress, train
+from nlcse_tune.training.seeding import derive
+
+log = logging.getLogger(__name__)
+
+
+def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "") -> RunRecord:
+    """Trains one configuration with one seed and returns its record; every worker of a run calls it.
+
+    Only dev scores are in it. The best checkpoint lies in `context.folder / "best"`, and a restart point in the
+    same folder makes a later call go on where this one was killed.
+    """
+    started, clock = now(), time.perf_counter()
+    data = fingerprints(config)
+    columns = load_columns(config.text)
+    tokenizer = train_tokenizer(columns, config.encoder) if config.encoder.checkpoint == SCRATCH else None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "init"))
+        encoder = build_encoder(
+            config.encoder, supervised=config.text.objective == "supervised", side=config.side, tokenizer=tokenizer
+        )
+    encoder.to(context.device)
+    text = load_text(config.text, encoder.tokenizer, columns)
+    side = load_side(config.side) if config.side else None
+    dev_score = partial(_score_dev, DevEvaluator(config.eval.data, encoder.tokenizer, encoder.max_length), config)
+    setup = time.perf_counter() - clock
+
+    progress = train(encoder, text, side, dev_score, config, seed, context)
+    if context.leads:
+        _tidy(context.folder, progress)
+    return RunRecord(
+        run_id=run_id(config, seed, data),
+        study=study,
+        seed=seed,
+        config=config,
+        status="stopped" if progress.stopped else "completed",
+        dev_before=progress.dev_before,
+        dev_curve=tuple(progress.curve),
+        best_step=progress.best.step if progress.best else None,
+        best_dev=progress.best.score if progress.best else None,
+        steps=progress.step,
+        workers=context.world_size,
+        data=data,
+        versions=versions(device_name(context.device)),
+        timings=Timings(
+            setup=round(setup, 3),
+            train=round(progress.train_seconds, 3),
+            evaluate=round(progress.evaluate_seconds, 3),
+            total=round(time.perf_counter() - clock, 3),
+        ),
+        events=(*progress.events, *([progress.stopped] if progress.stopped else [])),
+        started=started,
+        finished=now(),
+    )
+
+
+def _score_dev(evaluator: DevEvaluator, config: RunConfig, encoder: SentenceEncoder) -> float:
+    return evaluator(encoder, precision="bf16" if config.train.precision != "fp32" else "fp32")
+
+
+def _tidy(folder: Path, progress: Progress) -> None:
+    """A finished run keeps its best model; its restart point has done its work."""
+    drop_former_best(folder / "best", progress.best.step if progress.best else None)
+    (folder / "last.pt").unlink(missing_ok=True)
+
+
+def device_name(device: str) -> str:
+    """The card's name, or the processor's kind and thread count."""
+    if device.startswith("cuda"):
+        return str(torch.cuda.get_device_name(device))
+    return f"cpu, {torch.get_num_threads()} threads"

@@ -1,0 +1,176 @@
+"""What the commands print: tables through rich, one line a finished run, no colour where there is no terminal."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+from nlcse_tune.config import RunConfig, flatten, known_fields
+from nlcse_tune.paths import StudyPaths
+from nlcse_tune.records import DevPoint, RunRecord
+from nlcse_tune.study import Study
+
+if TYPE_CHECKING:
+    from nlcse_tune.launch.search import Candidate, Plan, SearchResult
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+def status(text: str) -> AbstractContextManager[Any]:
+    """A spinner while something slow is imported or started; nothing where stderr is no terminal."""
+    return errors.status(text)
+
+
+def number(value: Any) -> str:
+    """Short and exact: 3e-5 for 3e-05, 2 decimals for scores are the caller's business."""
+    if isinstance(value, float):
+        return f"{value:.3g}".replace("e-0", "e-")
+    return "null" if value is None else str(value)
+
+
+def point(values: Mapping[str, Any]) -> str:
+    """`text.learning_rate=3e-5 side.learning_rate=1e-6`."""
+    return " ".join(f"{name}={number(value)}" for name, value in values.items())
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3 min 05 s, 2 h 04 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes_left:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def score(value: float | None) -> str:
+    """Two decimals; a dash where there is none, never 0.00."""
+    return "-" if value is None else f"{value:.2f}"
+
+
+class SearchView:
+    """One line a finished run under a spinner that says what is going on."""
+
+    def __init__(self, study: str) -> None:
+        self.study = study
+        self.status = Status(f"{study}: starting Ray (15 to 20 s)", console=errors)
+
+    def __enter__(self) -> Self:
+        self.status.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.status.stop()
+
+    def started(self, plan: "Plan", dashboard: str | None, concurrent: int) -> None:
+        """Says what is about to happen, once Ray is up."""
+        text = plan.study.config.text
+        negatives = text.batch_size * (2 if text.objective == "supervised" else 1) - 1
+        left = plan.trials - len(plan.done)
+        known = f", {len(plan.done)} already on record" if plan.done else ""
+        console.print(f"{self.study}: {plan.study.config.method}, {left} runs{known}, {concurrent} side by side, seed {plan.seed}")
+        console.print(f"  {negatives} negatives an anchor at the study's own text batch; chosen on STS-B dev")
+        if dashboard:
+            console.print(f"  Ray dashboard {dashboard} (token: `ray get-auth-token`)")
+        self.status.update(f"{self.study}: {concurrent} of {left} runs training")
+
+    def finished(self, candidate: "Candidate", done: int, trials: int) -> None:
+        record = candidate.record
+        took = duration(record.timings.total) if record.timings else "-"
+        what = f"dev {score(record.best_dev)} at step {record.best_step}" if record.status != "failed" else f"failed: {record.error}"
+        console.print(f"  [{done}/{trials}] {point(candidate.point)}  {what}, {took}")
+        self.status.update(f"{self.study}: {trials - done} runs to go")
+
+
+def ranking(result: "SearchResult", paths: StudyPaths) -> None:
+    """The ranked table of a search, and where its winner lies."""
+    fields = list(result.best.point)
+    table = Table(title=f"{result.study}: {len(result.candidates)} runs by STS-B dev (Spearman x 100)", title_justify="left")
+    table.add_column("rank", justify="right")
+    for name in fields:
+        table.add_column(name, justify="right")
+    for name in ("dev", "before", "best step", "steps", "time", "run"):
+        table.add_column(name, justify="left" if name == "run" else "right")
+    for rank, candidate in enumerate(result.candidates, start=1):
+        record = candidate.record
+        table.add_row(
+            str(rank), *(number(candidate.point.get(name, "")) for name in fields), score(record.best_dev),
+            score(record.dev_before), number(record.best_step), str(record.steps),
+            duration(record.timings.total) if record.timings else "-", record.run_id,
+        )  # fmt: skip
+    console.print(table)
+    best = result.best.record
+    trained = f"{result.trained} trained now, " if result.trained < len(result.candidates) else ""
+    console.print(f"best: dev {score(best.best_dev)} (n=1, seed {best.seed}); {point(result.best.point)}")
+    console.print(f"checkpoint: {paths.run(best.run_id).best}")
+    console.print(f"{trained}{duration(result.seconds)} in all; records in {paths.records}")
+
+
+class RunView:
+    """One line a dev evaluation."""
+
+    def __init__(self, config: RunConfig, seed: int) -> None:
+        self.status = Status(f"{config.method}, seed {seed}: training", console=errors)
+
+    def __enter__(self) -> Self:
+        self.status.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.status.stop()
+
+    def point(self, point: DevPoint) -> None:
+        side = "" if point.side_loss is None else f", side loss {point.side_loss:.4f}"
+        console.print(f"  step {point.step:>6}  dev {point.score:.2f}  text loss {point.text_loss:.4f}{side}")
+
+
+def run(record: RunRecord, paths: StudyPaths) -> None:
+    """What one run came to."""
+    best = f"best dev {score(record.best_dev)} at step {record.best_step} of {record.steps}"
+    took = duration(record.timings.total) if record.timings else "-"
+    console.print(f"{record.config.method}, seed {record.seed}: {best}, {score(record.dev_before)} before training; {took}")
+    for event in record.events:
+        console.print(f"  {event}")
+    console.print(f"record: {paths.run(record.run_id).record}\ncheckpoint: {paths.run(record.run_id).best}")
+
+
+def studies(found: Sequence[Study]) -> None:
+    """All studies, one a line."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("study", "method", "baseline", "space", "what it is"):
+        table.add_column(name)
+    for item in found:
+        space = item.space
+        size = f"{space.name} ({space.grid_size or 'infinite'})" if space else "-"
+        table.add_row(item.name, item.config.method, item.baseline or "-", size, item.description)
+    console.print(table)
+
+
+def study(item: Study) -> None:
+    """One study, every field with its meaning."""
+    console.print(f"{item.name}: {item.config.method}. {item.description}".rstrip())
+    console.print(f"baseline {item.baseline or '-'}, seeds {', '.join(map(str, item.seeds))}, search seed {item.search_seed}")
+    if item.space:
+        console.print(f"space {item.space.name}: {item.space.grid_size or 'infinitely many'} points")
+    table = Table(box=None, pad_edge=False)
+    for name in ("field", "value", "searched", "meaning"):
+        table.add_column(name)
+    known, parameters = known_fields(), item.space.parameters if item.space else {}
+    for name, value in flatten(item.config).items():
+        searched = parameters.get(name)
+        over = "" if searched is None else ", ".join(number(v) for v in getattr(searched, "values", ())) or f"{number(getattr(searched, 'low', ''))} to {number(getattr(searched, 'high', ''))}"
+        table.add_row(name, number(value), over, (known[name].description or "") if name in known else "no side")
+    console.print(table)
+
+
+def path(value: Path) -> str:
+    """A path as a user would type it: relative where it lies below the working directory."""
+    try:
+        return str(value.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(value)

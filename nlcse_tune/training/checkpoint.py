@@ -1,0 +1,64 @@
+"""What a run keeps on disk: the restart point and the best model, each replaced in one motion.
+
+    last.pt          everything needed to go on: weights, both optimizers and schedules, scaler, step, dev curve
+    best-000250/     the encoder of the best dev score so far, as a Hugging Face folder with its pooling
+    best             a link to it, moved when a better one is complete
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nlcse_tune.errors import RunError
+from nlcse_tune.files import replacing
+from nlcse_tune.models.encoder import SentenceEncoder, save_encoder
+
+
+def save_last(path: Path, state: dict[str, Any]) -> None:
+    """Writes the restart point; a kill at any moment leaves the previous one whole."""
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load_last(path: Path, device: str) -> dict[str, Any]:
+    """The restart point that `save_last` wrote."""
+    try:
+        return torch.load(path, map_location=device, weights_only=True)  # type: ignore[no-any-return]
+    except (OSError, RuntimeError, EOFError) as error:
+        raise RunError(f"{path}: not a readable restart point ({error}); delete it to start this run anew") from None
+
+
+def best_folder(link: Path, step: int) -> Path:
+    """Where the best model of `step` lies; `link` is RunPaths.best."""
+    return link.with_name(f"{link.name}-{step:06d}")
+
+
+def save_best(link: Path, encoder: SentenceEncoder, step: int) -> None:
+    """Writes the best model beside the former one, then moves the link."""
+    folder = best_folder(link, step)
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        save_encoder(encoder, unfinished)
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.replace(folder)
+        new_link = link.with_name(f".{link.name}.new")
+        new_link.unlink(missing_ok=True)
+        new_link.symlink_to(folder.name)
+        os.replace(new_link, link)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written: {error.strerror or error}; free space or choose another --out") from error
+
+
+def drop_former_best(link: Path, keep: int | None) -> None:
+    """Deletes best models that neither the link nor the restart point names.
+
+    Called after a restart point is written, not when a better model is: until then a restart may still go back
+    to the former one.
+    """
+    for folder in link.parent.glob(f"{link.name}-*"):
+        if keep is None or folder.name != best_folder(link, keep).name:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,36 @@
+"""What the loop may ask of whoever launched it. The launchers in `launch/` sub-class RunContext."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nlcse_tune.records import DevPoint
+
+
+@dataclass
+class RunContext:
+    """One worker of a run, in this process and alone unless a launcher says otherwise."""
+
+    folder: Path  # where the run keeps its checkpoints; shared by its workers
+    rank: int = 0
+    world_size: int = 1
+    device: str = "cpu"
+
+    @property
+    def leads(self) -> bool:
+        """Whether this worker evaluates and writes: rank 0."""
+        return self.rank == 0
+
+    def report(self, point: DevPoint | None) -> None:
+        """Called by every worker after each dev evaluation; only the leader has the point.
+
+        A launcher that wants the run to end raises StopRun here.
+        """
+
+    def restore(self) -> Path | None:
+        """The restart point to continue from, if there is one."""
+        last = self.folder / "last.pt"
+        return last if last.is_file() else None
+
+
+class StopRun(Exception):
+    """Raised by a launcher's `report` to end a run early and in order; the message says why."""

@@ -1,0 +1,155 @@
+"""The training loop, whole, on one page (Algorithm 1)."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from nlcse_tune.config import RunConfig
+from nlcse_tune.data.side import SideData
+from nlcse_tune.data.text import TextData
+from nlcse_tune.errors import RunError
+from nlcse_tune.models.encoder import SentenceEncoder
+from nlcse_tune.records import DevPoint
+from nlcse_tune.training.checkpoint import drop_former_best, load_last, save_best, save_last
+from nlcse_tune.training.context import RunContext, StopRun
+from nlcse_tune.training.steps import make_halves
+
+DevScore = Callable[[SentenceEncoder], float]
+
+
+@dataclass
+class Progress:
+    """What a run has found so far; saved in its restart point."""
+
+    step: int = 0
+    dev_before: float | None = None
+    curve: list[DevPoint] = field(default_factory=list)
+    best: DevPoint | None = None
+    events: list[str] = field(default_factory=list)
+    train_seconds: float = 0.0
+    evaluate_seconds: float = 0.0
+    stopped: str | None = None
+
+
+def total_steps(config: RunConfig, items: int) -> int:
+    """Steps of a run over `items` sentences: whole batches only, `epochs` times, at most `max_steps`."""
+    steps = config.train.epochs * (items // config.text.batch_size)
+    return min(steps, config.train.max_steps or steps)
+
+
+def train(
+    encoder: SentenceEncoder,
+    text: TextData,
+    side: SideData | None,
+    dev_score: DevScore,
+    config: RunConfig,
+    seed: int,
+    context: RunContext,
+) -> Progress:
+    """Trains `encoder` in place; the best dev checkpoint ends up in the run's folder.
+
+    Every worker of a run calls this with the same arguments but for its context. Raises RunError where a loss
+    stops being a number.
+    """
+    steps = total_steps(config, len(text))
+    if steps == 0:
+        raise RunError(f"text.batch_size {config.text.batch_size} is more than the {len(text)} items of text.data")
+    halves = make_halves(encoder, text, side, config, seed, context, steps)
+    link, progress = context.folder / "best", Progress()
+    losses = {half.name: torch.zeros((), device=context.device) for half in halves}  # sums since the last evaluation
+    since = 0
+    if (last := context.restore()) is not None:
+        saved = load_last(last, context.device)
+        progress = _unpack(saved["progress"])
+        encoder.load_state_dict(saved["encoder"])
+        for half in halves:
+            half.restore(saved["halves"][half.name])
+        progress.events.append(f"continued from step {progress.step}")
+        losses, since = saved["losses"], saved["since"]
+    elif context.leads:
+        progress.dev_before = dev_score(encoder)
+
+    def state() -> dict[str, object]:
+        return {
+            "progress": _pack(progress),
+            "encoder": encoder.state_dict(),
+            "halves": {half.name: half.state() for half in halves},
+            "losses": losses,
+            "since": since,
+        }
+
+    try:
+        with _tf32(config.train.tf32):
+            while progress.step < steps:
+                started = time.perf_counter()
+                for half in halves:  # text, then side: each zeroes, clips and steps for itself
+                    losses[half.name] += half.step(progress.step)
+                progress.step += 1
+                last_step = progress.step == steps
+
+                if progress.step % config.train.eval_every == 0 or last_step:
+                    means = {name: float(total) / (progress.step - since) for name, total in losses.items()}
+                    progress.train_seconds += time.perf_counter() - started
+                    started = time.perf_counter()
+                    point = None
+                    if context.leads:
+                        _check(means, progress.step)
+                        score = dev_score(encoder)
+                        point = DevPoint(
+                            step=progress.step, score=score, text_loss=means["text"], side_loss=means.get("side")
+                        )
+                        progress.curve.append(point)
+                        if progress.best is None or score > progress.best.score:
+                            progress.best = point
+                            save_best(link, encoder, progress.step)
+                    progress.evaluate_seconds += time.perf_counter() - started
+                    started = time.perf_counter()
+                    losses = {name: torch.zeros_like(total) for name, total in losses.items()}
+                    since = progress.step
+                    context.report(point)
+
+                if context.leads and not last_step and progress.step % config.train.checkpoint_every == 0:
+                    save_last(context.folder / "last.pt", state())
+                    drop_former_best(link, progress.best.step if progress.best else None)
+                progress.train_seconds += time.perf_counter() - started
+    except StopRun as stop:
+        progress.stopped = str(stop)
+    finally:
+        for half in halves:
+            half.close()
+            progress.events += [event for event in half.events if event not in progress.events]
+    return progress
+
+
+def _check(means: dict[str, float], step: int) -> None:
+    for name, mean in means.items():
+        if not math.isfinite(mean):
+            raise RunError(f"the {name} loss is {mean} by step {step}; lower {name}.learning_rate, or use bf16 or fp32")
+
+
+def _pack(progress: Progress) -> dict[str, object]:
+    """Plain values: a restart point is loaded with `weights_only`."""
+    return {**vars(progress), "curve": [point.model_dump() for point in progress.curve],
+            "best": progress.best and progress.best.model_dump()}  # fmt: skip
+
+
+def _unpack(packed: dict[str, object]) -> Progress:
+    progress = Progress(**packed)  # type: ignore[arg-type]
+    progress.curve = [DevPoint.model_validate(point) for point in progress.curve]
+    progress.best = DevPoint.model_validate(progress.best) if progress.best else None
+    return progress
+
+
+@contextmanager
+def _tf32(allowed: bool) -> Iterator[None]:
+    """TF32 products within, and the former setting after: a Ray worker may serve another run next."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -1,0 +1,263 @@
+"""The two halves of a step: text (Eq. 2, 3) and side (Eq. 4 to 7), one mechanism for both.
+
+V views, B items of the global batch, b items of this worker, D width. Rows are ordered view by view: row
+v * B + i is view v of item i.
+
+The loss needs all B embeddings, the encoder only some at a time. So the gradient goes through the embeddings:
+embed, gather, loss, then dL/d(embedding) back through the encoder. With one worker and no micro-batch that is
+plain backpropagation; with several it is data parallelism with every negative in view; in chunks it is gradient
+caching (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup").
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nlcse_tune.config import RunConfig
+from nlcse_tune.data.side import VIEWS, SideData, stack_views
+from nlcse_tune.data.text import TextBatch, TextData
+from nlcse_tune.errors import RunError
+from nlcse_tune.models.dropout import MaskSource, masks_from
+from nlcse_tune.models.encoder import SentenceEncoder
+from nlcse_tune.models.losses import info_nce, side_loss
+from nlcse_tune.training.context import RunContext
+from nlcse_tune.training.distributed import gather_embeddings, share, sum_gradients
+from nlcse_tune.training.optim import make_optimizer
+from nlcse_tune.training.seeding import Order, numpy_generator, torch_generator
+
+Rows = Tensor | slice  # local row numbers; the full slice saves a copy of the inputs
+
+
+class Half(ABC):
+    """One objective with its own data order, optimizer and schedule over the shared encoder."""
+
+    name: str
+    views: int  # V
+    items: int  # B
+
+    def __init__(self, encoder: SentenceEncoder, config: RunConfig, seed: int, context: RunContext) -> None:
+        self.encoder, self.config, self.seed, self.context = encoder, config, seed, context
+        self.own = share(self.items, context.rank, context.world_size)
+        self.micro_batch = config.train.micro_batch or self.items
+        self.events: list[str] = []
+        fp16 = config.train.precision == "fp16" and context.device != "cpu"
+        self.scaler = torch.amp.GradScaler(torch.device(context.device).type, enabled=fp16)
+        self.optimizer: torch.optim.Optimizer
+        self.schedule: torch.optim.lr_scheduler.LRScheduler
+
+    @abstractmethod
+    def load(self, step: int) -> Any:
+        """This worker's inputs of a step, on the device."""
+
+    @abstractmethod
+    def embed(self, inputs: Any, rows: Rows) -> Tensor:
+        """The given local rows through the encoder, (rows, D)."""
+
+    @abstractmethod
+    def loss(self, embeddings: Tensor, step: int) -> Tensor:
+        """The loss of the global batch: (V, B, D) -> scalar."""
+
+    def step(self, step: int) -> Tensor:
+        """One optimizer step; returns the loss, detached."""
+        inputs = self.load(step)
+        self.encoder.zero_grad(set_to_none=True)
+        local, graph = self._retrying(lambda: self._embed_all(inputs, step))
+        everyone = gather_embeddings(local, self.items, self.context.world_size).float().requires_grad_()
+        loss = self.loss(everyone, step)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        assert everyone.grad is not None
+        gradient = everyone.grad[:, self.own]  # (V, b, D)
+        self._retrying(lambda: self._backward(inputs, step, gradient, graph))
+        sum_gradients(self.encoder.parameters(), self.context.world_size)
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.encoder.parameters(), self.config.train.max_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.schedule.step()
+        return loss.detach()
+
+    def _chunks(self) -> list[range]:
+        """This worker's items in pieces of `micro_batch`."""
+        count = self.own.stop - self.own.start
+        return [range(i, min(i + self.micro_batch, count)) for i in range(0, count, self.micro_batch)]
+
+    def _embed_chunk(self, inputs: Any, step: int, chunk: range) -> Tensor:
+        """Items of `chunk` -> (V, len(chunk), D), with the dropout masks that the full batch would give them."""
+        count = self.own.stop - self.own.start
+        items = torch.tensor(list(chunk), device=self.context.device)
+        views = torch.arange(self.views, device=self.context.device)[:, None]
+        generator = torch_generator(self.context.device, self.seed, f"{self.name}-dropout", step)
+        rows = (views * self.items + self.own.start + items).flatten()
+        local = slice(None) if len(chunk) == count else (views * count + items).flatten()
+        with masks_from(MaskSource(generator, rows, self.views * self.items)), self._autocast():
+            return self.embed(inputs, local).unflatten(0, (self.views, len(chunk)))
+
+    def _embed_all(self, inputs: Any, step: int) -> tuple[Tensor, Tensor | None]:
+        """All local embeddings (V, b, D), and the same with their graph where one chunk holds them all."""
+        chunks = self._chunks()
+        with torch.set_grad_enabled(len(chunks) == 1):
+            local = torch.cat([self._embed_chunk(inputs, step, chunk) for chunk in chunks], dim=1)
+        return local.detach(), local if len(chunks) == 1 else None
+
+    def _backward(self, inputs: Any, step: int, gradient: Tensor, graph: Tensor | None) -> None:
+        """From dL/d(embedding) (V, b, D) to gradients of the parameters, chunk by chunk."""
+        self.encoder.zero_grad(set_to_none=True)
+        chunks = self._chunks()
+        if graph is not None and len(chunks) == 1:
+            graph.backward(gradient.to(graph.dtype))  # type: ignore[no-untyped-call]
+            return
+        for chunk in chunks:
+            output = self._embed_chunk(inputs, step, chunk)
+            output.backward(gradient[:, chunk.start : chunk.stop].to(output.dtype))  # type: ignore[no-untyped-call]
+
+    def _retrying(self, work: Callable[[], Any]) -> Any:
+        """`work()`, again with half the micro-batch as often as the device runs out of memory."""
+        while True:
+            try:
+                return work()
+            except torch.OutOfMemoryError:
+                largest = max(len(chunk) for chunk in self._chunks())
+                if largest == 1:
+                    raise RunError(
+                        f"the device runs out of memory with one {self.name} item at a time; use a smaller encoder"
+                    ) from None
+                self.micro_batch = (largest + 1) // 2
+                self.events.append(f"out of memory: {self.name} micro-batch halved to {self.micro_batch}")
+            torch.cuda.empty_cache()
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        precision = self.config.train.precision
+        if precision == "fp32":
+            return nullcontext()
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float16
+        return torch.autocast(torch.device(self.context.device).type, dtype=dtype)
+
+    def state(self) -> dict[str, Any]:
+        """What a restart needs; random generators are functions of the step and need nothing."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "micro_batch": self.micro_batch,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continues from `state()`."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.micro_batch = min(self.micro_batch, state["micro_batch"])
+
+    def close(self) -> None:
+        """Ends what runs in the background."""
+
+
+class TextHalf(Half):
+    """Contrast sentences: Eq. 2 on one column, Eq. 3 on pairs or triplets."""
+
+    name = "text"
+
+    def __init__(
+        self, encoder: SentenceEncoder, data: TextData, config: RunConfig, seed: int, context: RunContext, steps: int
+    ) -> None:
+        self.data, self.views, self.items = data, data.views, config.text.batch_size
+        super().__init__(encoder, config, seed, context)
+        self.order = Order(len(data), self.items, seed, "text-order")
+        self.optimizer, self.schedule = make_optimizer(encoder, config.text, "linear", steps)
+
+    def load(self, step: int) -> TextBatch:
+        return self.data.batch(self.order[step], self.own).to(self.context.device)
+
+    def embed(self, inputs: TextBatch, rows: Rows) -> Tensor:
+        vectors: Tensor = self.encoder(inputs.input_ids[rows], inputs.attention_mask[rows])
+        return vectors
+
+    def loss(self, embeddings: Tensor, step: int) -> Tensor:
+        text = self.config.text
+        return info_nce(*embeddings, temperature=text.temperature, hard_negative_weight=text.hard_negative_weight)
+
+
+class SideHalf(Half):
+    """Contrast images or audio, weighted by omega (Eq. 1)."""
+
+    name = "side"
+    views = VIEWS
+
+    def __init__(
+        self, encoder: SentenceEncoder, data: SideData, config: RunConfig, seed: int, context: RunContext, steps: int
+    ) -> None:
+        if config.side is None:
+            raise RunError("a run without side has no side half")
+        self.data, self.side, self.items = data, config.side, config.side.batch_size
+        super().__init__(encoder, config, seed, context)
+        self.order = Order(len(data), self.items, seed, "side-order")
+        self.optimizer, self.schedule = make_optimizer(encoder, self.side, "cosine", steps)
+        self.loader = Prefetcher(self._item, config.train.loader_threads)
+
+    def _item(self, step: int, position: int, item: int) -> Tensor:
+        return self.data.views(item, numpy_generator(self.seed, "side-views", step, position))
+
+    def _keys(self, step: int) -> list[tuple[int, int, int]]:
+        items = self.order[step]
+        return [(step, position, int(items[position])) for position in range(self.own.start, self.own.stop)]
+
+    def load(self, step: int) -> Tensor:
+        stored = stack_views(self.loader.get(self._keys(step), ahead=self._keys(step + 1)))
+        return self.data.normalise(stored.to(self.context.device, non_blocking=True))
+
+    def embed(self, inputs: Tensor, rows: Rows) -> Tensor:
+        return self.encoder.forward_side(inputs[rows])
+
+    def loss(self, embeddings: Tensor, step: int) -> Tensor:
+        labels = torch.from_numpy(self.data.labels[self.order[step]]).to(embeddings.device)
+        loss = side_loss(self.side.loss, *embeddings, labels, temperature=self.side.temperature)
+        return self.side.weight * loss
+
+    def close(self) -> None:
+        self.loader.close()
+
+
+Key = tuple[int, int, int]
+
+
+class Prefetcher:
+    """Makes the items of a batch on threads, and those of the next batch while this one is used."""
+
+    def __init__(self, make: Callable[[int, int, int], Tensor], threads: int) -> None:
+        self.make = make
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="nlcse-side") if threads else None
+        self.waiting: dict[Key, Future[Tensor]] = {}
+
+    def get(self, keys: list[Key], *, ahead: list[Key]) -> list[Tensor]:
+        """The items of `keys`; those of `ahead` are begun."""
+        if self.pool is None:
+            return [self.make(*key) for key in keys]
+        futures = [self.waiting.pop(key, None) or self.pool.submit(self.make, *key) for key in keys]
+        self.waiting.update((key, self.pool.submit(self.make, *key)) for key in ahead)
+        return [future.result() for future in futures]
+
+    def close(self) -> None:
+        if self.pool is not None:
+            self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+def make_halves(
+    encoder: SentenceEncoder,
+    text: TextData,
+    side: SideData | None,
+    config: RunConfig,
+    seed: int,
+    context: RunContext,
+    steps: int,
+) -> list[Half]:
+    """Text, then the side where there is one: the order of Algorithm 1. SimCSE is the list without its second entry."""
+    halves: list[Half] = [TextHalf(encoder, text, config, seed, context, steps)]
+    if side is not None:
+        halves.append(SideHalf(encoder, side, config, seed, context, steps))
+    return halves
+
