@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from nlcse_tune.config import SCRATCH, RunConfig
+from nlcse_tune.errors import ConfigError
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.side import load_side
 from nlcse_tune.data.text import load_columns, load_text, train_tokenizer
@@ -28,6 +29,7 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
     Only dev scores are in it. The best checkpoint lies in `context.folder / "best"`, and a restart point in the
     same folder makes a later call go on where this one was killed.
     """
+    _check_device(config, context.device)
     started, clock = now(), time.perf_counter()
     data = fingerprints(config)
     columns = load_columns(config.text)
@@ -70,6 +72,11 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
         started=started,
         finished=now(),
     )
+
+
+def _check_device(config: RunConfig, device: str) -> None:
+    if config.train.precision == "fp16" and device == "cpu":
+        raise ConfigError("train.precision: fp16 needs a GPU and this run is on a CPU; use --set train.precision=fp32")
 
 
 def _score_dev(evaluator: DevEvaluator, config: RunConfig, encoder: SentenceEncoder) -> float:

@@ -1,5 +1,6 @@
 """What the commands print: tables through rich, one line a finished run, no colour where there is no terminal."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,7 +19,8 @@ from nlcse_tune.study import Study
 if TYPE_CHECKING:
     from nlcse_tune.launch.search import Candidate, Plan, SearchResult
 
-console = Console(highlight=False)
+# A pipe or a log file has no width of its own; 80 columns would break most rows.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 errors = Console(stderr=True, highlight=False)
 
 
@@ -30,7 +32,9 @@ def status(text: str) -> AbstractContextManager[Any]:
 def number(value: Any) -> str:
     """Short and exact: 3e-5 for 3e-05, 2 decimals for scores are the caller's business."""
     if isinstance(value, float):
-        return f"{value:.3g}".replace("e-0", "e-")
+        short = f"{value:.3g}" if value == 0 or abs(value) >= 0.01 else f"{value:.2e}"
+        mantissa, e, exponent = short.partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}" if e else short
     return "null" if value is None else str(value)
 
 
@@ -93,9 +97,9 @@ def ranking(result: "SearchResult", paths: StudyPaths) -> None:
     table = Table(title=f"{result.study}: {len(result.candidates)} runs by STS-B dev (Spearman x 100)", title_justify="left")
     table.add_column("rank", justify="right")
     for name in fields:
-        table.add_column(name, justify="right")
+        table.add_column(name.replace(".", ".\n"), justify="right")
     for name in ("dev", "before", "best step", "steps", "time", "run"):
-        table.add_column(name, justify="left" if name == "run" else "right")
+        table.add_column(name, justify="left" if name == "run" else "right", no_wrap=True)
     for rank, candidate in enumerate(result.candidates, start=1):
         record = candidate.record
         table.add_row(

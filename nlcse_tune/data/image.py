@@ -57,8 +57,9 @@ def _jitter(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 def random_view(picture: Image.Image, rng: np.random.Generator) -> Tensor:
     """One random view of an RGB picture, uint8 (3, 224, 224)."""
     top, left, height, width = crop_box(*picture.size, rng)
-    box = (left, top, left + width, top + height)
-    view = picture.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=box)
+    # Not resize(box=...), which would blend in pixels from outside the crop at its edges.
+    crop = picture.crop((left, top, left + width, top + height))
+    view = crop.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
     if rng.random() < FLIP_P:
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if rng.random() < JITTER_P:

@@ -66,16 +66,20 @@ def load_task(data: str, task: StsTask) -> list[Subset]:
     """
     if data == SYNTHETIC:
         return [_synthetic(task)]
-    if task == "stsb":
-        subsets = [load_stsb(data, "test")]
-    elif task == "sickr":
-        subsets = [load_sick(data, "test")]
-    else:
-        folder = _task_folder(data, task)
-        subsets = [_load_semeval(folder, name) for name in _subset_names(folder, task)]
+    subsets = read_task(data, task)
     if warning := count_warning(task, subsets):
         _log.warning("%s", warning)
     return subsets
+
+
+def read_task(data: str, task: StsTask) -> list[Subset]:
+    """As `load_task`, from a folder, without a word about the number of pairs."""
+    if task == "stsb":
+        return [load_stsb(data, "test")]
+    if task == "sickr":
+        return [load_sick(data, "test")]
+    folder = _task_folder(data, task)
+    return [_load_semeval(folder, name) for name in _subset_names(folder, task)]
 
 
 def load_dev(data: str) -> Subset:
@@ -135,7 +139,8 @@ def count_warning(task: StsTask, subsets: list[Subset]) -> str | None:
     """What to tell a reader when a task holds another number of scored pairs than the official one."""
     if (count := sum(map(len, subsets))) == PAIRS[task]:
         return None
-    return f"{task}: {count} scored pairs, but the official test set has {PAIRS[task]}: not comparable with published scores"
+    official = f"the official test set has {PAIRS[task]}"
+    return f"{task}: {count} scored pairs, but {official}: its score cannot be compared with published ones"
 
 
 def check_task_name(name: str) -> StsTask:

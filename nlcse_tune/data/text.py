@@ -6,6 +6,7 @@ row v * B + i is view v of item i.
 
 import csv
 import hashlib
+import json
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -170,7 +171,10 @@ def _cached_table(sentences: list[str], tokenizer: PreTrainedTokenizerBase, max_
     if len(sentences) < CACHE_FROM:
         return tokenize(sentences, tokenizer, max_length)
     key = hashlib.blake2b(digest_size=16)
-    for part in (tokenizer.backend_tokenizer.to_str(), str(max_length), *sentences):  # type: ignore[attr-defined]
+    definition = json.loads(tokenizer.backend_tokenizer.to_str())  # type: ignore[attr-defined]
+    for setting in ("truncation", "padding"):  # left over from the last call, whatever it was
+        definition.pop(setting, None)
+    for part in (json.dumps(definition), str(max_length), *sentences):
         key.update(part.encode())
         key.update(b"\n")
     folder = cache_folder() / "tokens"

@@ -45,8 +45,8 @@ def test_scores(
     data: str,
     tasks: Sequence[StsTask],
     *,
-    precision: Precision | None = None,
-    progress: bool = False,
+    precision: Precision | None = None,  # noqa: PT028
+    progress: bool = False,  # noqa: PT028
 ) -> tuple[dict[StsTask, TaskScore], dict[StsTask, Similarities], dict[StsTask, str]]:
     """(scores, cosine of every pair, tasks that are missing and why) on the test splits.
 

@@ -63,7 +63,7 @@ def ray_cluster(address: str | None = None) -> Iterator[str | None]:
     own = {} if address else {"include_dashboard": True, "object_store_memory": OBJECT_STORE_BYTES}
     try:
         ray.init(
-            address=address,
+            address=address or "local",
             log_to_driver=False,
             logging_level=logging.ERROR,
             runtime_env={"env_vars": ENVIRONMENT},

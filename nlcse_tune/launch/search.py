@@ -238,6 +238,10 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]
         self.sampler.tell(point, record.best_dev, stopped=record.status == "stopped")
         self.on_run(Candidate(point, record), len(self.plan.done), self.plan.trials)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its searcher now and then; this one is rebuilt from the records instead."""
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the records are what a search continues from."""
 

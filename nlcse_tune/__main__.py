@@ -1,0 +1,5 @@
+"""`python -m nlcse_tune` is `nlcse-tune`."""
+
+from nlcse_tune.cli import main
+
+main()

@@ -1,0 +1,57 @@
+"""What all tests share: one thread, a private cache, a tiny study, one Ray for the whole session."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from nlcse_tune.config import RunConfig, override
+from nlcse_tune.study import Study, find_study
+
+TINY = {
+    "encoder.scratch.hidden_size": 16,
+    "text.batch_size": 16,
+    "side.batch_size": 4,
+    "train.max_steps": 4,
+    "train.eval_every": 2,
+}
+
+
+@pytest.fixture(autouse=True)
+def _private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NLCSE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def tiny_study() -> Study:
+    """The demo study at its smallest: 16-wide, four steps, four images a batch."""
+    return find_study("demo").with_overrides(TINY)
+
+
+@pytest.fixture
+def tiny_config(tiny_study: Study) -> RunConfig:
+    return tiny_study.config
+
+
+@pytest.fixture
+def tiny_simcse(tiny_config: RunConfig) -> RunConfig:
+    return override(tiny_config, {"side": None})
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One Ray for the session (a start costs 15 s), with more CPUs than the machine has so that runs overlap."""
+    from nlcse_tune.launch import cluster  # sets the environment before ray is imported
+
+    import ray  # isort: skip
+
+    ray.init(
+        address="local", num_cpus=4, log_to_driver=False, logging_level="ERROR", include_dashboard=True,
+        object_store_memory=cluster.OBJECT_STORE_BYTES, runtime_env={"env_vars": cluster.ENVIRONMENT},
+    )  # fmt: skip
+    yield
+    ray.shutdown()

@@ -1,0 +1,181 @@
+"""Images and audio: decoding, views, and the same view from the same generator."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+from torchvision import transforms
+
+from nlcse_tune.config import SideConfig
+from nlcse_tune.data import image as image_module
+from nlcse_tune.data.audio import FRAMES, MEAN, MEL_BINS, RATE, STD, AudioFolder, SyntheticAudio, filter_bank, spec_augment
+from nlcse_tune.data.image import ImageFolder, SyntheticImages, crop_box, random_view
+from nlcse_tune.data.side import load_side, stack_views
+from nlcse_tune.errors import DataError
+from tests.shared_data import DATA, needs_data
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def picture_folder(tmp_path: Path) -> Path:
+    """Two classes; RGB JPEG, grey PNG, CMYK JPEG, palette PNG with transparency."""
+    pixels = rng().integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+    picture.save(tmp_path / "cat" / "a.jpg")
+    picture.convert("L").save(tmp_path / "cat" / "b.png")
+    picture.convert("CMYK").save(tmp_path / "dog" / "c.JPEG")
+    picture.convert("P").save(tmp_path / "dog" / "d.PNG", transparency=0)
+    (tmp_path / "dog" / "notes.txt").write_text("not a picture")
+    return tmp_path
+
+
+def test_every_kind_of_picture_becomes_two_rgb_views(picture_folder: Path) -> None:
+    data = ImageFolder(picture_folder)
+    assert data.classes == ("cat", "dog")
+    assert data.labels.tolist() == [0, 0, 1, 1]
+    for item in range(4):
+        views = data.views(item, rng(item))
+        assert views.shape == (2, 3, 224, 224)
+        assert views.dtype == torch.uint8
+        assert not torch.equal(views[0], views[1])
+        assert torch.equal(views, data.views(item, rng(item)))
+
+
+def test_a_broken_picture_is_named(picture_folder: Path) -> None:
+    (picture_folder / "cat" / "a.jpg").write_bytes(b"\xff\xd8 not a jpeg")
+    with pytest.raises(DataError, match=r"a.jpg: not readable as an image"):
+        ImageFolder(picture_folder).views(0, rng())
+
+
+def test_missing_and_empty_folders(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder; set side.data"):
+        ImageFolder(tmp_path / "none")
+    (tmp_path / "cat").mkdir()
+    with pytest.raises(DataError, match=r"no files ending in .jpg, .jpeg, .png"):
+        ImageFolder(tmp_path)
+    with pytest.raises(DataError, match="do not fill one batch"):
+        load_side(SideConfig(data="synthetic", batch_size=4096))
+
+
+def test_crops_are_drawn_as_torchvision_draws_them() -> None:
+    """Area and aspect ratio of 2,000 crops against torchvision's own, by mean and quartiles."""
+    generator = rng(1)
+    own = np.array([crop_box(300, 200, generator) for _ in range(2000)])
+    torch.manual_seed(0)
+    blank = torch.empty(3, 200, 300)
+    theirs = np.array([transforms.RandomResizedCrop.get_params(blank, [0.2, 1.0], [3 / 4, 4 / 3]) for _ in range(2000)])
+    for boxes in (own, theirs):
+        assert (boxes[:, 0] + boxes[:, 2] <= 200).all()
+        assert (boxes[:, 1] + boxes[:, 3] <= 300).all()
+    for measure in (lambda b: b[:, 2] * b[:, 3] / 60_000, lambda b: b[:, 3] / b[:, 2], lambda b: b[:, 0], lambda b: b[:, 1]):
+        quartiles = [np.percentile(measure(boxes), [25, 50, 75]) for boxes in (own, theirs)]
+        spread = measure(theirs).std()
+        assert np.abs(quartiles[0] - quartiles[1]).max() < 0.15 * spread + 1e-9
+
+
+def test_one_view_equals_torchvisions_operations_on_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the jitter and the grey step forced, a view is resized_crop, flip, the four adjustments, grey."""
+    pixels = Image.fromarray(rng(3).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    for name in ("JITTER_P", "GRAY_P", "FLIP_P"):
+        monkeypatch.setattr(image_module, name, 1.0)
+    view = random_view(pixels, rng(4))
+    draws = rng(4)
+    top, left, height, width = crop_box(64, 64, draws)
+    expected = transforms.functional.resized_crop(pixels, top, left, height, width, [224, 224])
+    draws.random()
+    expected = transforms.functional.hflip(expected)
+    draws.random()
+    factors = [draws.uniform(0.6, 1.4) for _ in range(3)]
+    hue = draws.uniform(-0.1, 0.1)
+    functional = transforms.functional
+    steps = (functional.adjust_brightness, functional.adjust_contrast, functional.adjust_saturation)
+    for which in draws.permutation(4):
+        expected = functional.adjust_hue(expected, hue) if which == 3 else steps[which](expected, factors[which])
+    expected = functional.to_grayscale(expected, 3)
+    assert torch.equal(view, torch.from_numpy(np.array(expected)).permute(2, 0, 1))
+
+
+def test_normalisation_is_imagenets() -> None:
+    stored = SyntheticImages().views(0, rng())
+    expected = transforms.Normalize(image_module.IMAGENET_MEAN, image_module.IMAGENET_STD)(stored.float() / 255)
+    assert torch.allclose(SyntheticImages().normalise(stored), expected, atol=1e-5)
+
+
+def test_views_are_stacked_view_by_view() -> None:
+    items = [torch.full((2, 1, 1, 1), float(item)) + torch.tensor([0.0, 0.5]).view(2, 1, 1, 1) for item in range(3)]
+    assert stack_views(items).flatten().tolist() == [0.0, 1.0, 2.0, 0.5, 1.5, 2.5]
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_clips_of_any_rate_become_the_same_tone(tmp_path: Path, rate: int, suffix: str) -> None:
+    (tmp_path / "anna").mkdir()
+    time = np.arange(rate) / rate
+    stereo = np.stack([np.sin(2 * np.pi * 1000 * time)] * 2, axis=1) * 0.5
+    soundfile.write(tmp_path / "anna" / f"a.{suffix}", stereo, rate)
+    wave = AudioFolder(tmp_path).open(0)
+    assert abs(len(wave) - RATE) <= 2
+    spectrum = np.abs(np.fft.rfft(wave[1000:-1000]))
+    assert abs(spectrum.argmax() * RATE / (len(wave) - 2000) - 1000) < 2
+
+
+def test_a_clip_is_1024_frames_and_both_views_are_the_same() -> None:
+    data = SyntheticAudio()
+    views = data.views(3, rng())
+    assert views.shape == (2, 1, MEL_BINS, FRAMES)
+    assert torch.equal(views[0], views[1])
+    assert torch.equal(views, data.views(3, rng()))
+    assert not torch.equal(views, data.views(3, rng(1)))
+    assert torch.allclose(data.normalise(views), (views - MEAN) / (2 * STD))
+
+
+def test_filter_banks_are_kaldis_and_cut_at_1024_frames() -> None:
+    wave = rng().normal(0, 0.1, RATE * 11).astype(np.float32)
+    assert filter_bank(wave).shape == (FRAMES, MEL_BINS)
+    second = filter_bank(wave[:RATE])
+    assert second.shape == (98, MEL_BINS)  # 1 s, windows of 25 ms every 10 ms
+    tone = filter_bank(np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE).astype(np.float32))
+    mel = 1127 * np.log(1 + np.array([20.0, 440.0, 8000.0]) / 700)
+    expected = (mel[1] - mel[0]) / (mel[2] - mel[0]) * (MEL_BINS + 1) - 1
+    assert abs(int(tone.mean(0).argmax()) - expected) < 2
+
+
+def test_masks_keep_to_their_widths() -> None:
+    for seed in range(30):
+        bank = spec_augment(torch.ones(FRAMES, MEL_BINS), rng(seed))
+        assert int((bank.sum(0) == 0).sum()) < 48
+        assert int((bank.sum(1) == 0).sum()) < 192
+
+
+def test_broken_and_empty_clips_are_named(tmp_path: Path) -> None:
+    (tmp_path / "anna").mkdir()
+    (tmp_path / "anna" / "a.wav").write_bytes(b"RIFF not audio")
+    soundfile.write(tmp_path / "anna" / "b.wav", np.zeros(0), 8000)
+    soundfile.write(tmp_path / "anna" / "c.wav", np.zeros(40), 8000)
+    data = AudioFolder(tmp_path)
+    with pytest.raises(DataError, match=r"a.wav: not readable as audio"):
+        data.open(0)
+    with pytest.raises(DataError, match=r"b.wav: holds no samples"):
+        data.open(1)
+    assert data.views(2, rng()).isfinite().all()  # 5 ms: shorter than one window
+
+
+@needs_data
+def test_the_real_folders_load() -> None:
+    cifar = ImageFolder(DATA / "images" / "cifar10")
+    assert (len(cifar), len(cifar.classes)) == (3000, 10)
+    assert cifar.views(0, rng()).shape == (2, 3, 224, 224)
+    speakers = AudioFolder(DATA / "audio" / "fsdd")
+    assert (len(speakers), len(speakers.classes)) == (480, 6)
+    assert speakers.views(0, rng()).isfinite().all()
+    samples = ImageFolder(DATA / "images" / "imagenet_samples")
+    for item in range(0, len(samples), 9):
+        assert samples.open(item).mode == "RGB"

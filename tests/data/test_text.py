@@ -1,0 +1,116 @@
+"""Training text: reading, tokenising, batching."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from nlcse_tune.config import EncoderConfig, TextConfig
+from nlcse_tune.data import text as text_module
+from nlcse_tune.data.text import load_columns, load_text, tokenize, train_tokenizer
+from nlcse_tune.errors import DataError
+from tests.shared_data import DATA, needs_data
+
+
+def columns_of(path: Path, content: str | bytes, **options: object) -> tuple[list[str], ...]:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return load_columns(TextConfig(data=str(path), batch_size=2, **options))  # type: ignore[arg-type]
+
+
+def test_sentences_one_a_line(tmp_path: Path) -> None:
+    assert columns_of(tmp_path / "a.txt", "One  two.\n\n  Three\tfour. \n") == (["One two.", "Three four."],)
+
+
+def test_triplets_and_pairs(tmp_path: Path) -> None:
+    triplets = 'sent0,sent1,hard_neg\na,b,c\n"d, e",f,"say ""g"""\n'
+    assert columns_of(tmp_path / "t.csv", triplets, objective="supervised") == (["a", "d, e"], ["b", "f"], ["c", 'say "g"'])
+    assert columns_of(tmp_path / "p.csv", "sent0,sent1\na,b\nc,d\n", objective="supervised") == (["a", "c"], ["b", "d"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "objective", "message"),
+    [
+        ("a.txt", b"good\ncaf\xe9\n", "unsupervised", r"a.txt:2: not UTF-8"),
+        ("a.txt", "one\n", "unsupervised", "1 rows do not fill one batch"),
+        ("a.csv", "sent0,sent1,hard_neg\na,b,c\n", "unsupervised", "set text.objective=supervised"),
+        ("a.csv", "premise,hypothesis\na,b\n", "supervised", r"a.csv:1: must have the header"),
+        ("a.csv", "sent0,sent1,hard_neg\na,b\n", "supervised", r"a.csv:2: must have 3 filled columns"),
+        ("a.csv", "sent0,sent1,hard_neg\na, ,c\n", "supervised", r"a.csv:2: must have 3 filled columns"),
+        ("a.csv", "sent0,sent1,hard_neg\n", "supervised", "holds a header and no rows"),
+        ("a.csv", b"sent0,sent1\na,caf\xe9\n", "supervised", "not readable as UTF-8 CSV"),
+    ],
+)
+def test_bad_text_names_file_and_line(tmp_path: Path, name: str, content: str | bytes, objective: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        columns_of(tmp_path / name, content, objective=objective)
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no such file; set text.data"):
+        load_columns(TextConfig(data=str(tmp_path / "none.txt")))
+
+
+def test_a_scratch_vocabulary_is_complete_and_the_same_twice() -> None:
+    columns = load_columns(TextConfig(data="synthetic", objective="supervised"))
+    first, second = (train_tokenizer(columns, EncoderConfig(checkpoint="scratch")) for _ in range(2))
+    assert first.get_vocab() == second.get_vocab()
+    encoded = first(columns[0] + columns[1])["input_ids"]
+    assert first.unk_token_id not in {token for row in encoded for token in row}
+    assert first.tokenize(columns[0][0])[-1].isalpha()
+
+
+def test_batches_are_ordered_view_by_view_and_padded_to_the_whole_batch() -> None:
+    config = TextConfig(data="synthetic", objective="supervised", batch_size=4)
+    columns = load_columns(config)
+    tokenizer = train_tokenizer(columns, EncoderConfig(checkpoint="scratch"))
+    data = load_text(config, tokenizer, columns)
+    items = np.array([5, 0, 9, 7])
+    whole = data.batch(items)
+    assert data.views == 3
+    assert len(whole.input_ids) == 12
+    for view in range(3):
+        for position, item in enumerate(items):
+            decoded = tokenizer.decode(whole.input_ids[view * 4 + position], skip_special_tokens=True)
+            assert decoded == columns[view][item]
+    assert torch.equal(whole.attention_mask, (whole.input_ids != tokenizer.pad_token_id).long())
+    part = data.batch(items, slice(1, 3))
+    assert torch.equal(part.input_ids, whole.input_ids[[1, 2, 5, 6, 9, 10]])
+
+
+def test_unsupervised_views_are_the_same_sentence() -> None:
+    config = TextConfig(data="synthetic", batch_size=2)
+    columns = load_columns(config)
+    data = load_text(config, train_tokenizer(columns, EncoderConfig()), columns)
+    batch = data.batch(np.array([3, 8]))
+    assert data.views == 2
+    assert torch.equal(batch.input_ids[:2], batch.input_ids[2:])
+
+
+def test_big_texts_are_tokenised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_module, "CACHE_FROM", 10)
+    config = TextConfig(data="synthetic", batch_size=2)
+    columns = load_columns(config)
+    tokenizer = train_tokenizer(columns, EncoderConfig())
+    first = load_text(config, tokenizer, columns)
+    monkeypatch.setattr(text_module, "tokenize", lambda *arguments: pytest.fail("tokenised twice"))
+    second = load_text(config, tokenizer, columns)
+    assert isinstance(second.columns[0].ids, np.memmap)
+    assert np.array_equal(first.columns[0].ids, second.columns[0].ids)
+
+
+@needs_data
+def test_a_known_sentence_has_no_unknown_token() -> None:
+    # BertTokenizerFast(vocab_file=...) in transformers 5 silently knows five entries.
+    tokenizer = AutoTokenizer.from_pretrained(DATA / "models" / "bert_uncased_vocab")
+    table = tokenize(["A man is playing a guitar."], tokenizer, 32)
+    assert tokenizer.convert_ids_to_tokens(table[0]) == "[CLS] a man is playing a guitar . [SEP]".split()
+
+
+@needs_data
+def test_the_real_texts_load() -> None:
+    wiki = load_columns(TextConfig(data=str(DATA / "text" / "wiki_sentences.txt")))
+    nli = load_columns(TextConfig(data=str(DATA / "text" / "nli_triplets.csv"), objective="supervised"))
+    assert len(wiki[0]) == 70_282
+    assert [len(column) for column in nli] == [5_883] * 3

@@ -1,0 +1,114 @@
+"""Configuration checks itself; one error names every problem."""
+
+import pytest
+
+from nlcse_tune.config import (
+    RunConfig,
+    SideConfig,
+    check_field,
+    digest,
+    flatten,
+    known_fields,
+    override,
+    parse_assignment,
+    validate,
+    with_absolute_paths,
+)
+from nlcse_tune.errors import ConfigError
+
+
+def test_every_problem_is_named_with_file_key_rule_and_value() -> None:
+    raw = {"text": {"learning_rate": -1e-6, "batch_size": "many"}, "side": {"data": "x", "weight": 0, "lr": 1}}
+    with pytest.raises(ConfigError) as caught:
+        validate(RunConfig, raw, where="studies/x.yaml")
+    lines = str(caught.value).splitlines()
+    assert "studies/x.yaml: text.learning_rate: must be greater than 0, got -1e-06" in lines
+    assert any(line.startswith("studies/x.yaml: text.batch_size: must be a valid integer") for line in lines)
+    assert "studies/x.yaml: side.weight: must be greater than 0, got 0" in lines
+    assert any("side.lr: unknown key" in line for line in lines)
+    assert len(lines) == 4
+
+
+def test_unknown_key_proposes_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="text.learning_rte: unknown key; did you mean 'learning_rate'"):
+        validate(RunConfig, {"text": {"learning_rte": 1e-5}}, where="x")
+    with pytest.raises(ConfigError, match="did you mean 'text.learning_rate'"):
+        check_field("text.learnin_rate")
+
+
+def test_nan_and_infinity_are_refused() -> None:
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="finite"):
+            override(RunConfig(), {"text.learning_rate": value})
+
+
+def test_a_value_that_exists_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        RunConfig().text.batch_size = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("text.learning_rate=2e-5", ("text.learning_rate", 2e-5)),
+        ("side=null", ("side", None)),
+        ("encoder.pooler=avg", ("encoder.pooler", "avg")),
+        ("train.tf32=true", ("train.tf32", True)),
+        ("text.data=a=b.txt", ("text.data", "a=b.txt")),
+    ],
+)
+def test_assignments_are_read_as_yaml(text: str, expected: tuple[str, object]) -> None:
+    assert parse_assignment(text) == expected
+
+
+@pytest.mark.parametrize("text", ["text.learning_rate", "=3", "a=[1"])
+def test_bad_assignments(text: str) -> None:
+    with pytest.raises(ConfigError, match="--set"):
+        parse_assignment(text)
+
+
+def test_override_checks_and_knows_the_side() -> None:
+    base = RunConfig(side=SideConfig(data="x"))
+    assert override(base, {"side.weight": 0.5}).side.weight == 0.5  # type: ignore[union-attr]
+    assert override(base, {"side": None}).side is None
+    with pytest.raises(ConfigError, match=r"no side \(SimCSE\)"):
+        override(RunConfig(), {"side.weight": 0.5})
+    with pytest.raises(ConfigError, match="can only be set to null"):
+        override(base, {"side": "image"})
+
+
+def test_method_names() -> None:
+    assert RunConfig().method == "SimCSE"
+    assert RunConfig(side=SideConfig(data="x")).method == "VisualCSE"
+    assert RunConfig(side=SideConfig(data="x", modality="audio")).method == "AudioCSE"
+
+
+def test_digest_ignores_paths_and_speed_but_not_numbers_or_data() -> None:
+    base, data = RunConfig(), {"text": "abc"}
+    same = ({"text.data": "elsewhere"}, {"train.micro_batch": 8}, {"train.compile": True}, {"train.loader_threads": 0})
+    for change in (*same, {"eval.tasks": ["sts12"]}):
+        assert digest(override(base, change), data) == digest(base, data)
+    for change in ({"text.learning_rate": 1e-5}, {"train.precision": "bf16"}, {"encoder.dropout": 0.0}):
+        assert digest(override(base, change), data) != digest(base, data)
+    assert digest(base, {"text": "abd"}) != digest(base, data)
+    changed = override(base, {"text.learning_rate": 1e-5})
+    assert digest(changed, data, without=("text.learning_rate",)) == digest(base, data, without=("text.learning_rate",))
+
+
+def test_flat_names_are_the_known_fields() -> None:
+    assert set(flatten(RunConfig(side=SideConfig(data="x")))) == set(known_fields())
+
+
+def test_every_field_says_what_it_means() -> None:
+    assert [name for name, info in known_fields().items() if not info.description] == []
+
+
+def test_paths_become_absolute_and_hub_names_stay(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    config = override(RunConfig(), {"encoder.checkpoint": "model", "text.data": "a.txt", "eval.data": "synthetic"})
+    resolved = with_absolute_paths(config)
+    assert resolved.encoder.checkpoint == str(tmp_path / "model")
+    assert resolved.text.data == str(tmp_path / "a.txt")
+    assert resolved.eval.data == "synthetic"
+    assert with_absolute_paths(RunConfig()).encoder.checkpoint == "bert-base-uncased"

@@ -1,0 +1,131 @@
+"""Studies: every shipped one loads, inheritance, overrides, and names that are nearly right."""
+
+from pathlib import Path
+
+import pytest
+
+from nlcse_tune.errors import ConfigError
+from nlcse_tune.study import find_study, load_study, merge, names
+
+# Table C.1: text batch, text rate, side batch, side rate.
+TABLE_C1 = {
+    "visualcse-bert": (64, 3e-5, 48, 1e-6),
+    "audiocse-bert": (64, 3e-5, 48, 2e-7),
+    "visualcse-roberta": (128, 2e-5, 48, 5e-7),
+    "audiocse-roberta": (128, 2e-5, 48, 2e-7),
+    "visualcse-roberta-large": (256, 1e-5, 48, 5e-7),
+    "audiocse-roberta-large": (256, 1e-5, 48, 5e-6),
+}
+
+
+@pytest.mark.parametrize("name", names("studies"))
+def test_every_shipped_study_loads(name: str) -> None:
+    study = find_study(name)
+    assert study.name == name
+    assert study.description
+    if study.baseline:
+        baseline = find_study(study.baseline)
+        assert baseline.config.side is None
+        assert baseline.config.text.model_dump() == study.config.text.model_dump()
+        assert baseline.config.encoder == study.config.encoder
+    if study.published and study.published.scores.keys() > {"avg"}:
+        tasks = {task: score for task, score in study.published.scores.items() if task != "avg"}
+        assert len(tasks) == 7
+        assert sum(tasks.values()) / 7 == pytest.approx(study.published.scores["avg"], abs=0.006)
+
+
+@pytest.mark.parametrize("name", TABLE_C1)
+def test_studies_hold_the_papers_hyper_parameters(name: str) -> None:
+    config = find_study(name).config
+    assert config.side is not None
+    found = (config.text.batch_size, config.text.learning_rate, config.side.batch_size, config.side.learning_rate)
+    assert found == TABLE_C1[name]
+    assert (config.text.temperature, config.side.temperature, config.text.max_length) == (0.05, 0.07, 32)
+    assert (config.train.epochs, config.train.eval_every, config.train.max_grad_norm) == (1, 125, 1.0)
+
+
+def test_unknown_study_names_the_nearest_and_lists_all() -> None:
+    with pytest.raises(ConfigError, match=r"visualcse-brt: no such study; did you mean 'visualcse-bert'\?; known: audiocse"):
+        find_study("visualcse-brt")
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    (folder / "studies").mkdir(exist_ok=True)
+    path = folder / "studies" / f"{name}.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_study_here_wins_and_extends_a_packaged_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "mine", "extends: demo\nconfig: {text: {learning_rate: 5e-4}}\n")
+    mine, demo = find_study("mine"), find_study("demo")
+    assert mine.name == "mine"
+    assert mine.config.text.learning_rate == 5e-4
+    assert mine.config.side == demo.config.side
+    assert mine.space == demo.space
+    assert mine.baseline is None  # a baseline is a claim of the child's own
+    write(tmp_path, "demo", "config: {text: {data: synthetic}}\n")
+    assert find_study("demo").config.text.data == "synthetic"
+    assert find_study("demo").space is None
+
+
+def test_extending_in_a_circle_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "a", "extends: b\n")
+    write(tmp_path, "b", "extends: a\n")
+    with pytest.raises(ConfigError, match="extends itself through a -> b -> a"):
+        find_study("a")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("config: {text: {batch_size: 64}\n", r"bad.yaml: line 2, column 1: not readable as YAML"),
+        ("- a\n- b\n", "must be a mapping of keys to values, got list"),
+        ("config: {}\nconfig: {}\n", "the key 'config' stands twice"),
+        ("confg: {}\n", "confg: unknown key; did you mean 'config'"),
+        ("config: {}\nspace: image-gird\n", "no such search space; did you mean 'image-grid'"),
+        ("config: {}\nspace: image-grid\n", "the study has no side"),
+        ("config: {}\nseeds: []\n", "seeds: Tuple should have at least 1 item"),
+    ],
+)
+def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_study(write(tmp_path, "bad", text))
+
+
+def test_missing_and_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_study(tmp_path / "none.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"description: caf\xe9\n")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_study(tmp_path / "latin.yaml")
+
+
+def test_learning_rates_without_a_dot_are_numbers(tmp_path: Path) -> None:
+    study = load_study(write(tmp_path, "x", "space: {parameters: {text.learning_rate: [1e-5, 3E-5, 0.00002]}}\nconfig: {}\n"))
+    assert study.space is not None
+    assert [point["text.learning_rate"] for point in study.space.points()] == [1e-5, 3e-5, 2e-5]
+
+
+def test_overrides_reach_the_baseline_but_for_the_side() -> None:
+    values = {"text.learning_rate": 2e-5, "side.weight": 0.5}
+    baseline = find_study("demo").baseline_study(values)
+    assert baseline is not None
+    assert baseline.config.text.learning_rate == 2e-5
+    assert baseline.config.side is None
+    assert find_study("demo-simcse").baseline_study(values) is None
+
+
+def test_own_point_is_the_first_to_try() -> None:
+    assert find_study("visualcse-bert").own_point == {
+        "text.batch_size": 64,
+        "text.learning_rate": 3e-5,
+        "side.learning_rate": 1e-6,
+    }
+
+
+def test_merge_goes_deep_but_takes_a_space_whole() -> None:
+    assert merge({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}) == {"a": {"b": 3, "c": 2}}
+    assert merge({"space": {"x": 1}}, {"space": {"y": 2}}) == {"space": {"y": 2}}
