@@ -118,7 +118,7 @@ class RunConfig(Frozen):
     @property
     def method(self) -> str:
         """The paper's name for this kind of run."""
-        return {None: "SimCSE", "image": "VisualCSE", "audio": "AudioCSE"}[self.side and self.side.modality]
+        return {"image": "VisualCSE", "audio": "AudioCSE"}[self.side.modality] if self.side else "SimCSE"
 
 
 # Fields that change where data lies, or how fast and in how much memory a run goes, but never its numbers.

@@ -1,26 +1,28 @@
 """run_one: the only thing a launcher calls. Where training meets evaluation."""
 
-import logging
 import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from nlcse_tune.config import SCRATCH, RunConfig
-from nlcse_tune.errors import ConfigError
-from nlcse_tune.data.catalog import fingerprints
+from nlcse_tune.data.catalog import fingerprints, task_fingerprint
 from nlcse_tune.data.side import load_side
+from nlcse_tune.data.sts import load_task
 from nlcse_tune.data.text import load_columns, load_text, train_tokenizer
-from nlcse_tune.evaluation.sts import DevEvaluator
-from nlcse_tune.models.encoder import SentenceEncoder, build_encoder
-from nlcse_tune.records import RunRecord, Timings, now, run_id, versions
+from nlcse_tune.errors import ConfigError
+from nlcse_tune.evaluation.geometry import geometry_scores
+from nlcse_tune.evaluation.sts import DevEvaluator, test_scores
+from nlcse_tune.files import replacing
+from nlcse_tune.models.encoder import SentenceEncoder, build_encoder, load_encoder
+from nlcse_tune.paths import RunPaths
+from nlcse_tune.records import RunRecord, TestRecord, Timings, now, run_id, versions, write_test_record
 from nlcse_tune.training.checkpoint import drop_former_best
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.loop import Progress, train
 from nlcse_tune.training.seeding import derive
-
-log = logging.getLogger(__name__)
 
 
 def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "") -> RunRecord:
@@ -77,6 +79,37 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
 def _check_device(config: RunConfig, device: str) -> None:
     if config.train.precision == "fp16" and device == "cpu":
         raise ConfigError("train.precision: fp16 needs a GPU and this run is on a CPU; use --set train.precision=fp32")
+
+
+def test_one(record: RunRecord, paths: RunPaths) -> TestRecord:
+    """Scores the best checkpoint of a finished run on its test sets, in fp32; writes and returns the test record.
+
+    Only `seeds` calls this: what a search launches never does.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    encoder = load_encoder(paths.best).to(device)
+    asked = record.config.eval
+    scores, similarities, missing = test_scores(encoder, asked.data, asked.tasks, precision="fp32")
+    gold = {task: np.concatenate([subset.gold for subset in load_task(asked.data, task)]) for task in scores}
+    geometry = geometry_scores(encoder, asked.data, precision="fp32") if "stsb" in scores else None
+    with replacing(paths.similarities) as temporary, temporary.open("wb") as stream:
+        arrays = {task: values.astype(np.float32) for task, values in similarities.items()}
+        np.savez_compressed(stream, **arrays, **{f"gold_{task}": values for task, values in gold.items()})  # type: ignore[arg-type]
+    tested = TestRecord(
+        run_id=record.run_id,
+        opened=now(),
+        setting=asked.setting,
+        scores=scores,
+        missing=missing,
+        geometry={"alignment": geometry.alignment, "uniformity": geometry.uniformity} if geometry else {},
+        data={task: task_fingerprint(asked.data, task) for task in scores},
+        versions=versions(device_name(device)),
+    )
+    write_test_record(tested, paths)
+    return tested
+
+
+test_one.__test__ = False  # type: ignore[attr-defined]  # not a pytest function
 
 
 def _score_dev(evaluator: DevEvaluator, config: RunConfig, encoder: SentenceEncoder) -> float:

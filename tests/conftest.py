@@ -14,7 +14,7 @@ from nlcse_tune.study import Study, find_study
 
 TINY = {
     "encoder.scratch.hidden_size": 16,
-    "text.batch_size": 16,
+    "text.batch_size": 32,
     "side.batch_size": 4,
     "train.max_steps": 4,
     "train.eval_every": 2,

@@ -28,7 +28,7 @@ def filter_bank(wave: np.ndarray) -> Tensor:
     """Log-mel filter bank of a mono wave (samples,) at 16 kHz -> (frames <= 1024, 128)."""
     samples = torch.from_numpy(wave)[None]
     samples = samples - samples.mean()
-    bank = kaldi.fbank(
+    bank: Tensor = kaldi.fbank(
         samples, htk_compat=True, sample_frequency=RATE, use_energy=False, window_type="hanning",
         num_mel_bins=MEL_BINS, dither=0.0, frame_shift=10,
     )  # fmt: skip

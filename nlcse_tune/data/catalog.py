@@ -3,8 +3,9 @@
 import hashlib
 from pathlib import Path
 
-from nlcse_tune.config import SCRATCH, SYNTHETIC, RunConfig
+from nlcse_tune.config import SCRATCH, SYNTHETIC, RunConfig, StsTask
 from nlcse_tune.data import synthetic
+from nlcse_tune.data.sts import dev_files, task_files
 
 
 def fingerprint(value: str) -> str:
@@ -40,8 +41,6 @@ def _content(files: list[Path]) -> str:
 
 def fingerprints(config: RunConfig) -> dict[str, str]:
     """Fingerprint of every input of a run: encoder, text, dev set, and the side's where there is one."""
-    from nlcse_tune.data.sts import dev_files
-
     found = {"encoder": fingerprint(config.encoder.checkpoint), "text": fingerprint(config.text.data)}
     found["dev"] = synthetic.VERSION if config.eval.data == SYNTHETIC else _content(dev_files(config.eval.data))
     if config.side:
@@ -49,3 +48,8 @@ def fingerprints(config: RunConfig) -> dict[str, str]:
         if config.side.checkpoint:
             found["side_checkpoint"] = fingerprint(config.side.checkpoint)
     return found
+
+
+def task_fingerprint(data: str, task: StsTask) -> str:
+    """Fingerprint of one test set."""
+    return synthetic.VERSION if data == SYNTHETIC else _content(task_files(data, task))

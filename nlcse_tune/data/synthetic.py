@@ -46,14 +46,13 @@ Triplet = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Event:
-    """Indices into SLOTS."""
+    """Indices into SLOTS, one a slot."""
 
-    slots: tuple[int, int, int, int]
+    slots: tuple[int, ...]
 
 
 def _event(rng: np.random.Generator) -> Event:
-    agent, action, thing, place = (int(rng.integers(len(slot))) for slot in SLOTS)
-    return Event((agent, action, thing, place))
+    return Event(tuple(int(rng.integers(len(slot))) for slot in SLOTS))
 
 
 def _changed(event: Event, which: list[int], rng: np.random.Generator) -> Event:
@@ -128,4 +127,4 @@ def tone(label: int, index: int) -> np.ndarray:
     harmonics = np.arange(1, 20)
     loudness = np.exp(-(((harmonics * pitch.mean() - formant) / 600) ** 2)) + 0.1 / harmonics
     wave = (loudness[:, None] * np.sin(harmonics[:, None] * phase)).sum(0)
-    return (0.3 * wave / abs(wave).max() + rng.normal(0, 0.005, len(time))).astype(np.float32)
+    return np.asarray(0.3 * wave / abs(wave).max() + rng.normal(0, 0.005, len(time)), dtype=np.float32)

@@ -171,7 +171,7 @@ def _cached_table(sentences: list[str], tokenizer: PreTrainedTokenizerBase, max_
     if len(sentences) < CACHE_FROM:
         return tokenize(sentences, tokenizer, max_length)
     key = hashlib.blake2b(digest_size=16)
-    definition = json.loads(tokenizer.backend_tokenizer.to_str())  # type: ignore[attr-defined]
+    definition = json.loads(tokenizer.backend_tokenizer.to_str())
     for setting in ("truncation", "padding"):  # left over from the last call, whatever it was
         definition.pop(setting, None)
     for part in (json.dumps(definition), str(max_length), *sentences):
@@ -213,7 +213,7 @@ def train_tokenizer(columns: Columns, config: EncoderConfig) -> PreTrainedTokeni
     model.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
     model.decoder = decoders.WordPiece()
     pad, unknown, cls, sep, mask = SPECIAL_TOKENS
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=model, model_max_length=128, pad_token=pad, unk_token=unknown, cls_token=cls, sep_token=sep,
         mask_token=mask,
     )  # fmt: skip

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 # Read when ray is imported. Under `uv run` Ray would rebuild the project's environment for every worker process
 # (over 60 s each); the dashboard's Train page is empty unless tracking is on (PITFALLS, points 13 and 14).
@@ -60,7 +61,7 @@ def ray_cluster(address: str | None = None) -> Iterator[str | None]:
     address = address or os.environ.get("RAY_ADDRESS")
     # Without its dashboard Ray Train cannot find out which workers to clean up, and the next run hangs
     # (PITFALLS, "Ray Tune + Train V2", point 1).
-    own = {} if address else {"include_dashboard": True, "object_store_memory": OBJECT_STORE_BYTES}
+    own: dict[str, Any] = {} if address else {"include_dashboard": True, "object_store_memory": OBJECT_STORE_BYTES}
     try:
         ray.init(
             address=address or "local",
@@ -79,13 +80,13 @@ def ray_cluster(address: str | None = None) -> Iterator[str | None]:
 
 
 def _dashboard() -> str | None:
-    url = ray.get_runtime_context().gcs_address and ray._private.worker.get_dashboard_url()  # type: ignore[attr-defined]
+    url = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
     return f"http://{url}" if url else None
 
 
 def cluster_size() -> tuple[float, float]:
     """(CPUs, GPUs) of the running cluster."""
-    total = ray.cluster_resources()
+    total = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return float(total.get("CPU", 0)), float(total.get("GPU", 0))
 
 

@@ -32,12 +32,10 @@ class Sampler:
     ) -> None:
         self.space, self.method, self.base = space, method, base
         self.rng = np.random.default_rng(seed)
-        samplers = {
-            "tpe": lambda: optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(5, 2 * len(space.fields))),
-            "random": lambda: optuna.samplers.RandomSampler(seed=seed),
-            "grid": lambda: optuna.samplers.RandomSampler(seed=seed),  # the grid below needs no sampler
-        }
-        self.optuna = optuna.create_study(direction="maximize", sampler=samplers[method]())
+        startup = max(5, 2 * len(space.fields))
+        tpe = optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup)
+        sampler = tpe if method == "tpe" else optuna.samplers.RandomSampler(seed=seed)  # a grid needs none
+        self.optuna = optuna.create_study(direction="maximize", sampler=sampler)
         self.distributions = {field: _distribution(p) for field, p in space.parameters.items()}
         self.known: set[str] = set()
         self.asked: dict[str, optuna.trial.Trial] = {}

@@ -5,27 +5,22 @@ sampler knows is rebuilt from them.
 """
 
 import time
-import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from nlcse_tune.config import RunConfig, digest, flatten
 from nlcse_tune.data.catalog import fingerprints
-from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError
+from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.files import write_json
-from nlcse_tune.launch.cluster import Resources, concurrency, fit, ray_cluster
+from nlcse_tune.launch.cluster import concurrency, fit, ray_cluster
 from nlcse_tune.launch.sampler import Method, Sampler
-from nlcse_tune.launch.worker import RunSpec, run_in_trial, run_on_workers
+from nlcse_tune.launch.trials import Source, run_trials
+from nlcse_tune.launch.worker import RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord, ledger, run_id
 from nlcse_tune.space import Point
 from nlcse_tune.study import Study
-
-# After the environment is set: cluster.py imports ray first.
-import ray  # noqa: I001
-from ray import tune
-from ray.tune.search import Searcher
 
 DEFAULT_TRIALS = 30  # where the space has no end and nobody says
 
@@ -127,7 +122,8 @@ def search(
             resources = fit(workers, cpus_per_worker, gpus_per_worker)
             side_by_side = concurrency(resources, concurrent)
             on_start(plan, dashboard, side_by_side)
-            _run_trials(plan, method, resources, side_by_side, on_run)
+            source = SearchSource(plan, _sampler(plan, method), on_run)
+            run_trials(source, resources, side_by_side, plan.paths.ray)
     result = SearchResult(
         study.name, _ranked(plan), trained=len(plan.done) - before, seconds=time.perf_counter() - clock
     )
@@ -138,126 +134,41 @@ def search(
     return result
 
 
-def _run_trials(
-    plan: Plan,
-    method: Method | None,
-    resources: Resources,
-    side_by_side: int,
-    on_run: Callable[[Candidate, int, int], None],
-) -> None:
+def _sampler(plan: Plan, method: Method | None) -> Sampler:
+    """A sampler that knows what the records know."""
     assert plan.study.space is not None
     size = plan.study.space.grid_size
     chosen: Method = method or ("grid" if size is not None and plan.trials >= size else "tpe")
-    own = plan.study.own_point
-    sampler = Sampler(plan.study.space, chosen, plan.seed, own, flatten(plan.study.config))
+    sampler = Sampler(plan.study.space, chosen, plan.seed, plan.study.own_point, flatten(plan.study.config))
     for record in plan.done.values():
         sampler.learn(plan.point_of(record), record.best_dev if record.status == "completed" else None)
-    searcher = LedgerSearcher(plan, sampler, on_run)
-    trainable = tune.with_parameters(_trial, resources=resources)
-    own_request = {"cpu": 0.01} if resources.workers > 1 else {"cpu": resources.cpus, "gpu": resources.gpus}
-    results = tune.Tuner(
-        tune.with_resources(trainable, own_request),
-        tune_config=tune.TuneConfig(
-            metric="dev",
-            mode="max",
-            search_alg=searcher,
-            num_samples=-1,  # until the searcher says that it is finished
-            max_concurrent_trials=side_by_side,
-            # A fresh process costs 11 s a trial, mostly imports; a reused one 4 s (PITFALLS, "Ray").
-            reuse_actors=resources.workers == 1,
-        ),
-        run_config=tune.RunConfig(
-            name=uuid.uuid4().hex[:12],
-            storage_path=str(plan.paths.ray.resolve()),
-            verbose=0,
-            failure_config=tune.FailureConfig(fail_fast=True),
-        ),
-    ).fit()
-    _raise_first(results)
+    return sampler
 
 
-def _trial(config: dict[str, Any], resources: Resources) -> None:
-    """One Ray Tune trial: one run, in this process or on workers of its own."""
-    spec = RunSpec(**config["spec"])
-    try:
-        if resources.workers == 1:
-            run_in_trial(spec, resources.cpus, tune.report)
-        else:
-            from ray.tune.integration.ray_train import TuneReportCallback
-
-            run_on_workers(spec, resources, tune.get_context().get_trial_id(), [TuneReportCallback()])
-    except (ConfigError, DataError):
-        raise  # what people wrote or have on disk: every other run would fail alike
-    except NlcseError as error:
-        _write_failure(spec, error)
-        tune.report({"dev": float("nan"), "step": 0})
-
-
-def _write_failure(spec: RunSpec, error: NlcseError) -> None:
-    from nlcse_tune.records import now, versions, write_record
-    from nlcse_tune.run import device_name
-
-    config = RunConfig.model_validate(spec.config)
-    record = RunRecord(
-        run_id=spec.run_id, study=spec.study, seed=spec.seed, config=config, status="failed", error=str(error),
-        data=fingerprints(config), versions=versions(device_name("cpu")), finished=now(),
-    )  # fmt: skip
-    write_record(record, spec.paths)
-
-
-class LedgerSearcher(Searcher):  # type: ignore[misc]
-    """Hands the sampler's points to Tune and their records back."""
+class SearchSource(Source):
+    """The sampler's points as runs, until the plan has as many records as it wants or the space is exhausted."""
 
     def __init__(self, plan: Plan, sampler: Sampler, on_run: Callable[[Candidate, int, int], None]) -> None:
-        super().__init__(metric="dev", mode="max")
         self.plan, self.sampler, self.on_run = plan, sampler, on_run
         self.running: dict[str, Point] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def next(self) -> RunSpec | None:
         if len(self.plan.done) + len(self.running) >= self.plan.trials:
-            # Not before all have ended: a failed trial may leave room for another.
-            return None if self.running else Searcher.FINISHED
-        point = self.sampler.ask()
-        if point is None:
-            return Searcher.FINISHED
-        self.running[trial_id] = point
-        return {"spec": asdict(self.plan.spec(point))}
+            return None
+        if (point := self.sampler.ask()) is None:
+            return None
+        spec = self.plan.spec(point)
+        self.running[spec.run_id] = point
+        return spec
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        from nlcse_tune.records import read_record
-
-        point = self.running.pop(trial_id, None)
-        if point is None:
-            return
-        path = self.plan.paths.run(self.plan.run_id(point)).record
-        if not path.is_file():
+    def done(self, spec: RunSpec, record: RunRecord | None) -> None:
+        point = self.running.pop(spec.run_id)
+        if record is None:
             self.sampler.tell(point, None)
             return
-        record = read_record(path)
         self.plan.done[record.run_id] = record
         self.sampler.tell(point, record.best_dev, stopped=record.status == "stopped")
         self.on_run(Candidate(point, record), len(self.plan.done), self.plan.trials)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles its searcher now and then; this one is rebuilt from the records instead."""
-        return {}
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the records are what a search continues from."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing, likewise."""
-
-
-def _raise_first(results: tune.ResultGrid) -> None:
-    """The first error of a trial, as what it was in the trial's process."""
-    for error in results.errors:
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, NlcseError):
-                raise cause
-            cause = getattr(cause, "cause", None) or cause.__cause__
-        raise RunError(f"a trial ended in an error: {error}") from error
 
 
 def _ranked(plan: Plan) -> tuple[Candidate, ...]:
@@ -285,7 +196,3 @@ def _write_choice(plan: Plan, result: SearchResult) -> None:
         },
     )
 
-
-def shut_down() -> None:
-    """Stops a Ray that this process started."""
-    ray.shutdown()

@@ -88,22 +88,23 @@ def run_on_workers(spec: RunSpec, resources: Resources, attempt: str, callbacks:
 
     `attempt` makes Train's own name for the run unique: two runs of one name and folder would share checkpoints.
     """
-    import ray.train
+    from ray import train  # its types are those of Train V1
     from ray.train.torch import TorchTrainer
 
+    v2: Any = train
     each = {"CPU": resources.cpus} | ({"GPU": resources.gpus} if resources.gpus else {})
     trainer = TorchTrainer(
         _train_worker,
         train_loop_config={"spec": vars(spec), "cpus": resources.cpus},
-        scaling_config=ray.train.ScalingConfig(
+        scaling_config=v2.ScalingConfig(
             num_workers=resources.workers, use_gpu=resources.gpus > 0, resources_per_worker=each
         ),
-        run_config=ray.train.RunConfig(
+        run_config=v2.RunConfig(
             name=f"{spec.run_id}-{attempt}",
             storage_path=str(Path(spec.study_folder).resolve() / "ray" / "train"),
-            failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=3),
+            failure_config=v2.FailureConfig(max_failures=0, controller_failure_limit=3),
             callbacks=callbacks,
-            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+            logging_config=v2.LoggingConfig(log_level="ERROR"),
         ),
     )
     trainer.fit()

@@ -1,0 +1,144 @@
+"""A seed study: one configuration and its baseline repeated with several seeds, judged on the test sets."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nlcse_tune.config import RunConfig, override, validate
+from nlcse_tune.data.catalog import fingerprints
+from nlcse_tune.errors import ConfigError, DataError
+from nlcse_tune.launch.cluster import concurrency, fit, ray_cluster
+from nlcse_tune.launch.trials import Source, run_trials
+from nlcse_tune.launch.worker import RunSpec
+from nlcse_tune.paths import StudyPaths
+from nlcse_tune.records import RunRecord, now, run_id
+from nlcse_tune.study import Study
+
+Origin = Literal["search", "study", "method"]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of the comparison: what is repeated, and where its configuration comes from."""
+
+    study: Study
+    paths: StudyPaths
+    config: RunConfig
+    origin: Origin  # its own search, its own YAML, or (a baseline) the method's text settings
+
+    def spec(self, seed: int, data: dict[str, str]) -> RunSpec:
+        return RunSpec(
+            study=self.study.name,
+            study_folder=str(self.paths.folder.resolve()),
+            run_id=run_id(self.config, seed, data),
+            seed=seed,
+            config=self.config.model_dump(mode="json"),
+        )
+
+
+def sides(study: Study, root: StudyPaths, values: dict[str, Any]) -> list[Side]:
+    """The method and its baseline (a baseline study stands alone), each as it was searched or as its YAML says.
+
+    A baseline that was not searched itself takes the method's text, encoder and training settings, so that the two
+    differ in the side alone.
+    """
+    method = _side(study, root)
+    baseline = study.baseline_study(values)
+    if baseline is None:
+        return [method]
+    paths = StudyPaths(root.root, baseline.name)
+    if (found := _searched(baseline, paths)) is not None:
+        return [method, Side(baseline, paths, found, "search")]
+    return [method, Side(baseline, paths, override(method.config, {"side": None}), "method")]
+
+
+def _side(study: Study, paths: StudyPaths) -> Side:
+    found = _searched(study, paths)
+    return Side(study, paths, study.config, "study") if found is None else Side(study, paths, found, "search")
+
+
+def _searched(study: Study, paths: StudyPaths) -> RunConfig | None:
+    """The configuration that the study's search chose, if it searched the study as it stands."""
+    if not paths.search.is_file():
+        return None
+    try:
+        choice = json.loads(paths.search.read_text(encoding="utf-8"))
+        config = validate(RunConfig, choice["config"], where=str(paths.search))
+        point = choice["point"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{paths.search}: not a search's result ({error}); search again or move it away") from None
+    return config if override(study.config, point) == config else None
+
+
+class SeedSource(Source):
+    """A list of runs; reports each as it ends."""
+
+    def __init__(self, specs: Sequence[RunSpec], on_run: Callable[[RunSpec, RunRecord | None, int, int], None]) -> None:
+        self.left, self.total, self.on_run = list(specs), len(specs), on_run
+        self.ended = 0
+
+    def next(self) -> RunSpec | None:
+        return self.left.pop(0) if self.left else None
+
+    def done(self, spec: RunSpec, record: RunRecord | None) -> None:
+        self.ended += 1
+        self.on_run(spec, record, self.ended, self.total)
+
+
+def missing_runs(both: Sequence[Side], seeds: Sequence[int]) -> list[RunSpec]:
+    """Runs that are not yet trained or not yet tested, seed by seed so that an interrupted study stays paired."""
+    specs = []
+    prints = [fingerprints(side.config) for side in both]
+    for seed in seeds:
+        for side, data in zip(both, prints, strict=True):
+            spec = side.spec(seed, data)
+            if not (spec.paths.record.is_file() and spec.paths.test.is_file()):
+                specs.append(spec)
+    return specs
+
+
+def run_seeds(
+    both: Sequence[Side],
+    seeds: Sequence[int],
+    *,
+    workers: int = 1,
+    cpus_per_worker: float | None = None,
+    gpus_per_worker: float | None = None,
+    concurrent: int | None = None,
+    address: str | None = None,
+    on_start: Callable[[int, str | None, int], None] = lambda runs, dashboard, concurrent: None,
+    on_run: Callable[[RunSpec, RunRecord | None, int, int], None] = lambda spec, record, done, total: None,
+) -> float:
+    """Trains and tests what is missing of `both` at `seeds`; returns the seconds it took."""
+    clock = time.perf_counter()
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"--seeds: must differ, got {','.join(map(str, seeds))}")
+    specs = missing_runs(both, seeds)
+    if specs:
+        with ray_cluster(address) as dashboard:
+            resources = fit(workers, cpus_per_worker, gpus_per_worker)
+            side_by_side = concurrency(resources, concurrent)
+            on_start(len(specs), dashboard, side_by_side)
+            _log_opening(both, specs)
+            run_trials(SeedSource(specs, on_run), resources, side_by_side, both[0].paths.ray, then_test=True)
+    return time.perf_counter() - clock
+
+
+def _log_opening(both: Sequence[Side], specs: Sequence[RunSpec]) -> None:
+    """One line for each study whose test sets are about to be scored; never rewritten."""
+    for side in both:
+        runs = [spec.run_id for spec in specs if spec.study == side.study.name]
+        if runs:
+            side.paths.folder.mkdir(parents=True, exist_ok=True)
+            line = {"time": now(), "command": "nlcse-tune " + " ".join(sys.argv[1:]), "runs": runs}
+            with side.paths.openings.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")
+
+
+def last_searched(root: StudyPaths) -> str | None:
+    """The study searched last under this folder."""
+    found = sorted(root.root.glob("*/search.json"), key=lambda path: path.stat().st_mtime)
+    return found[-1].parent.name if found else None

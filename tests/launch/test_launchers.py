@@ -1,0 +1,125 @@
+"""One contract, every launcher: in this process, in a Ray Tune trial, through Ray Train on two workers."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nlcse_tune.config import override
+from nlcse_tune.errors import DataError, RunError
+from nlcse_tune.launch.cluster import Resources
+from nlcse_tune.launch.trials import Source, run_trials
+from nlcse_tune.launch.worker import ReportingContext, RunSpec, execute, run_on_workers
+from nlcse_tune.models.encoder import load_encoder
+from nlcse_tune.records import RunRecord, read_record, run_id
+from nlcse_tune.study import Study
+from nlcse_tune.training.context import RunContext
+
+pytestmark = pytest.mark.ray
+
+
+class One(Source):
+    """A source of a single run."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        self.left = [spec]
+
+    def next(self) -> RunSpec | None:
+        return self.left.pop() if self.left else None
+
+    def done(self, spec: RunSpec, record: RunRecord | None) -> None:
+        self.record = record
+
+
+def in_process(spec: RunSpec) -> RunRecord:
+    return execute(spec, ReportingContext(spec.paths.folder))
+
+
+def in_a_trial(spec: RunSpec, resources: Resources = Resources()) -> RunRecord:  # noqa: B008
+    run_trials(One(spec), resources, 1, Path(spec.study_folder) / "ray")
+    return read_record(spec.paths.record)
+
+
+def on_two_workers(spec: RunSpec) -> RunRecord:
+    return run_on_workers(spec, Resources(workers=2), "test", [])
+
+
+def in_a_trial_on_two_workers(spec: RunSpec) -> RunRecord:
+    return in_a_trial(spec, Resources(workers=2))
+
+
+Launcher = Callable[[RunSpec], RunRecord]
+LAUNCHERS: list[Launcher] = [in_process, in_a_trial, on_two_workers, in_a_trial_on_two_workers]
+
+
+def spec_of(study: Study, folder: Path, **changes: object) -> RunSpec:
+    from nlcse_tune.data.catalog import fingerprints
+
+    config = override(study.config, {"encoder.dropout": 0.0, **changes})
+    data = fingerprints(override(config, {"text.data": "synthetic", "eval.data": "synthetic"}))
+    return RunSpec(study.name, str(folder), run_id(config, 3, data), 3, config.model_dump(mode="json"))
+
+
+@pytest.mark.parametrize("launch", LAUNCHERS)
+@pytest.mark.usefixtures("ray_session")
+def test_contract(launch: Launcher, tiny_study: Study, tmp_path: Path) -> None:
+    spec = spec_of(tiny_study, tmp_path / launch.__name__)
+    record = launch(spec)
+    assert record == read_record(spec.paths.record)
+    assert (record.run_id, record.seed, record.status, record.steps) == (spec.run_id, 3, "completed", 4)
+    assert [point.step for point in record.dev_curve] == [2, 4]
+    assert record.best_dev == max(point.score for point in record.dev_curve)
+    assert record.workers == (2 if "two" in launch.__name__ else 1)
+    assert load_encoder(spec.paths.best).pooler == "avg"
+    assert not spec.paths.last.exists()
+    assert not hasattr(record, "scores")  # dev only, by type
+
+    plain = in_process(replace(spec, study_folder=str(tmp_path / "plain")))
+    assert record.dev_before == pytest.approx(plain.dev_before, abs=1e-9)
+    for own, other in zip(record.dev_curve, plain.dev_curve, strict=True):
+        assert own.score == pytest.approx(other.score, abs=0.02)  # ranks may swap where cosines differ by rounding
+        assert own.text_loss == pytest.approx(other.text_loss, abs=1e-5)
+        assert own.side_loss == pytest.approx(other.side_loss, abs=1e-5)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_data_error_in_a_trial_arrives_as_one(tiny_study: Study, tmp_path: Path) -> None:
+    spec = spec_of(tiny_study, tmp_path, **{"side.data": str(tmp_path / "no-such-folder")})
+    with pytest.raises(DataError, match="no such folder; set side.data"):
+        in_a_trial(spec)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_run_that_diverges_is_a_record_not_a_crash(tiny_study: Study, tmp_path: Path) -> None:
+    spec = spec_of(tiny_study, tmp_path, **{"text.learning_rate": 1e30})
+    with pytest.raises(RunError, match="the text loss is nan"):
+        in_process(replace(spec, study_folder=str(tmp_path / "plain")))
+    record = in_a_trial(spec)
+    assert record.status == "failed"
+    assert record.error is not None
+    assert "lower text.learning_rate" in record.error
+
+
+def test_more_than_the_machine_has_is_refused_with_the_arithmetic() -> None:
+    assert Resources(1, 1.0).concurrent(2, 0) == 2
+    assert Resources(2, 1.0).concurrent(3, 0) == 1
+    assert Resources(2, 2.0, 1.0).concurrent(16, 3) == 1
+    assert Resources(4, 1.0).concurrent(2, 0) == 0
+    assert str(Resources(4, 1.0, 0.5)) == "4 CPUs and 2 GPUs (4 workers)"
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_run_that_can_never_be_scheduled_is_refused(tiny_study: Study, tmp_path: Path) -> None:
+    from nlcse_tune.launch.search import search
+    from nlcse_tune.paths import StudyPaths
+
+    with pytest.raises(RunError, match=r"a run asks for 64 CPUs \(64 workers\), and the cluster has 4 CPUs"):
+        search(tiny_study, StudyPaths(tmp_path, "demo"), trials=1, workers=64)
+
+
+def test_a_context_alone_reports_nothing_and_restores_nothing(tmp_path: Path) -> None:
+    context = RunContext(tmp_path)
+    context.report(None)
+    assert context.leads
+    assert context.restore() is None

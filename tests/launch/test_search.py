@@ -1,0 +1,69 @@
+"""A search: dev only, each point once, continued from its records."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nlcse_tune.errors import ConfigError
+from nlcse_tune.launch.search import Candidate, SearchResult, make_plan, search
+from nlcse_tune.paths import StudyPaths
+from nlcse_tune.records import RunRecord, ledger
+from nlcse_tune.study import Study, find_study
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_search_ranks_by_dev_and_goes_on_from_its_records(tiny_study: Study, tmp_path: Path) -> None:
+    paths = StudyPaths(tmp_path, tiny_study.name)
+    seen: list[tuple[Candidate, int, int]] = []
+    first = search(tiny_study, paths, trials=3, on_run=lambda *told: seen.append(told))
+    assert [done for _, done, _ in seen] == [1, 2, 3]
+    scores = [candidate.record.best_dev for candidate in first.candidates]
+    assert scores == sorted(scores, reverse=True)  # type: ignore[type-var]
+    assert first.trained == 3
+    assert any(candidate.point == tiny_study.own_point for candidate in first.candidates)
+
+    choice = json.loads(paths.search.read_text())
+    assert choice["run_id"] == first.best.record.run_id
+    assert (paths.folder / choice["checkpoint"] / "config.json").is_file()
+    assert not paths.tests.exists()  # a search never scores a test set
+
+    again = search(tiny_study, paths, trials=3)
+    assert again.trained == 0
+    assert again.candidates == first.candidates
+
+    more = search(tiny_study, paths, trials=5)
+    assert more.trained == 2
+    ids = [record.run_id for record in ledger(paths)]
+    assert len(ids) == len(set(ids)) == 5
+
+
+def test_records_of_another_base_do_not_count(tiny_study: Study, tmp_path: Path) -> None:
+    from nlcse_tune.launch.worker import ReportingContext, execute
+
+    paths = StudyPaths(tmp_path, tiny_study.name)
+    plan = make_plan(tiny_study, paths, 3)
+    spec = plan.spec(tiny_study.own_point)
+    execute(spec, ReportingContext(spec.paths.folder))
+    assert len(make_plan(tiny_study, paths, 3).done) == 1
+    changed = tiny_study.with_overrides({"train.max_steps": 5})
+    assert make_plan(changed, paths, 3).done == {}
+    assert make_plan(tiny_study.model_copy(update={"search_seed": 43}), paths, 3).done == {}
+
+
+def test_a_search_can_receive_dev_scores_only() -> None:
+    assert not {"test", "scores", "tests"} & set(RunRecord.model_fields)
+    assert SearchResult.__annotations__["candidates"] == tuple[Candidate, ...]
+
+
+def test_a_study_without_space_cannot_be_searched(tmp_path: Path) -> None:
+    plain = find_study("demo").model_copy(update={"space": None})
+    with pytest.raises(ConfigError, match="has no search space"):
+        make_plan(plain, StudyPaths(tmp_path, "demo"), None)
+
+
+def test_more_trials_than_points_are_cut_to_the_grid(tiny_study: Study, tmp_path: Path) -> None:
+    assert make_plan(tiny_study, StudyPaths(tmp_path, "demo"), 1000).trials == 18
+    assert make_plan(tiny_study, StudyPaths(tmp_path, "demo"), None).trials == 6  # the study says so
