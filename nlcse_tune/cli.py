@@ -1,11 +1,13 @@
 """The command line: parse, call one function, print. Heavy imports wait until a command needs them."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nlcse_tune import cli_evaluate, cli_export, cli_report
 from nlcse_tune.errors import NlcseError
 
 if TYPE_CHECKING:
@@ -19,9 +21,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-StudyName = Annotated[str, typer.Argument(help="a study: a name (see `nlcse-tune studies`) or a YAML file", metavar="STUDY")]
+StudyName = Annotated[
+    str, typer.Argument(help="a study: a name (see `nlcse-tune studies`) or a YAML file", metavar="STUDY")
+]
 Sets = Annotated[
-    list[str] | None, typer.Option("--set", help="field=value, any number of times: text.learning_rate=2e-5", metavar="FIELD=VALUE")
+    list[str] | None,
+    typer.Option("--set", help="field=value, any number of times: text.learning_rate=2e-5", metavar="FIELD=VALUE"),
 ]
 Out = Annotated[Path, typer.Option("--out", help="where records and checkpoints go")]
 Workers = Annotated[int, typer.Option(min=1, help="workers (processes, GPUs) of one run; the batch size stays global")]
@@ -45,7 +50,9 @@ def search(
     sets: Sets = None,
     trials: Annotated[int | None, typer.Option(min=1, help="runs in all [default: the study's, else the grid]")] = None,
     space: Annotated[str | None, typer.Option(help="another search space: a name or a YAML file")] = None,
-    sampler: Annotated[str | None, typer.Option(help="tpe, random or grid [default: grid if it fits, else tpe]")] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="tpe, random or grid [default: grid if it fits, else tpe]")
+    ] = None,
     workers: Workers = 1,
     concurrent: Annotated[int | None, typer.Option(min=1, help="runs side by side [default: what fits]")] = None,
     cpus_per_worker: CpusPerWorker = None,
@@ -64,7 +71,9 @@ def search(
     if space is not None:
         chosen = chosen.model_copy(update={"space": load_space(resolve("search_spaces", space))})
     if sampler not in (None, "tpe", "random", "grid"):
-        raise ConfigError(f"--sampler {sampler}: must be tpe, random or grid{nearest(sampler, ('tpe', 'random', 'grid'))}")
+        raise ConfigError(
+            f"--sampler {sampler}: must be tpe, random or grid{nearest(sampler, ('tpe', 'random', 'grid'))}"
+        )
     paths = StudyPaths(out, chosen.name)
     with show.status(f"{chosen.name}: reading the study"):
         from nlcse_tune.launch.search import search as run_search
@@ -107,6 +116,50 @@ def train(
 
 
 @app.command()
+def seeds(
+    study: Annotated[
+        str | None, typer.Argument(help="a study [default: the one searched last, else visualcse-bert]")
+    ] = None,
+    n: Annotated[int, typer.Option("--n", min=2, help="seeds 1 to n for the method and for its baseline")] = 5,
+    seed_list: Annotated[str | None, typer.Option("--seeds", help="these seeds instead: 7,8,9")] = None,
+    until_decided: Annotated[
+        bool, typer.Option(help="add seeds in rounds under a rule that keeps the error rate")
+    ] = False,
+    maximum: Annotated[int, typer.Option("--max", min=3, help="most seeds of --until-decided")] = 20,
+    sets: Sets = None,
+    workers: Workers = 1,
+    concurrent: Annotated[int | None, typer.Option(min=1, help="runs side by side [default: what fits]")] = None,
+    cpus_per_worker: CpusPerWorker = None,
+    gpus_per_worker: GpusPerWorker = None,
+    address: Address = None,
+    out: Out = Path("runs"),
+) -> None:
+    """Repeat a study's best configuration and its baseline with several seeds, on the seven STS test sets."""
+    from nlcse_tune import show
+    from nlcse_tune.paths import StudyPaths
+
+    with show.status("reading the study"):
+        from nlcse_tune.launch import seeds as launcher
+    name = study or launcher.last_searched(StudyPaths(out, "")) or "visualcse-bert"
+    chosen, values = chosen_study(name, sets)
+    both = launcher.sides(chosen, StudyPaths(out, chosen.name), values)
+    show.sides(both)
+    launch = partial(
+        launcher.run_seeds, both, workers=workers, concurrent=concurrent, address=address,
+        cpus_per_worker=cpus_per_worker, gpus_per_worker=gpus_per_worker,
+    )  # fmt: skip
+    with show.SeedsView() as view:
+        if until_decided:
+            launcher.until_decided(
+                both, n, maximum, launch=partial(launch, on_start=view.started, on_run=view.finished)
+            )
+        else:
+            numbers = launcher.parse_seeds(seed_list) if seed_list else tuple(range(1, n + 1))
+            launch(numbers, on_start=view.started, on_run=view.finished)
+    show.report(both, out)
+
+
+@app.command()
 def studies(study: Annotated[str | None, typer.Argument(help="a study to show whole")] = None) -> None:
     """List the studies at hand, or show one with every field and what it means."""
     from nlcse_tune import show
@@ -116,6 +169,14 @@ def studies(study: Annotated[str | None, typer.Argument(help="a study to show wh
         show.studies([find_study(name) for name in names("studies")])
     else:
         show.study(find_study(study))
+
+
+app.command()(cli_report.report)
+app.command()(cli_report.compare)
+app.command()(cli_report.plan)
+app.command()(cli_evaluate.evaluate)
+app.command()(cli_export.export)
+app.add_typer(cli_evaluate.data_app)
 
 
 def main() -> None:

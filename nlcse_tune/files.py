@@ -31,8 +31,10 @@ _Loader.yaml_implicit_resolvers = {
 }
 _Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9]+"
-               r"(?:[eE][-+]?[0-9]+)?|\.inf|\.nan)$"),
+    re.compile(
+        r"^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9]+"
+        r"(?:[eE][-+]?[0-9]+)?|\.inf|\.nan)$"
+    ),
     list("-+0123456789."),
 )
 
@@ -40,7 +42,7 @@ _Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
 def parse_yaml(text: str, *, where: str) -> Any:
     """The value that `text` holds; ConfigError with line and column where it is not YAML."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader subclass
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
@@ -75,9 +77,9 @@ def replacing(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror or error}; free space or choose another --out") from (
-            error
-        )
+        raise RunError(
+            f"{path}: cannot be written: {error.strerror or error}; free space or choose another --out"
+        ) from (error)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """Every file name that a run, a search or a report creates."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,11 +40,6 @@ class RunPaths:
     def last(self) -> Path:
         """The restart point: model, optimizers, schedules, scaler, position."""
         return self.folder / "last.pt"
-
-    @property
-    def progress(self) -> Path:
-        """The run's dev curve so far, rewritten at each evaluation."""
-        return self.folder / "progress.json"
 
 
 @dataclass(frozen=True)
@@ -91,6 +87,4 @@ class StudyPaths:
 
 def cache_folder() -> Path:
     """Where derived data (token ids) is kept between runs: `$NLCSE_CACHE`, else `~/.cache/nlcse-tune`."""
-    import os
-
     return Path(os.environ.get("NLCSE_CACHE") or Path.home() / ".cache" / "nlcse-tune")

@@ -18,6 +18,8 @@ from nlcse_tune.study import Study
 
 if TYPE_CHECKING:
     from nlcse_tune.launch.search import Candidate, Plan, SearchResult
+    from nlcse_tune.launch.seeds import Side
+    from nlcse_tune.launch.worker import RunSpec
 
 # A pipe or a log file has no width of its own; 80 columns would break most rows.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -68,7 +70,9 @@ class SearchView:
         self.status.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.status.stop()
 
     def started(self, plan: "Plan", dashboard: str | None, concurrent: int) -> None:
@@ -77,7 +81,9 @@ class SearchView:
         negatives = text.batch_size * (2 if text.objective == "supervised" else 1) - 1
         left = plan.trials - len(plan.done)
         known = f", {len(plan.done)} already on record" if plan.done else ""
-        console.print(f"{self.study}: {plan.study.config.method}, {left} runs{known}, {concurrent} side by side, seed {plan.seed}")
+        console.print(
+            f"{self.study}: {plan.study.config.method}, {left} runs{known}, {concurrent} side by side, seed {plan.seed}"
+        )
         console.print(f"  {negatives} negatives an anchor at the study's own text batch; chosen on STS-B dev")
         if dashboard:
             console.print(f"  Ray dashboard {dashboard} (token: `ray get-auth-token`)")
@@ -86,7 +92,11 @@ class SearchView:
     def finished(self, candidate: "Candidate", done: int, trials: int) -> None:
         record = candidate.record
         took = duration(record.timings.total) if record.timings else "-"
-        what = f"dev {score(record.best_dev)} at step {record.best_step}" if record.status != "failed" else f"failed: {record.error}"
+        what = (
+            f"dev {score(record.best_dev)} at step {record.best_step}"
+            if record.status != "failed"
+            else f"failed: {record.error}"
+        )
         console.print(f"  [{done}/{trials}] {point(candidate.point)}  {what}, {took}")
         self.status.update(f"{self.study}: {trials - done} runs to go")
 
@@ -94,7 +104,9 @@ class SearchView:
 def ranking(result: "SearchResult", paths: StudyPaths) -> None:
     """The ranked table of a search, and where its winner lies."""
     fields = list(result.best.point)
-    table = Table(title=f"{result.study}: {len(result.candidates)} runs by STS-B dev (Spearman x 100)", title_justify="left")
+    table = Table(
+        title=f"{result.study}: {len(result.candidates)} runs by STS-B dev (Spearman x 100)", title_justify="left"
+    )
     table.add_column("rank", justify="right")
     for name in fields:
         table.add_column(name.replace(".", ".\n"), justify="right")
@@ -115,6 +127,63 @@ def ranking(result: "SearchResult", paths: StudyPaths) -> None:
     console.print(f"{trained}{duration(result.seconds)} in all; records in {paths.records}")
 
 
+ORIGINS = {
+    "search": "as its search chose",
+    "study": "as its YAML says (it was not searched here)",
+    "method": "with the method's own text settings (it was not searched itself)",
+}
+
+
+def sides(both: Sequence["Side"]) -> None:
+    """What is about to be repeated, and where each configuration comes from."""
+    for role, side in zip(("method", "baseline"), both, strict=False):
+        console.print(f"{role}: {side.study.name} ({side.config.method}), {ORIGINS[side.origin]}")
+
+
+class SeedsView:
+    """One line a finished run."""
+
+    def __init__(self) -> None:
+        self.status = Status("starting Ray (15 to 20 s)", console=errors)
+
+    def __enter__(self) -> Self:
+        self.status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.status.stop()
+
+    def started(self, runs: int, dashboard: str | None, concurrent: int) -> None:
+        console.print(f"{runs} runs to train and test, {concurrent} side by side")
+        self.status.update(f"{runs} runs to go")
+
+    def finished(self, spec: "RunSpec", record: RunRecord | None, done: int, total: int) -> None:
+        what = "its process died; run the same command again"
+        if record is not None:
+            took = duration(record.timings.total) if record.timings else "-"
+            failed = record.status == "failed"
+            what = (
+                f"failed: {record.error}"
+                if failed
+                else f"dev {score(record.best_dev)} at step {record.best_step}, {took}"
+            )
+        console.print(f"  [{done}/{total}] {spec.study} seed {spec.seed}  {what}")
+        self.status.update(f"{total - done} runs to go")
+
+
+def report(both: Sequence["Side"], out: Path) -> None:
+    """The report over these sides, on the terminal and in its folder."""
+    from nlcse_tune import report as reports
+    from nlcse_tune.launch.seeds import report_options
+
+    made = reports.build([both[0].study], out, report_options(both))
+    console.print(reports.terminal(made))
+    files = reports.write_report(made)
+    console.print(f"written to {files[0].parent}: {', '.join(file.name for file in files)}")
+
+
 class RunView:
     """One line a dev evaluation."""
 
@@ -125,7 +194,9 @@ class RunView:
         self.status.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.status.stop()
 
     def point(self, point: DevPoint) -> None:
@@ -137,7 +208,9 @@ def run(record: RunRecord, paths: StudyPaths) -> None:
     """What one run came to."""
     best = f"best dev {score(record.best_dev)} at step {record.best_step} of {record.steps}"
     took = duration(record.timings.total) if record.timings else "-"
-    console.print(f"{record.config.method}, seed {record.seed}: {best}, {score(record.dev_before)} before training; {took}")
+    console.print(
+        f"{record.config.method}, seed {record.seed}: {best}, {score(record.dev_before)} before training; {took}"
+    )
     for event in record.events:
         console.print(f"  {event}")
     console.print(f"record: {paths.run(record.run_id).record}\ncheckpoint: {paths.run(record.run_id).best}")
@@ -158,7 +231,9 @@ def studies(found: Sequence[Study]) -> None:
 def study(item: Study) -> None:
     """One study, every field with its meaning."""
     console.print(f"{item.name}: {item.config.method}. {item.description}".rstrip())
-    console.print(f"baseline {item.baseline or '-'}, seeds {', '.join(map(str, item.seeds))}, search seed {item.search_seed}")
+    console.print(
+        f"baseline {item.baseline or '-'}, seeds {', '.join(map(str, item.seeds))}, search seed {item.search_seed}"
+    )
     if item.space:
         console.print(f"space {item.space.name}: {item.space.grid_size or 'infinitely many'} points")
     table = Table(box=None, pad_edge=False)
@@ -167,14 +242,11 @@ def study(item: Study) -> None:
     known, parameters = known_fields(), item.space.parameters if item.space else {}
     for name, value in flatten(item.config).items():
         searched = parameters.get(name)
-        over = "" if searched is None else ", ".join(number(v) for v in getattr(searched, "values", ())) or f"{number(getattr(searched, 'low', ''))} to {number(getattr(searched, 'high', ''))}"
+        over = (
+            ""
+            if searched is None
+            else ", ".join(number(v) for v in getattr(searched, "values", ()))
+            or f"{number(getattr(searched, 'low', ''))} to {number(getattr(searched, 'high', ''))}"
+        )
         table.add_row(name, number(value), over, (known[name].description or "") if name in known else "no side")
     console.print(table)
-
-
-def path(value: Path) -> str:
-    """A path as a user would type it: relative where it lies below the working directory."""
-    try:
-        return str(value.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(value)

@@ -1,8 +1,8 @@
-"""Where the real data lie, and the mark for tests that need them."""
+"""Where the real data lie: `shared/data` beside the checkout. Tests that need them skip where they are not."""
 
 from pathlib import Path
 
 import pytest
 
 DATA = (Path(__file__).resolve().parents[1] / ".." / "shared" / "data").resolve()
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data beside the checkout")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the shared data are not there: {DATA}")

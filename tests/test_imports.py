@@ -25,7 +25,12 @@ def imported(path: Path, *, at_import: bool) -> set[str]:
     tree = ast.parse(path.read_text())
     nodes = ast.walk(tree)
     if at_import:
-        nodes = (node for top in tree.body if not isinstance(top, ast.FunctionDef | ast.ClassDef | ast.If) for node in ast.walk(top))  # type: ignore[assignment]
+        nodes = (
+            node
+            for top in tree.body
+            if not isinstance(top, ast.FunctionDef | ast.ClassDef | ast.If)
+            for node in ast.walk(top)
+        )  # type: ignore[assignment]
     found: set[str] = set()
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -54,7 +59,11 @@ def test_ray_and_optuna_live_in_launch_alone() -> None:
 
 
 def test_one_module_talks_to_optuna() -> None:
-    users = {name for name, path in modules().items() if any(m.split(".")[0] == "optuna" for m in imported(path, at_import=False))}
+    users = {
+        name
+        for name, path in modules().items()
+        if any(m.split(".")[0] == "optuna" for m in imported(path, at_import=False))
+    }
     assert users == {"launch.sampler"}
 
 
@@ -75,7 +84,11 @@ def test_direction(name: str) -> None:
 def test_models_and_data_meet_in_steps_and_evaluation_only() -> None:
     for name, path in modules().items():
         if {"models", "data"} <= ours(path) and part(name) not in ("models", "data"):
-            assert name in ("training.steps", "training.loop", "run") or part(name) in ("evaluation", "launch", "cli_evaluate"), name
+            assert name in ("training.steps", "training.loop", "run") or part(name) in (
+                "evaluation",
+                "launch",
+                "cli_evaluate",
+            ), name
 
 
 def test_training_and_evaluation_meet_in_run_only() -> None:

@@ -45,7 +45,9 @@ def test_studies_hold_the_papers_hyper_parameters(name: str) -> None:
 
 
 def test_unknown_study_names_the_nearest_and_lists_all() -> None:
-    with pytest.raises(ConfigError, match=r"visualcse-brt: no such study; did you mean 'visualcse-bert'\?; known: audiocse"):
+    with pytest.raises(
+        ConfigError, match=r"visualcse-brt: no such study; did you mean 'visualcse-bert'\?; known: audiocse"
+    ):
         find_study("visualcse-brt")
 
 
@@ -104,7 +106,9 @@ def test_missing_and_unreadable_files(tmp_path: Path) -> None:
 
 
 def test_learning_rates_without_a_dot_are_numbers(tmp_path: Path) -> None:
-    study = load_study(write(tmp_path, "x", "space: {parameters: {text.learning_rate: [1e-5, 3E-5, 0.00002]}}\nconfig: {}\n"))
+    study = load_study(
+        write(tmp_path, "x", "space: {parameters: {text.learning_rate: [1e-5, 3E-5, 0.00002]}}\nconfig: {}\n")
+    )
     assert study.space is not None
     assert [point["text.learning_rate"] for point in study.space.points()] == [1e-5, 3e-5, 2e-5]
 

@@ -69,5 +69,7 @@ def load_side(config: SideConfig) -> SideData:
     made, read = sources[config.modality]
     data = made() if config.data == SYNTHETIC else read(Path(config.data))  # type: ignore[call-arg, arg-type]
     if len(data) < config.batch_size:
-        raise DataError(f"{config.data}: {len(data)} items do not fill one batch; side.batch_size is {config.batch_size}")
+        raise DataError(
+            f"{config.data}: {len(data)} items do not fill one batch; side.batch_size is {config.batch_size}"
+        )
     return data

@@ -118,7 +118,7 @@ def image(label: int, index: int) -> np.ndarray:
 
 
 def tone(label: int, index: int) -> np.ndarray:
-    """A voiced tone, float32 (samples,) at 16 kHz: the speaker sets pitch and formants, the index length and vibrato."""
+    """A voiced tone, float32 (samples,) at 16 kHz: the speaker sets pitch and formant, the index length and vibrato."""
     rng = np.random.default_rng([105, label, index])
     time = np.arange(int(SAMPLE_RATE * rng.uniform(0.4, 0.9))) / SAMPLE_RATE
     pitch = 90 * 1.22**label * (1 + 0.02 * np.sin(2 * np.pi * rng.uniform(4, 7) * time))

@@ -55,7 +55,9 @@ def _read_lines(path: Path) -> Columns:
             if sentence:
                 sentences.append(sentence)
     if path.suffix == ".csv" and sentences and sentences[0].split(",")[:2] == list(CSV_COLUMNS[:2]):
-        raise DataError(f"{path}: a file of pairs or triplets; set text.objective=supervised, or give one sentence a line")
+        raise DataError(
+            f"{path}: a file of pairs or triplets; set text.objective=supervised, or give one sentence a line"
+        )
     return (sentences,)
 
 
@@ -66,7 +68,9 @@ def _read_csv(path: Path) -> Columns:
         try:
             header = next(reader, [])
             if tuple(header) not in (CSV_COLUMNS, CSV_COLUMNS[:2]):
-                raise DataError(f"{path}:1: must have the header sent0,sent1 or sent0,sent1,hard_neg, got {','.join(header)}")
+                raise DataError(
+                    f"{path}:1: must have the header sent0,sent1 or sent0,sent1,hard_neg, got {','.join(header)}"
+                )
             rows = []
             for row in reader:
                 if len(row) != len(header) or not all(cell.strip() for cell in row):

@@ -92,7 +92,7 @@ def cluster_size() -> tuple[float, float]:
 
 def fit(workers: int, cpus_per_worker: float | None, gpus_per_worker: float | None) -> Resources:
     """What a run will ask for: a GPU for each worker where there are GPUs, one CPU unless said otherwise."""
-    cpus, gpus = cluster_size()
+    _, gpus = cluster_size()
     gpus_each = gpus_per_worker if gpus_per_worker is not None else (1.0 if gpus else 0.0)
     return Resources(workers, cpus_per_worker if cpus_per_worker is not None else 1.0, gpus_each)
 

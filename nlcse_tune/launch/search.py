@@ -91,7 +91,12 @@ def make_plan(study: Study, paths: StudyPaths, trials: int | None) -> Plan:
     for record in ledger(paths):
         same_base = digest(record.config, record.data, without=study.space.fields) == base
         point = plan.point_of(record) if same_base else {}
-        if same_base and record.seed == plan.seed and study.space.contains(point) and record.run_id == plan.run_id(point):
+        if (
+            same_base
+            and record.seed == plan.seed
+            and study.space.contains(point)
+            and record.run_id == plan.run_id(point)
+        ):
             plan.done[record.run_id] = record
     return plan
 
@@ -175,7 +180,10 @@ def _ranked(plan: Plan) -> tuple[Candidate, ...]:
     candidates = [Candidate(plan.point_of(record), record) for record in plan.done.values()]
     worst = float("-inf")
     return tuple(
-        sorted(candidates, key=lambda c: (-(c.record.best_dev if c.record.best_dev is not None else worst), c.record.run_id))
+        sorted(
+            candidates,
+            key=lambda c: (-(c.record.best_dev if c.record.best_dev is not None else worst), c.record.run_id),
+        )
     )
 
 
@@ -195,4 +203,3 @@ def _write_choice(plan: Plan, result: SearchResult) -> None:
             "checkpoint": str(plan.paths.run(best.record.run_id).best.relative_to(plan.paths.folder)),
         },
     )
-

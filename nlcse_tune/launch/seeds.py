@@ -7,14 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
+from nlcse_tune import report, stats
 from nlcse_tune.config import RunConfig, override, validate
 from nlcse_tune.data.catalog import fingerprints
-from nlcse_tune.errors import ConfigError, DataError
+from nlcse_tune.errors import ConfigError, DataError, RunError
 from nlcse_tune.launch.cluster import concurrency, fit, ray_cluster
 from nlcse_tune.launch.trials import Source, run_trials
 from nlcse_tune.launch.worker import RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord, now, run_id
+from nlcse_tune.stats import Decision
 from nlcse_tune.study import Study
 
 Origin = Literal["search", "study", "method"]
@@ -142,3 +146,57 @@ def last_searched(root: StudyPaths) -> str | None:
     """The study searched last under this folder."""
     found = sorted(root.root.glob("*/search.json"), key=lambda path: path.stat().st_mtime)
     return found[-1].parent.name if found else None
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`"7,8,9"` -> (7, 8, 9)."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--seeds {text}: must be whole numbers with commas between, for instance 7,8,9") from None
+
+
+def report_options(both: Sequence[Side], seed: int = 1) -> report.Options:
+    """A report over exactly these configurations, whatever else the studies' folders hold."""
+    start = {side.study.name: side.spec(seed, fingerprints(side.config)).run_id.split("-")[0] for side in both}
+    return report.Options(choose=start)
+
+
+def until_decided(
+    both: Sequence[Side],
+    first: int,
+    maximum: int,
+    *,
+    launch: Callable[[Sequence[int]], float],
+    on_look: Callable[[Decision], None] = lambda decision: None,
+) -> Decision:
+    """Adds seeds in rounds until the rule, fixed and written down before the first look, says to stop.
+
+    A study that was begun under a rule goes on under that rule, whatever `first` and `maximum` say now: another one
+    after a look would not keep the error rate.
+    """
+    if len(both) < 2:
+        raise ConfigError(f"{both[0].study.name}: has no baseline to decide against; add `baseline:` to the study")
+    method, baseline = both
+    options = report_options(both)
+    kept = report.read_rule(method.paths)
+    if kept is not None and kept[0] == baseline.study.name:
+        rule = kept[1]
+    else:
+        rule = stats.stopping_rule(stats.looks(first, maximum), np.random.default_rng(0))
+        report.write_rule(method.paths, baseline.study.name, rule)
+    decisions: list[Decision] = []
+    for n in rule.looks:
+        launch(range(1, n + 1))
+        made = report.build([method.study], method.paths.root, options)
+        gap = made.blocks[0].comparisons[0].gaps["avg"]
+        if gap.result is None or gap.method.n < n or gap.baseline.n < n:
+            raise RunError(
+                f"the rule looks at {n} seeds a side, and not all have scores: {gap.why or 'some runs failed'}"
+            )
+        decisions.append(rule.decide(n, gap.result.p))
+        report.write_rule(method.paths, baseline.study.name, rule, decisions)
+        on_look(decisions[-1])
+        if decisions[-1].stop:
+            break
+    return decisions[-1]

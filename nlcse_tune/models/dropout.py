@@ -6,17 +6,21 @@ rows at hand are cut out of it: micro-batching and data parallelism change memor
 a gradient-cached replay sees the masks of the first pass. Drawing 16 random bits an element instead of 32 also
 makes it faster than torch's own on a CPU (LOG.md, 2026-11-21).
 
+Under torch.compile a mask is one opaque node of the graph, so that the masks, and the order in which the generator
+gives them, are those of the eager model.
+
 R rows at hand, G rows of the global batch.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.library import custom_op
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -32,13 +36,16 @@ class MaskSource:
     rows: Tensor  # (R,) positions of the rows at hand in the global batch
     total: int  # G
 
-    def keep(self, like: Tensor, p: float) -> Tensor:
-        """A boolean mask of `like`'s shape (R, ...), True with probability 1 - p, to within 2**-16."""
-        shape = (self.total, *like.shape[1:])
-        size = math.prod(shape)
-        bits = torch.empty((size + 3) // 4, dtype=torch.int64, device=like.device)
+    def __post_init__(self) -> None:
+        self.drawn = torch.zeros((), dtype=torch.int64, device=self.rows.device)  # masks so far; see `_keep_node`
+
+    def keep(self, shape: Sequence[int], p: float) -> Tensor:
+        """A boolean mask of shape (R, ...), True with probability 1 - p, to within 2**-16."""
+        everyone = (self.total, *shape[1:])
+        size = math.prod(everyone)
+        bits = torch.empty((size + 3) // 4, dtype=torch.int64, device=self.rows.device)
         bits.random_(-(2**63), None, generator=self.generator)
-        halves = bits.view(torch.int16)[:size].view(shape)
+        halves = bits.view(torch.int16)[:size].view(everyone)
         if len(self.rows) < self.total:
             halves = halves.index_select(0, self.rows)
         return halves >= round(p * 65536) - 32768
@@ -64,13 +71,35 @@ def _source() -> MaskSource:
     return _current
 
 
+@custom_op("nlcse::keep", mutates_args=("drawn",))
+def _keep_node(drawn: Tensor, shape: Sequence[int], p: float) -> Tensor:
+    """`MaskSource.keep` as a node of a compiled graph.
+
+    The counter that it raises is there for the compiler: nodes that write one tensor are neither merged, nor
+    reordered, nor computed a second time in the backward pass.
+    """
+    drawn += 1
+    return _source().keep(shape, p)
+
+
+@_keep_node.register_fake
+def _(drawn: Tensor, shape: Sequence[int], p: float) -> Tensor:
+    return torch.empty(shape, dtype=torch.bool, device=drawn.device)
+
+
+def _keep(shape: Sequence[int], p: float) -> Tensor:
+    if torch.compiler.is_compiling():
+        return _keep_node(_source().drawn, shape, p)  # type: ignore[no-any-return]
+    return _source().keep(shape, p)
+
+
 class KeyedDropout(nn.Dropout):
     """nn.Dropout that takes its masks from the surrounding `masks_from`."""
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return input
-        keep = _source().keep(input, self.p)
+        keep = _keep(input.shape, self.p)
         return torch.where(keep, input * (1 / (1 - self.p)), torch.zeros((), dtype=input.dtype, device=input.device))
 
 
@@ -93,7 +122,7 @@ def attention(
     if attention_mask is not None:
         scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
     weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
-    keep = _source().keep(weights, dropout)
+    keep = _keep(weights.shape, dropout)
     kept = torch.where(keep, weights, torch.zeros((), dtype=weights.dtype, device=weights.device))
     mixed = (kept @ value) * (1 / (1 - dropout))  # the rescaling, on the smaller tensor
     return mixed.transpose(1, 2).contiguous(), None

@@ -10,20 +10,28 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from nlcse_tune.config import EncoderConfig, Pooler, SideConfig
 from nlcse_tune.errors import ConfigError, RunError
-from nlcse_tune.models.dropout import key_dropout, replace_dropout
+from nlcse_tune.models.dropout import MaskSource, key_dropout, masks_from, replace_dropout
 from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS, pool
 from nlcse_tune.models.side_embedding import SideTower, tanh_head
 
 # A search prints one table; transformers would add a report and a progress bar for every model read or written.
-transformers_logging.set_verbosity_error()
-transformers_logging.disable_progress_bar()
+transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "electra", "ernie")  # a stack driven as encoder(states)
+WITHOUT_POOLING_LAYER = ("electra",)  # of these, those whose AutoModel takes no `add_pooling_layer`
 POOLING_FILE, HEAD_FILE = "nlcse_pooling.json", "nlcse_head.safetensors"
 
 
@@ -57,10 +65,13 @@ class SentenceEncoder(nn.Module):
     @property
     def max_length(self) -> int:
         """Tokens that the position embeddings hold; what an evaluation truncates to."""
-        positions = int(self.backbone.config.max_position_embeddings)
-        # RoBERTa counts positions from padding_idx + 1.
-        offset = self.backbone.config.pad_token_id + 1 if "roberta" in self.backbone.config.model_type else 0
-        return min(positions - offset, int(self.tokenizer.model_max_length))
+        limit = int(self.tokenizer.model_max_length)
+        positions = getattr(self.backbone.config, "max_position_embeddings", None)
+        if not positions or positions < 0:  # relative positions alone
+            return limit
+        table = getattr(getattr(self.backbone, "embeddings", None), "position_embeddings", None)
+        padding = getattr(table, "padding_idx", None)  # RoBERTa and its kin count positions from here + 1
+        return min(int(positions) - (0 if padding is None else padding + 1), limit)
 
     @property
     def device(self) -> torch.device:
@@ -87,12 +98,17 @@ class SentenceEncoder(nn.Module):
         """The vectors that a side loss sees: (V, C, H, W) -> (V, D). No text embedding layer, no mask (§3.3)."""
         if self.side is None:
             raise RunError("this encoder was built without a side")
-        states = self.backbone.encoder(self.side.embedding(inputs)).last_hidden_state  # (V, P + 1, D)
+        layers: nn.Module = self.backbone.encoder  # type: ignore[assignment]
+        states = layers(self.side.embedding(inputs)).last_hidden_state  # (V, P + 1, D)
         return self.side.head(states[:, 0])  # type: ignore[no-any-return]
 
 
 def build_encoder(
-    config: EncoderConfig, *, supervised: bool, side: SideConfig | None, tokenizer: PreTrainedTokenizerBase | None = None
+    config: EncoderConfig,
+    *,
+    supervised: bool,
+    side: SideConfig | None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> SentenceEncoder:
     """The encoder at the start of a run, in training mode with keyed dropout.
 
@@ -106,21 +122,43 @@ def build_encoder(
         backbone = _scratch_backbone(config, tokenizer)
     else:
         backbone, tokenizer = _load_backbone(config.checkpoint, dropout=config.dropout)
-    width, dropout = int(backbone.config.hidden_size), float(backbone.config.hidden_dropout_prob)
+    if side is not None:
+        _check_drivable(backbone, config.checkpoint)
+    width = int(backbone.config.hidden_size)
     head = tanh_head(width) if config.pooler == "cls" else None
     encoder = SentenceEncoder(backbone, tokenizer, config.pooler, head=head, head_at_test=supervised)
     if side is not None:
-        _check_drivable(backbone, config.checkpoint)
-        encoder.side = SideTower(side.modality, width, dropout)
+        encoder.side = SideTower(side.modality, width, float(backbone.config.hidden_dropout_prob))
         if side.checkpoint is not None:
             encoder.side.embedding.load_vit(side.checkpoint)
     key_dropout(backbone)
     replace_dropout(encoder)
+    if backbone.config.model_type not in FAMILIES:
+        _check_usable(encoder, config.checkpoint)
     return encoder.train()
 
 
 def _dropout_overrides(dropout: float | None) -> dict[str, float]:
     return {} if dropout is None else {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+
+
+def _check_usable(encoder: SentenceEncoder, checkpoint: str) -> None:
+    """A family that no test has seen must give hidden states, and every dropout of it must be a keyed one."""
+    ids = torch.full((1, 4), encoder.tokenizer.pad_token_id or 0)
+    source = MaskSource(torch.Generator().manual_seed(0), torch.arange(1), 1)
+    reason = "its dropout draws from torch's global generator, so no run with it could be repeated"
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), masks_from(source):
+        before = torch.random.get_rng_state()
+        try:
+            encoder.train().pooled(ids, torch.ones_like(ids))
+            fine = torch.equal(before, torch.random.get_rng_state())
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            fine, reason = False, str(error).strip().splitlines()[0]
+    if not fine:
+        raise ConfigError(
+            f"encoder.checkpoint {checkpoint}: a {encoder.backbone.config.model_type!r} model cannot be trained as a "
+            f"sentence encoder ({reason}); families that can: {', '.join(FAMILIES)}"
+        )
 
 
 def _scratch_backbone(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
@@ -137,14 +175,16 @@ def _scratch_backbone(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase)
         pad_token_id=tokenizer.pad_token_id,
         **_dropout_overrides(config.dropout),
     )
-    return AutoModel.from_config(model_config, add_pooling_layer=False)  # type: ignore[no-any-return]
+    return AutoModel.from_config(model_config, add_pooling_layer=False)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _load_backbone(checkpoint: str, *, dropout: float | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     try:
-        model_config = AutoConfig.from_pretrained(checkpoint, **_dropout_overrides(dropout))
+        model_config = AutoConfig.from_pretrained(checkpoint)
+        _override_dropout(model_config, dropout, checkpoint)
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-        extra = {"add_pooling_layer": False} if model_config.model_type in FAMILIES and "electra" not in model_config.model_type else {}
+        poolable = model_config.model_type in FAMILIES and model_config.model_type not in WITHOUT_POOLING_LAYER
+        extra = {"add_pooling_layer": False} if poolable else {}
         backbone = AutoModel.from_pretrained(checkpoint, config=model_config, dtype=torch.float32, **extra)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -153,6 +193,16 @@ def _load_backbone(checkpoint: str, *, dropout: float | None = None) -> tuple[Pr
             "config.json, weights and tokenizer, or a hub name that this machine can reach"
         ) from None
     return backbone, tokenizer
+
+
+def _override_dropout(model_config: PreTrainedConfig, dropout: float | None, checkpoint: str) -> None:
+    for name, value in _dropout_overrides(dropout).items():
+        if not hasattr(model_config, name):
+            raise ConfigError(
+                f"encoder.dropout: a {model_config.model_type!r} encoder ({checkpoint}) has no {name} to set to "
+                f"{value}; leave encoder.dropout out"
+            )
+        setattr(model_config, name, value)
 
 
 def _check_drivable(backbone: PreTrainedModel, checkpoint: str) -> None:
@@ -172,7 +222,9 @@ def save_encoder(encoder: SentenceEncoder, folder: Path, notes: dict[str, Any] |
     pooling = {"pooler": encoder.pooler, "head_at_test": keeps_head, **(notes or {})}
     (folder / POOLING_FILE).write_text(json.dumps(pooling, indent=1) + "\n")
     if keeps_head and encoder.head is not None:
-        save_file({name: t.detach().cpu().contiguous() for name, t in encoder.head.state_dict().items()}, folder / HEAD_FILE)
+        save_file(
+            {name: t.detach().cpu().contiguous() for name, t in encoder.head.state_dict().items()}, folder / HEAD_FILE
+        )
 
 
 def load_encoder(model: str | Path, *, pooler: Pooler | None = None) -> SentenceEncoder:

@@ -32,7 +32,7 @@ class PatchEmbedding(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         patches = self.projection(inputs).flatten(2).transpose(1, 2)  # (V, P, D)
         states = torch.cat([self.cls_token.expand(len(inputs), -1, -1), patches], dim=1)
-        return self.dropout(states + self.position_embeddings)
+        return self.dropout(states + self.position_embeddings)  # type: ignore[no-any-return]
 
     def load_vit(self, checkpoint: str) -> None:
         """Takes the patch embedding of a ViT checkpoint of the same width, patch size and image size."""

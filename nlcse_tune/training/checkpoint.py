@@ -1,13 +1,14 @@
 """What a run keeps on disk: the restart point and the best model, each replaced in one motion.
 
-    last.pt          everything needed to go on: weights, both optimizers and schedules, scaler, step, dev curve
-    best-000250/     the encoder of the best dev score so far, as a Hugging Face folder with its pooling
-    best             a link to it, moved when a better one is complete
+last.pt          everything needed to go on: weights, both optimizers and schedules, scaler, step, dev curve
+best-000250/     the encoder of the best dev score so far, as a Hugging Face folder with its pooling
+best             a link to it, moved when a better one is complete
 """
 
 import os
 import shutil
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ def load_last(path: Path, device: str) -> dict[str, Any]:
     """The restart point that `save_last` wrote."""
     try:
         return torch.load(path, map_location=device, weights_only=True)  # type: ignore[no-any-return]
-    except (OSError, RuntimeError, EOFError) as error:
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
         raise RunError(f"{path}: not a readable restart point ({error}); delete it to start this run anew") from None
 
 
@@ -45,12 +46,37 @@ def save_best(link: Path, encoder: SentenceEncoder, step: int) -> None:
         save_encoder(encoder, unfinished)
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.replace(folder)
-        new_link = link.with_name(f".{link.name}.new")
-        new_link.unlink(missing_ok=True)
-        new_link.symlink_to(folder.name)
-        os.replace(new_link, link)
+        _point(link, folder)
     except OSError as error:
-        raise RunError(f"{folder}: cannot be written: {error.strerror or error}; free space or choose another --out") from error
+        raise RunError(
+            f"{folder}: cannot be written: {error.strerror or error}; free space or choose another --out"
+        ) from error
+
+
+def _point(link: Path, folder: Path) -> None:
+    new_link = link.with_name(f".{link.name}.new")
+    new_link.unlink(missing_ok=True)
+    new_link.symlink_to(folder.name)
+    os.replace(new_link, link)
+
+
+def clean_up(link: Path, best_step: int | None) -> None:
+    """Makes the folder of a killed run agree with its restart point, whose best step this is.
+
+    A kill leaves half-written files behind, and may fall between a better model and the next restart point: the
+    link then names a model that the run, going on from that restart point, has not seen yet.
+    """
+    for leftover in (
+        *link.parent.glob(".last.pt.*"),
+        *link.parent.glob(f".{link.name}-*"),
+        link.with_name(f".{link.name}.new"),
+    ):
+        shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink(missing_ok=True)
+    if best_step is not None:
+        _point(link, best_folder(link, best_step))
+    else:
+        link.unlink(missing_ok=True)
+    drop_former_best(link, best_step)
 
 
 def drop_former_best(link: Path, keep: int | None) -> None:

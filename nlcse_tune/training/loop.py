@@ -14,7 +14,7 @@ from nlcse_tune.data.text import TextData
 from nlcse_tune.errors import RunError
 from nlcse_tune.models.encoder import SentenceEncoder
 from nlcse_tune.records import DevPoint
-from nlcse_tune.training.checkpoint import drop_former_best, load_last, save_best, save_last
+from nlcse_tune.training.checkpoint import clean_up, drop_former_best, load_last, save_best, save_last
 from nlcse_tune.training.context import RunContext, StopRun
 from nlcse_tune.training.steps import make_halves
 
@@ -70,8 +70,10 @@ def train(
             half.restore(saved["halves"][half.name])
         progress.events.append(f"continued from step {progress.step}")
         losses, since = saved["losses"], saved["since"]
-    elif context.leads:
-        progress.dev_before = dev_score(encoder)
+    if context.leads:
+        clean_up(link, progress.best.step if progress.best else None)
+        if last is None:
+            progress.dev_before = dev_score(encoder)
 
     def state() -> dict[str, object]:
         return {
@@ -96,8 +98,8 @@ def train(
                     progress.train_seconds += time.perf_counter() - started
                     started = time.perf_counter()
                     point = None
+                    _check(means, progress.step)
                     if context.leads:
-                        _check(means, progress.step)
                         score = dev_score(encoder)
                         point = DevPoint(
                             step=progress.step, score=score, text_loss=means["text"], side_loss=means.get("side")
@@ -146,10 +148,15 @@ def _unpack(packed: dict[str, object]) -> Progress:
 
 @contextmanager
 def _tf32(allowed: bool) -> Iterator[None]:
-    """TF32 products within, and the former setting after: a Ray worker may serve another run next."""
-    before = torch.get_float32_matmul_precision()
+    """TF32 products within, and the former setting after: a Ray worker may serve another run next.
+
+    Convolutions (the patch embeddings) have a switch of their own, which torch leaves on.
+    """
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]

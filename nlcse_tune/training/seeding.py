@@ -28,7 +28,7 @@ def torch_generator(device: str | torch.device, seed: int, stream: str, *positio
 
 
 class Order:
-    """Which items make up the global batch of each step: a new permutation an epoch, the last partial batch left out."""
+    """Which items make up the global batch of each step: a permutation an epoch, its last partial batch left out."""
 
     def __init__(self, items: int, batch_size: int, seed: int, stream: str) -> None:
         self.items, self.batch_size, self.seed, self.stream = items, batch_size, seed, stream

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from nlcse_tune.config import RunConfig
 from nlcse_tune.data.side import VIEWS, SideData, stack_views
 from nlcse_tune.data.text import TextBatch, TextData
-from nlcse_tune.errors import RunError
+from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.models.dropout import MaskSource, masks_from
 from nlcse_tune.models.encoder import SentenceEncoder
 from nlcse_tune.models.losses import info_nce, side_loss
@@ -30,6 +30,7 @@ from nlcse_tune.training.distributed import gather_embeddings, share, sum_gradie
 from nlcse_tune.training.optim import make_optimizer
 from nlcse_tune.training.seeding import Order, numpy_generator, torch_generator
 
+Forward = Callable[..., Tensor]
 Rows = Tensor | slice  # local row numbers; the full slice saves a copy of the inputs
 
 
@@ -43,12 +44,24 @@ class Half(ABC):
     def __init__(self, encoder: SentenceEncoder, config: RunConfig, seed: int, context: RunContext) -> None:
         self.encoder, self.config, self.seed, self.context = encoder, config, seed, context
         self.own = share(self.items, context.rank, context.world_size)
+        if self.items < context.world_size:
+            raise RunError(
+                f"{self.name}.batch_size {self.items} is less than the {context.world_size} workers of this run, and "
+                "each needs an item; start fewer workers"
+            )
         self.micro_batch = config.train.micro_batch or self.items
         self.events: list[str] = []
         fp16 = config.train.precision == "fp16" and context.device != "cpu"
         self.scaler = torch.amp.GradScaler(torch.device(context.device).type, enabled=fp16)
         self.optimizer: torch.optim.Optimizer
         self.schedule: torch.optim.lr_scheduler.LRScheduler
+
+    def _compiled(self, forward: Forward) -> Forward:
+        """`forward`, through torch.compile where `train.compile` asks for it.
+
+        One graph serves every batch length. The evaluation is left alone: it meets hundreds of shapes once.
+        """
+        return torch.compile(forward, dynamic=True) if self.config.train.compile else forward
 
     @abstractmethod
     def load(self, step: int) -> Any:
@@ -66,7 +79,7 @@ class Half(ABC):
         """One optimizer step; returns the loss, detached."""
         inputs = self.load(step)
         self.encoder.zero_grad(set_to_none=True)
-        local, graph = self._retrying(lambda: self._embed_all(inputs, step))
+        local, graph = self._retrying(lambda: self._embed_all(inputs, step))  # graph: a list of one, or empty
         everyone = gather_embeddings(local, self.items, self.context.world_size).float().requires_grad_()
         loss = self.loss(everyone, step)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -95,23 +108,26 @@ class Half(ABC):
         rows = (views * self.items + self.own.start + items).flatten()
         local = slice(None) if len(chunk) == count else (views * count + items).flatten()
         with masks_from(MaskSource(generator, rows, self.views * self.items)), self._autocast():
-            return self.embed(inputs, local).unflatten(0, (self.views, len(chunk)))
+            return torch.unflatten(self.embed(inputs, local), 0, (self.views, len(chunk)))
 
-    def _embed_all(self, inputs: Any, step: int) -> tuple[Tensor, Tensor | None]:
-        """All local embeddings (V, b, D), and the same with their graph where one chunk holds them all."""
+    def _embed_all(self, inputs: Any, step: int) -> tuple[Tensor, list[Tensor]]:
+        """All local embeddings (V, b, D), and in a list the same with their graph where one chunk holds them all."""
         chunks = self._chunks()
         with torch.set_grad_enabled(len(chunks) == 1):
             local = torch.cat([self._embed_chunk(inputs, step, chunk) for chunk in chunks], dim=1)
-        return local.detach(), local if len(chunks) == 1 else None
+        return local.detach(), [local] if len(chunks) == 1 else []
 
-    def _backward(self, inputs: Any, step: int, gradient: Tensor, graph: Tensor | None) -> None:
-        """From dL/d(embedding) (V, b, D) to gradients of the parameters, chunk by chunk."""
+    def _backward(self, inputs: Any, step: int, gradient: Tensor, graph: list[Tensor]) -> None:
+        """From dL/d(embedding) (V, b, D) to gradients of the parameters, chunk by chunk.
+
+        Takes the graph out of its list: where the device runs out of memory half-way, nothing holds it any more.
+        """
         self.encoder.zero_grad(set_to_none=True)
-        chunks = self._chunks()
-        if graph is not None and len(chunks) == 1:
-            graph.backward(gradient.to(graph.dtype))  # type: ignore[no-untyped-call]
+        if graph:
+            whole = graph.pop()
+            whole.backward(gradient.to(whole.dtype))  # type: ignore[no-untyped-call]
             return
-        for chunk in chunks:
+        for chunk in self._chunks():
             output = self._embed_chunk(inputs, step, chunk)
             output.backward(gradient[:, chunk.start : chunk.stop].to(output.dtype))  # type: ignore[no-untyped-call]
 
@@ -144,6 +160,7 @@ class Half(ABC):
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "micro_batch": self.micro_batch,
+            "events": self.events,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -152,9 +169,12 @@ class Half(ABC):
         self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
         self.micro_batch = min(self.micro_batch, state["micro_batch"])
+        self.events = list(state["events"])
 
     def close(self) -> None:
-        """Ends what runs in the background."""
+        """Ends what runs in the background, and forgets compiled code: this process may serve another run next."""
+        if self.config.train.compile:
+            torch.compiler.reset()
 
 
 class TextHalf(Half):
@@ -165,8 +185,14 @@ class TextHalf(Half):
     def __init__(
         self, encoder: SentenceEncoder, data: TextData, config: RunConfig, seed: int, context: RunContext, steps: int
     ) -> None:
+        if config.text.max_length > encoder.max_length:
+            raise ConfigError(
+                f"text.max_length: must be at most {encoder.max_length}, which this encoder holds, "
+                f"got {config.text.max_length}"
+            )
         self.data, self.views, self.items = data, data.views, config.text.batch_size
         super().__init__(encoder, config, seed, context)
+        self.forward = self._compiled(encoder.forward)
         self.order = Order(len(data), self.items, seed, "text-order")
         self.optimizer, self.schedule = make_optimizer(encoder, config.text, "linear", steps)
 
@@ -174,8 +200,7 @@ class TextHalf(Half):
         return self.data.batch(self.order[step], self.own).to(self.context.device)
 
     def embed(self, inputs: TextBatch, rows: Rows) -> Tensor:
-        vectors: Tensor = self.encoder(inputs.input_ids[rows], inputs.attention_mask[rows])
-        return vectors
+        return self.forward(inputs.input_ids[rows], inputs.attention_mask[rows])
 
     def loss(self, embeddings: Tensor, step: int) -> Tensor:
         text = self.config.text
@@ -195,6 +220,7 @@ class SideHalf(Half):
             raise RunError("a run without side has no side half")
         self.data, self.side, self.items = data, config.side, config.side.batch_size
         super().__init__(encoder, config, seed, context)
+        self.forward = self._compiled(encoder.forward_side)
         self.order = Order(len(data), self.items, seed, "side-order")
         self.optimizer, self.schedule = make_optimizer(encoder, self.side, "cosine", steps)
         self.loader = Prefetcher(self._item, config.train.loader_threads)
@@ -211,15 +237,17 @@ class SideHalf(Half):
         return self.data.normalise(stored.to(self.context.device, non_blocking=True))
 
     def embed(self, inputs: Tensor, rows: Rows) -> Tensor:
-        return self.encoder.forward_side(inputs[rows])
+        return self.forward(inputs[rows])
 
     def loss(self, embeddings: Tensor, step: int) -> Tensor:
         labels = torch.from_numpy(self.data.labels[self.order[step]]).to(embeddings.device)
-        loss = side_loss(self.side.loss, *embeddings, labels, temperature=self.side.temperature)
+        view1, view2 = embeddings
+        loss = side_loss(self.side.loss, view1, view2, labels, temperature=self.side.temperature)
         return self.side.weight * loss
 
     def close(self) -> None:
         self.loader.close()
+        super().close()
 
 
 Key = tuple[int, int, int]
@@ -237,7 +265,7 @@ class Prefetcher:
         """The items of `keys`; those of `ahead` are begun."""
         if self.pool is None:
             return [self.make(*key) for key in keys]
-        futures = [self.waiting.pop(key, None) or self.pool.submit(self.make, *key) for key in keys]
+        futures = [self.waiting.pop(key) if key in self.waiting else self.pool.submit(self.make, *key) for key in keys]
         self.waiting.update((key, self.pool.submit(self.make, *key)) for key in ahead)
         return [future.result() for future in futures]
 
@@ -260,4 +288,3 @@ def make_halves(
     if side is not None:
         halves.append(SideHalf(encoder, side, config, seed, context, steps))
     return halves
-

@@ -11,7 +11,17 @@ from torchvision import transforms
 
 from nlcse_tune.config import SideConfig
 from nlcse_tune.data import image as image_module
-from nlcse_tune.data.audio import FRAMES, MEAN, MEL_BINS, RATE, STD, AudioFolder, SyntheticAudio, filter_bank, spec_augment
+from nlcse_tune.data.audio import (
+    FRAMES,
+    MEAN,
+    MEL_BINS,
+    RATE,
+    STD,
+    AudioFolder,
+    SyntheticAudio,
+    filter_bank,
+    spec_augment,
+)
 from nlcse_tune.data.image import ImageFolder, SyntheticImages, crop_box, random_view
 from nlcse_tune.data.side import load_side, stack_views
 from nlcse_tune.errors import DataError
@@ -75,7 +85,12 @@ def test_crops_are_drawn_as_torchvision_draws_them() -> None:
     for boxes in (own, theirs):
         assert (boxes[:, 0] + boxes[:, 2] <= 200).all()
         assert (boxes[:, 1] + boxes[:, 3] <= 300).all()
-    for measure in (lambda b: b[:, 2] * b[:, 3] / 60_000, lambda b: b[:, 3] / b[:, 2], lambda b: b[:, 0], lambda b: b[:, 1]):
+    for measure in (
+        lambda b: b[:, 2] * b[:, 3] / 60_000,
+        lambda b: b[:, 3] / b[:, 2],
+        lambda b: b[:, 0],
+        lambda b: b[:, 1],
+    ):
         quartiles = [np.percentile(measure(boxes), [25, 50, 75]) for boxes in (own, theirs)]
         spread = measure(theirs).std()
         assert np.abs(quartiles[0] - quartiles[1]).max() < 0.15 * spread + 1e-9

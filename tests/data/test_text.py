@@ -25,7 +25,11 @@ def test_sentences_one_a_line(tmp_path: Path) -> None:
 
 def test_triplets_and_pairs(tmp_path: Path) -> None:
     triplets = 'sent0,sent1,hard_neg\na,b,c\n"d, e",f,"say ""g"""\n'
-    assert columns_of(tmp_path / "t.csv", triplets, objective="supervised") == (["a", "d, e"], ["b", "f"], ["c", 'say "g"'])
+    assert columns_of(tmp_path / "t.csv", triplets, objective="supervised") == (
+        ["a", "d, e"],
+        ["b", "f"],
+        ["c", 'say "g"'],
+    )
     assert columns_of(tmp_path / "p.csv", "sent0,sent1\na,b\nc,d\n", objective="supervised") == (["a", "c"], ["b", "d"])
 
 
@@ -42,7 +46,9 @@ def test_triplets_and_pairs(tmp_path: Path) -> None:
         ("a.csv", b"sent0,sent1\na,caf\xe9\n", "supervised", "not readable as UTF-8 CSV"),
     ],
 )
-def test_bad_text_names_file_and_line(tmp_path: Path, name: str, content: str | bytes, objective: str, message: str) -> None:
+def test_bad_text_names_file_and_line(
+    tmp_path: Path, name: str, content: str | bytes, objective: str, message: str
+) -> None:
     with pytest.raises(DataError, match=message):
         columns_of(tmp_path / name, content, objective=objective)
 
@@ -105,7 +111,7 @@ def test_a_known_sentence_has_no_unknown_token() -> None:
     # BertTokenizerFast(vocab_file=...) in transformers 5 silently knows five entries.
     tokenizer = AutoTokenizer.from_pretrained(DATA / "models" / "bert_uncased_vocab")
     table = tokenize(["A man is playing a guitar."], tokenizer, 32)
-    assert tokenizer.convert_ids_to_tokens(table[0]) == "[CLS] a man is playing a guitar . [SEP]".split()
+    assert tokenizer.convert_ids_to_tokens(table[0]) == ["[CLS]", "a", "man", "is", "playing", "a", "guitar", ".", "[SEP]"]
 
 
 @needs_data

@@ -7,7 +7,11 @@ import pytest
 from nlcse_tune.launch.sampler import Method, Sampler
 from nlcse_tune.space import Point, SearchSpace, parse_space
 
-GRID = {"text.batch_size": [64, 128, 256], "text.learning_rate": [1e-5, 2e-5, 3e-5], "side.weight": [0.1, 0.5, 1.0, 2.0]}
+GRID = {
+    "text.batch_size": [64, 128, 256],
+    "text.learning_rate": [1e-5, 2e-5, 3e-5],
+    "side.weight": [0.1, 0.5, 1.0, 2.0],
+}
 OWN = {"text.batch_size": 64, "text.learning_rate": 3e-5, "side.weight": 1.0}
 
 

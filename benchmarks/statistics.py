@@ -1,0 +1,207 @@
+"""How often the statistics are wrong, measured on simulated studies: `python -m benchmarks.statistics`.
+
+Null rejection rates of every test that is offered, coverage of every interval, power against simulation, and the
+error rate of `seeds --until-decided`. Scores are normal; the last digits carry a standard error, printed below.
+"""
+
+import argparse
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from nlcse_tune import stats
+
+Pair = tuple[np.ndarray, np.ndarray]
+PAPER_RATIO = 0.38 / 0.90  # stds of VisualCSE and SimCSE over five seeds, Table 3
+
+
+def studies(
+    count: int, n: int, rng: np.random.Generator, *, ratio: float = 1.0, gap: float = 0.0, rho: float = 0.0
+) -> Iterator[Pair]:
+    """`count` studies of n seeds a side: stds `ratio` (method) and 1, true gap `gap`, correlation over seeds `rho`."""
+    base = rng.standard_normal((count, n))
+    own = rng.standard_normal((count, n))
+    method = gap + ratio * (rho * base + math.sqrt(1 - rho**2) * own)
+    return zip(method, base, strict=True)
+
+
+def offered(rng: np.random.Generator) -> dict[str, Callable[[Any, Any], stats.TestResult]]:
+    """Every test that a report can use."""
+    return {
+        "welch": stats.welch_t,
+        "student": stats.student_t,
+        "paired": stats.paired_t,
+        "permutation": lambda a, b: stats.permutation_test(a, b, rng),
+        "signflip": lambda a, b: stats.sign_flip_test(a, b, rng),
+        "wilcoxon": lambda a, b: stats.wilcoxon_test(a, b, rng),
+    }
+
+
+def rejection_rates(
+    count: int,
+    n: int,
+    seed: int,
+    *,
+    ratio: float = 1.0,
+    rho: float = 0.0,
+    gap: float = 0.0,
+    alpha: float = 0.05,
+    only: tuple[str, ...] = (),
+) -> dict[str, float]:
+    """Share of simulated studies with p <= alpha, for each test: its error rate where `gap` is 0, else power."""
+    rng = np.random.default_rng(seed)
+    sample = list(studies(count, n, rng, ratio=ratio, gap=gap, rho=rho))
+    tests = {name: test for name, test in offered(rng).items() if not only or name in only}
+    return {name: sum(test(a, b).p <= alpha for a, b in sample) / count for name, test in tests.items()}
+
+
+def coverages(count: int, n: int, seed: int, *, ratio: float = 1.0, gap: float = 1.0) -> dict[str, float]:
+    """Share of simulated studies whose 95% interval holds the truth, for each offered interval."""
+    rng = np.random.default_rng(seed)
+    d = gap / math.sqrt((1 + ratio**2) / 2)
+    wins = 0.5 * (1 + math.erf(gap / math.sqrt(1 + ratio**2) / math.sqrt(2)))
+    intervals: dict[str, tuple[float, Callable[[Any, Any], Any]]] = {
+        "welch t": (gap, stats.welch_t),
+        "student t": (gap, stats.student_t),
+        "paired t": (gap, stats.paired_t),
+        "bootstrap": (gap, lambda a, b: stats.bootstrap_interval(a, b, rng, resamples=2000)),
+        "bootstrap, paired": (gap, lambda a, b: stats.bootstrap_interval(a, b, rng, paired=True, resamples=2000)),
+        "mean t": (gap, lambda a, b: stats.mean_interval(a)),
+        "std chi2": (ratio, lambda a, b: stats.std_interval(a)),
+        "Hedges' g": (d, stats.hedges_g),
+        "P(improvement)": (wins, stats.probability_of_improvement),
+    }
+    sample = list(studies(count, n, rng, ratio=ratio, gap=gap))
+    hits = {
+        name: [i.low <= truth <= i.high for i in (f(a, b) for a, b in sample)] for name, (truth, f) in intervals.items()
+    }
+    return {name: sum(found) / count for name, found in hits.items()}
+
+
+def power_agreement(count: int, n: int, seed: int, *, gap: float, ratio: float = 1.0) -> dict[str, tuple[float, float]]:
+    """(power by formula, share of simulated studies that reject) of the unpaired (Welch) and the paired test."""
+    found = rejection_rates(count, n, seed, gap=gap, ratio=ratio, only=("welch", "paired"))
+    difference = math.sqrt(1 + ratio**2)
+    return {
+        "welch": (stats.power_unpaired(gap, ratio, 1.0, n), found["welch"]),
+        "paired": (stats.power_paired(gap, difference, n), found["paired"]),
+    }
+
+
+def sequential_error(
+    count: int, at: tuple[int, ...], test: Any, spending: Any, seed: int, *, ratio: float = 1.0
+) -> tuple[float, float]:
+    """(error rate of the rule, of stopping at the first p <= 0.05) over simulated null studies, score by score."""
+    rule = stats.stopping_rule(at, np.random.default_rng(seed), test=test, spending=spending)
+    tests: dict[str, Callable[..., stats.TestResult]] = {
+        "welch": stats.welch_t,
+        "student": stats.student_t,
+        "paired": stats.paired_t,
+    }
+    run = tests[test]
+    hits = peeks = 0
+    for a, b in studies(count, at[-1], np.random.default_rng(seed + 1), ratio=ratio):
+        p = [run(a[:n], b[:n]).p for n in at]
+        hits += any(rule.decide(n, value).significant for n, value in zip(at, p, strict=True))
+        peeks += min(p) <= 0.05
+    return hits / count, peeks / count
+
+
+def two_level_coverage(
+    count: int, n: int, pairs: int, seed: int, *, spread: float = 0.01, common: float = 0.8
+) -> dict[str, float]:
+    """Share of simulated studies whose interval over seeds *and* pairs holds the gap on infinitely many pairs.
+
+    Gold and similarities are normal, with a seed effect of std `spread` on how well a run follows gold; the method
+    follows it better. `common` of a run's noise on the pairs is its side's, of which half the variance is shared by
+    both sides; the rest is the run's own.
+    """
+    rng = np.random.default_rng(seed)
+
+    def run(quality: np.ndarray, gold: np.ndarray, shared: np.ndarray) -> np.ndarray:
+        side = (shared + rng.standard_normal(gold.size)) / math.sqrt(2)
+        noise = common * side + math.sqrt(1 - common**2) * rng.standard_normal((n, gold.size))
+        return np.asarray(quality[:, None] * gold + np.sqrt(1 - quality[:, None] ** 2) * noise)
+
+    def truth(mean: float) -> float:  # Spearman of a bivariate normal, averaged over the seed effect
+        quality = np.clip(mean + spread * np.random.default_rng(0).standard_normal(200_000), -1, 1)
+        return float(np.mean(600 / math.pi * np.arcsin(quality / 2)))
+
+    true_gap = truth(0.72) - truth(0.70)
+    hits = {"t, seeds and pairs": 0, "bootstrap, seeds and pairs": 0, "t, seeds alone": 0}
+    for _ in range(count):
+        gold, shared = rng.standard_normal((2, pairs))
+        sims = [run(mean + spread * rng.standard_normal(n), gold, shared) for mean in (0.72, 0.70)]
+        scores = 100 * np.array([spearman(row, gold) for side in sims for row in side])
+        again = stats.resampled_spearman(np.concatenate(sims), gold, 200, rng)
+        found = stats.two_level(scores[:n], scores[n:], again[:, :n], again[:, n:], rng)
+        alone = stats.welch_t(scores[:n], scores[n:])
+        hits["t, seeds and pairs"] += found.low <= true_gap <= found.high
+        hits["bootstrap, seeds and pairs"] += found.bootstrap_low <= true_gap <= found.bootstrap_high
+        hits["t, seeds alone"] += bool(alone.low is not None and alone.high and alone.low <= true_gap <= alone.high)
+    return {name: value / count for name, value in hits.items()}
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's rho of two vectors without ties."""
+    return float(np.corrcoef(a.argsort().argsort(), b.argsort().argsort())[0, 1])
+
+
+def main() -> None:
+    """Prints every table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=2026)
+    args = parser.parse_args()
+    count, seed = args.studies, args.seed
+    print(
+        f"{count} simulated studies a cell; a rate of 5% has a standard error of "
+        f"{100 * math.sqrt(0.0475 / count):.2f}%\n"
+    )
+    print("Null hypothesis: share with p <= 0.05")
+    cells: tuple[tuple[str, int, dict[str, Any]], ...] = (
+        ("n=5, equal stds", 5, {}),
+        ("n=5, stds 0.38:0.90", 5, {"ratio": PAPER_RATIO}),
+        ("n=5, correlated seeds 0.6", 5, {"rho": 0.6}),
+        ("n=3, equal stds", 3, {}),
+        ("n=8, equal stds", 8, {}),
+    )
+    for label, n, options in cells:
+        _line(label, rejection_rates(count, n, seed, **options))
+    print("\nCoverage of 95% intervals, true gap of 1 std")
+    for n in (3, 4, 5, 6, 8, 10, 20):
+        _line(f"n={n}, equal stds", coverages(count, n, seed))
+    _line("n=5, stds 0.38:0.90", coverages(count, 5, seed, ratio=PAPER_RATIO))
+    print("\nPower: formula / simulated")
+    for n, gap, ratio in ((5, 1.0, 1.0), (5, 2.02, 1.0), (5, 1.5, PAPER_RATIO), (10, 1.0, 1.0), (17, 1.0, 1.0)):
+        found = power_agreement(count, n, seed, gap=gap, ratio=ratio)
+        print(
+            f"  n={n}, gap {gap}, ratio {ratio:.2f}: "
+            + ", ".join(f"{k} {a:.3f}/{b:.3f}" for k, (a, b) in found.items())
+        )
+    print("\nAdding seeds until decided, null hypothesis: error of the rule / of stopping at the first p <= 0.05")
+    for at in ((5, 8, 11, 14, 17, 20), (3, 4, 5, 6, 7, 8, 9, 10)):
+        for test in ("welch", "paired"):
+            for spending in ("obrien-fleming", "pocock"):
+                for ratio in (1.0, 1 / PAPER_RATIO) if test == "welch" else (1.0,):
+                    rule, peek = sequential_error(count, at, test, spending, seed, ratio=ratio)
+                    print(f"  {test}, {spending}, looks {at}, ratio {ratio:.2f}: {100 * rule:.2f}% / {100 * peek:.1f}%")
+    print("\nSeeds and pairs: coverage of 95% intervals for the gap on infinitely many pairs, 500 studies")
+    for n, pairs, spread, common in (
+        (5, 500, 0.01, 0.8),
+        (5, 500, 0.03, 0.95),
+        (5, 500, 0.003, 0.95),
+        (10, 500, 0.01, 0.95),
+    ):
+        rates = two_level_coverage(500, n, pairs, seed, spread=spread, common=common)
+        _line(f"n={n}, {pairs} pairs, spread {spread}, common noise {common}", rates)
+
+
+def _line(label: str, rates: dict[str, float]) -> None:
+    print(f"  {label}: " + ", ".join(f"{name} {100 * rate:.1f}%" for name, rate in rates.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""`report`, `compare` and `plan`: they read records and print; nothing here trains or imports torch."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Test(StrEnum):
+    """Tests of a report: three for independent seeds, three for shared ones."""
+
+    __test__ = False  # not a pytest class
+
+    welch = "welch"
+    student = "student"
+    paired = "paired"
+    permutation = "permutation"
+    signflip = "signflip"
+    wilcoxon = "wilcoxon"
+
+
+class Correct(StrEnum):
+    """Corrections for several tests at once."""
+
+    none = "none"
+    holm = "holm"
+
+
+class Format(StrEnum):
+    """What `report` prints."""
+
+    terminal = "terminal"
+    markdown = "markdown"
+    latex = "latex"
+    csv = "csv"
+    json = "json"
+
+
+Out = Annotated[Path, typer.Option("--out", help="where the records are")]
+Configs = Annotated[
+    list[str] | None,
+    typer.Option("--config", help="which of a study's configurations, by the start of its run ids", metavar="STUDY=ID"),
+]
+
+
+def report(
+    studies: Annotated[
+        list[str] | None,
+        typer.Argument(help="studies [default: all with test scores under --out]", metavar="[STUDY]..."),
+    ] = None,
+    test: Annotated[Test, typer.Option(help="choose it before looking at its p")] = Test.welch,
+    correct: Annotated[Correct, typer.Option(help="correction over all tests of the report")] = Correct.none,
+    format: Annotated[
+        Format, typer.Option("--format", help="what is printed; every format is written to files")
+    ] = Format.terminal,
+    pairs: Annotated[
+        int,
+        typer.Option(
+            min=0, help="resamples of sentence pairs for the test sets' own error; 1000 is plenty, 0 leaves it out"
+        ),
+    ] = 0,
+    config: Configs = None,
+    any_version: Annotated[
+        bool, typer.Option("--any-version", help="join runs of different numerics of this tool")
+    ] = False,
+    figures: Annotated[bool, typer.Option("--figures", help="draw the figures too (2 to 4 s more)")] = False,
+    write: Annotated[bool, typer.Option(help="write files to OUT/STUDY/report")] = True,
+    out: Out = Path("runs"),
+) -> None:
+    """Tables and figures from the records of `seeds`: mean ± std, p, effect size, and what they can show."""
+    from nlcse_tune import report as reports
+    from nlcse_tune import show
+
+    options = reports.Options(
+        test=Test(test).value,  # type: ignore[arg-type]  # the same six names
+        correct=Correct(correct).value,
+        pair_resamples=pairs,
+        any_version=any_version,
+        choose=parse_choices(config),
+    )
+    made = reports.build(studies or reports.studies_with_tests(out), out, options)
+    kind = Format(format)
+    if kind is Format.terminal:
+        show.console.print(reports.terminal(made))
+    else:
+        render = {
+            Format.markdown: reports.markdown, Format.latex: reports.latex,
+            Format.csv: reports.summary_csv, Format.json: reports.as_json,
+        }  # fmt: skip
+        typer.echo(render[kind](made), nl=False)
+    if write:
+        files = reports.write_report(made, figures=figures)
+        typer.echo(f"written to {files[0].parent}: {', '.join(file.name for file in files)}", err=True)
+
+
+def parse_choices(texts: list[str] | None) -> dict[str, str]:
+    """`["visualcse-bert=1a2b"]` -> `{"visualcse-bert": "1a2b"}`."""
+    from nlcse_tune.errors import ConfigError
+
+    pairs = [text.partition("=") for text in texts or []]
+    for text, (study, sign, start) in zip(texts or [], pairs, strict=True):
+        if not (study and sign and start):
+            raise ConfigError(f"--config {text}: must be STUDY=ID, for instance visualcse-bert=1a2b3c4d5e6f")
+    return {study: start for study, _, start in pairs}
+
+
+def compare(
+    baseline: Annotated[str, typer.Argument(help="mean,std,n of the baseline", metavar="MEAN,STD,N")],
+    method: Annotated[str, typer.Argument(help="mean,std,n of the method", metavar="MEAN,STD,N")],
+) -> None:
+    """The tests that published numbers allow: `compare 75.74,0.90,5 76.96,0.38,5` is Table 3's first row."""
+    from nlcse_tune.report.published import compare_words, parse_summary
+
+    for line in compare_words(parse_summary(baseline), parse_summary(method)):
+        typer.echo(line)
+
+
+def plan(
+    study: Annotated[str, typer.Argument(help="a study with a few tested seeds", metavar="STUDY")],
+    gap: Annotated[
+        float, typer.Option(min=0.001, help="true gap on the average, in points, that is worth finding")
+    ] = 1.0,
+    power: Annotated[float, typer.Option(min=0.01, max=0.999, help="chance of finding it")] = 0.8,
+    alpha: Annotated[float, typer.Option(min=0.0001, max=0.5, help="level of the test")] = 0.05,
+    config: Configs = None,
+    any_version: Annotated[
+        bool, typer.Option("--any-version", help="join runs of different numerics of this tool")
+    ] = False,
+    out: Out = Path("runs"),
+) -> None:
+    """From a few seeds: how many a stated gap takes, and how many hours."""
+    from rich.table import Table
+
+    from nlcse_tune import show
+    from nlcse_tune.report import plan as plans
+    from nlcse_tune.report.arms import collect, task_order
+    from nlcse_tune.study import find_study
+
+    chosen = find_study(study)
+    starts = parse_choices(config)
+    names = [chosen] + ([find_study(chosen.baseline)] if chosen.baseline else [])
+    arms = [collect(item, out, choose=starts.get(item.name), any_version=any_version) for item in names]
+    spread = plans.spread(arms[0], arms[1] if len(arms) > 1 else None, task_order(arms))
+    rows = plans.plan_rows(spread, sorted({*plans.GAPS, gap}), power=power, alpha=alpha)
+    table = Table(title=f"{chosen.name}: seeds a side", title_justify="left")
+    for name in ("gap", "Welch", "Welch, cautious", "paired", "hours in all", "still to run"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        cost = plans.hours(arms, row.unpaired) if row.unpaired else None
+        cells = [str(n) if n else "-" for n in (row.unpaired, row.unpaired_upper, row.paired)]
+        times = [show.duration(3600 * h) for h in cost] if cost else ["-", "-"]
+        table.add_row(f"{row.gap:g}{' *' if row.gap == gap else ''}", *cells, *times)
+    show.console.print(table)
+    for line in plans.plan_words(spread, power=power, alpha=alpha):
+        show.console.print(f"- {line}", soft_wrap=False)

@@ -1,0 +1,60 @@
+"""Records -> tables and figures. Reads RunRecord and TestRecord only; trains nothing, imports no torch."""
+
+from pathlib import Path
+
+from nlcse_tune.files import write_text
+from nlcse_tune.paths import StudyPaths
+from nlcse_tune.report.arms import Arm, collect
+from nlcse_tune.report.build import Block, Report, build, studies_with_tests
+from nlcse_tune.report.comparison import Comparison, Correction, Gap, Options, TestName
+from nlcse_tune.report.export import as_json, seeds_csv, summary_csv
+from nlcse_tune.report.figures import write_figures
+from nlcse_tune.report.stopping import read_rule, write_rule
+from nlcse_tune.report.tables import latex, markdown, terminal
+
+__all__ = [
+    "Arm",
+    "Block",
+    "Comparison",
+    "Correction",
+    "Gap",
+    "Options",
+    "Report",
+    "TestName",
+    "as_json",
+    "build",
+    "collect",
+    "latex",
+    "markdown",
+    "read_rule",
+    "seeds_csv",
+    "studies_with_tests",
+    "summary_csv",
+    "terminal",
+    "write_figures",
+    "write_report",
+    "write_rule",
+]
+
+
+def write_report(report: Report, folder: Path | None = None, *, figures: bool = True) -> list[Path]:
+    """Writes report.md, .tex, .json, summary.csv, seeds.csv and the figures; returns the files.
+
+    `folder` defaults to the report folder of the first block's first method.
+    """
+    first = report.blocks[0].methods[0].paths
+    folder = folder or StudyPaths(first.root, first.study).report
+    texts = {
+        "report.md": markdown(report),
+        "report.tex": latex(report),
+        "report.json": as_json(report),
+        "summary.csv": summary_csv(report),
+        "seeds.csv": seeds_csv(report),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    written = [folder / name for name in texts]
+    for block in report.blocks if figures else ():
+        prefix = f"{block.arms[0].name}-" if len(report.blocks) > 1 else ""
+        written += write_figures(block, folder, prefix=prefix)
+    return written

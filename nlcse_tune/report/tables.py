@@ -1,0 +1,178 @@
+"""Tables: one grid of plain cells, rendered for a terminal, Markdown and LaTeX."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from nlcse_tune import stats
+from nlcse_tune.config import STS_TASKS
+from nlcse_tune.report.arms import AVERAGE, Arm, Column
+from nlcse_tune.report.build import Block, Report
+from nlcse_tune.report.comparison import Comparison, Options
+from nlcse_tune.report.numbers import DASH, bounds, column_label, mean_std, p_value, signed
+from nlcse_tune.report.words import block_words, caption
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table before any format: a title, a header, and cells in which ` ± ` parts mean from std."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def scores_grid(block: Block, options: Options) -> Grid:
+    """Table 3 widened: a row a method with seven tasks, average, n, p and g; published rows below their own."""
+    columns: list[Column] = [*block.tasks, AVERAGE]
+    p_name = "p (Holm)" if options.correct == "holm" else "p"
+    header = ("", *(column_label(c, len(block.tasks)) for c in columns), "n", p_name, "g")
+    rows = []
+    for arm in block.arms:
+        rows.append(_arm_row(arm, block, columns, options))
+        rows += _published_rows(arm, columns, seven=len(block.tasks) == len(STS_TASKS))
+    return Grid(caption(block, options), header, tuple(rows))
+
+
+def _arm_row(arm: Arm, block: Block, columns: Sequence[Column], options: Options) -> tuple[str, ...]:
+    scores = {column: list(arm.scores(column, block.tasks).values()) for column in columns}
+    cells = [_cell(values, len(arm.runs)) for values in scores.values()]
+    gap = next((c.gaps.get(AVERAGE) for c in block.comparisons if c.method is arm or c.method.name == arm.name), None)
+    p, g = (p_value(gap.p(options.correct)), f"{gap.effect.g:.2f}" if gap.effect else DASH) if gap else ("", "")
+    return (arm.name, *cells, str(len(arm.runs)), p, g)
+
+
+def _cell(values: list[float], n: int) -> str:
+    """Mean and std; a mean over fewer seeds than the row's n says so."""
+    if not values:
+        return DASH
+    return mean_std(stats.summarise(values)) + ("" if len(values) == n else f" (n={len(values)})")
+
+
+def _published_rows(arm: Arm, columns: Sequence[Column], *, seven: bool) -> list[tuple[str, ...]]:
+    published = arm.study.published
+    if published is None:
+        return []
+    rows = []
+    # A published average is over seven tasks, so it stands beside ours only where ours is too.
+    scores = {c: s for c, s in published.scores.items() if c in columns and (c != AVERAGE or seven)}
+    if scores:
+        cells = [f"{scores[c]:.2f}" if c in scores else DASH for c in columns]
+        rows.append(("  published", *cells, "", "", ""))
+    if published.seeds and seven:
+        s = published.seeds
+        average = mean_std(stats.Summary(s.mean, s.std, s.n))
+        rows.append(("  published, seeds", *[DASH] * (len(columns) - 1), average, str(s.n), "", ""))
+    return rows
+
+
+def gaps_grid(comparison: Comparison, block: Block, options: Options) -> Grid:
+    """A row a test set: gap, interval, p, adjusted p, effect sizes, and the n they rest on."""
+    header = ("", "gap", "95% interval", "p", "p (Holm)", "g", "g, 95%", "P(better)", "P, 95%", "n")
+    rows = []
+    for column, gap in comparison.gaps.items():
+        effect, better = gap.effect, gap.improvement
+        n = str(gap.method.n) if gap.method.n == gap.baseline.n else f"{gap.method.n} / {gap.baseline.n}"
+        rows.append(
+            (
+                column_label(column, len(block.tasks)),
+                signed(gap.gap),
+                bounds(gap.interval),
+                p_value(gap.result.p if gap.result else None),
+                p_value(gap.holm),
+                f"{effect.g:.2f}" if effect else DASH,
+                bounds(effect),
+                f"{better.value:.2f}" if better else DASH,
+                bounds(better),
+                n,
+            )
+        )
+    return Grid(f"{comparison.method.name} minus {comparison.baseline.name}", header, tuple(rows))
+
+
+def grids(block: Block, options: Options) -> list[Grid]:
+    """The block's tables in order."""
+    return [scores_grid(block, options), *(gaps_grid(c, block, options) for c in block.comparisons)]
+
+
+def terminal(report: Report) -> RenderableType:
+    """Tables and text for rich; mean and std on two lines, so that nine columns of scores fit 100 characters."""
+    parts: list[RenderableType] = []
+    for block in report.blocks:
+        for grid in grids(block, report.options):
+            table = Table(title=grid.title, title_justify="left", title_style="bold")
+            for i, name in enumerate(grid.header):
+                table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i == 0)
+            for row in grid.rows:
+                table.add_row(*(Text(cell.replace(" ± ", "\n±").replace(" (n", "\n(n")) for cell in row))
+            parts += [table, ""]
+        text = Table.grid(padding=(0, 1))
+        for line in block_words(block, report):
+            text.add_row("-", Text(line))
+        parts += [text, ""]
+    return Group(*parts)
+
+
+def markdown(report: Report) -> str:
+    """GitHub Markdown: tables, then the text under them."""
+    lines: list[str] = []
+    for block in report.blocks:
+        for grid in grids(block, report.options):
+            lines += [f"**{grid.title}**", ""]
+            lines += ["| " + " | ".join(grid.header) + " |", "|" + " --- |" + " ---: |" * (len(grid.header) - 1)]
+            lines += ["| " + " | ".join(_markdown_cell(cell) for cell in row) + " |" for row in grid.rows]
+            lines.append("")
+        lines += [f"- {_markdown_cell(line)}" for line in block_words(block, report)]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _markdown_cell(text: str) -> str:
+    return text.strip().replace("|", "\\|").replace("<", "&lt;")
+
+
+def latex(report: Report) -> str:
+    """LaTeX tables for booktabs, std as a subscript as in the paper; the text under them as comments."""
+    lines = ["% needs \\usepackage{booktabs}"]
+    for block in report.blocks:
+        for i, grid in enumerate(grids(block, report.options)):
+            lines += [
+                "\\begin{table*}[t]",
+                "\\centering\\small",
+                f"\\begin{{tabular}}{{l{'r' * (len(grid.header) - 1)}}}",
+            ]
+            lines += ["\\toprule", " & ".join(_tex(name) for name in grid.header) + " \\\\", "\\midrule"]
+            lines += [" & ".join(_tex(cell) for cell in row) + " \\\\" for row in grid.rows]
+            lines += ["\\bottomrule", "\\end{tabular}", f"\\caption{{{_tex(grid.title)}}}", "\\end{table*}"]
+            if i == 0:
+                lines += [f"% {line}" for line in block_words(block, report)]
+        lines.append("")
+    return "\n".join(lines)
+
+
+_TEX = {
+    "\\": "\\textbackslash{}",
+    "&": "\\&",
+    "%": "\\%",
+    "_": "\\_",
+    "#": "\\#",
+    "$": "\\$",
+    "<": "$<$",
+    "~": "\\textasciitilde{}",
+}
+_TEX |= {"{": "\\{", "}": "\\}", "^": "\\textasciicircum{}", "±": "$\\pm$", ">": "$>$"}
+
+
+def _tex(text: str) -> str:
+    mean, sign, rest = text.partition(" ± ")
+    if sign and mean.replace(".", "", 1).isdigit():
+        std, gap, note = rest.partition(" ")
+        return f"${mean}_{{\\pm {std}}}$" + (f" {_tex(note)}" if gap else "")
+    if text[:1] in "+-" and text[1:].replace(".", "", 1).isdigit():
+        return f"${text}$"
+    if text.startswith("  "):
+        return "\\quad " + _tex(text.strip())
+    return "".join(_TEX.get(character, character) for character in text)

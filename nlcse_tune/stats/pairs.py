@@ -1,0 +1,137 @@
+"""Two sources of noise at once: the seeds, and the sentence pairs of a test set.
+
+A std over seeds treats the test set as given. Another 1,186 to 4,927 pairs of the same kind would move every score
+too: for the method and the baseline mostly together, which is why both are recomputed on the same resampled pairs.
+
+    S seeds of the method, T of the baseline, P pairs, R resamples
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from nlcse_tune.errors import DataError
+from nlcse_tune.stats.samples import Floats, Values
+from nlcse_tune.stats.ttests import paired_t, welch_t
+
+
+@dataclass(frozen=True)
+class TwoLevel:
+    """A gap with the standard errors that seeds and pairs give it.
+
+    `se_pairs` is what all runs of a side share and the spread over seeds therefore cannot show. `low`, `high`: t
+    interval from both errors added in squares. `bootstrap_low`, `bootstrap_high`: percentiles of resampling seeds and
+    pairs together; plain, but the noise that a run has on its pairs enters it twice (measured coverage: `two_level`).
+    """
+
+    gap: float
+    se_seeds: float
+    se_pairs: float
+    low: float
+    high: float
+    bootstrap_low: float
+    bootstrap_high: float
+    confidence: float
+
+
+def resampled_spearman(similarities: Floats, gold: Floats, resamples: int, rng: np.random.Generator) -> Floats:
+    """Spearman x 100 of each run (V, P) with gold (P,) on resampled pairs: (R, V), all runs on the same draws.
+
+    A resample is a count for each pair; midranks follow from the counts in sorted order, so nothing is sorted again
+    (about 0.5 s for 10 runs, 4,927 pairs and 1,000 resamples). Assumes pairs drawn independently: pairs that share a
+    source sentence make the true error larger.
+    """
+    flat, count = _tie_groups(similarities, gold)
+    pairs = len(gold)
+    rhos = np.empty((resamples, count - 1))
+    for r in range(resamples):
+        weights = np.bincount(rng.integers(0, pairs, size=pairs), minlength=pairs).astype(np.float64)
+        rhos[r] = _weighted_spearman(flat, weights, count)
+    return 100 * rhos
+
+
+def spearman(similarities: Floats, gold: Floats) -> Floats:
+    """Spearman x 100 of each run (V, P) with gold (P,): (V,). Ties share the mean of their ranks."""
+    flat, count = _tie_groups(similarities, gold)
+    return 100 * _weighted_spearman(flat, np.ones(len(gold)), count)
+
+
+def _tie_groups(similarities: Floats, gold: Floats) -> tuple[np.ndarray, int]:
+    """Rank of each value's tie group, gold's row first, rows offset by P and flattened; and the number of rows."""
+    similarities = np.atleast_2d(np.asarray(similarities))
+    if similarities.shape[1] != len(gold):
+        raise DataError(f"similarities: {similarities.shape[1]} pairs against {len(gold)} gold scores")
+    rows = [np.unique(row, return_inverse=True)[1] for row in (np.asarray(gold), *similarities)]
+    if any(row.max() == 0 for row in rows):
+        raise DataError("similarities: all equal in a run or in gold, so Spearman does not exist")
+    groups = np.stack(rows)
+    return (groups + np.arange(len(groups))[:, None] * len(gold)).ravel(), len(groups)
+
+
+def _weighted_spearman(flat: np.ndarray, weights: Floats, count: int) -> Floats:
+    """Spearman of rows 1.. with row 0, where pair p counts weights[p] times; `flat` (count * P) are tie groups."""
+    pairs = weights.size
+    in_group = np.bincount(flat, weights=np.tile(weights, count), minlength=count * pairs).reshape(count, pairs)
+    middle = np.cumsum(in_group, axis=1) - in_group / 2  # midrank - 1/2 of each tie group; its weighted mean is P / 2
+    ranks = middle.ravel()[flat].reshape(count, pairs) - pairs / 2
+    weighted = ranks * weights
+    norms = np.sqrt(np.einsum("vp,vp->v", weighted, ranks))
+    return np.asarray((weighted[1:] @ ranks[0]) / (norms[1:] * norms[0]))
+
+
+def two_level(
+    method: Values,
+    baseline: Values,
+    method_resampled: Floats,
+    baseline_resampled: Floats,
+    rng: np.random.Generator,
+    *,
+    paired: bool = False,
+    confidence: float = 0.95,
+) -> TwoLevel:
+    """The gap with both errors, from scores (S,), (T,) and the same scores on resampled pairs (R, S), (R, T).
+
+    `method_resampled` and `baseline_resampled` must come from one call of `resampled_spearman` (shared draws), for
+    several tasks averaged. Assumes independent seeds, pairs drawn independently, and normal scores.
+
+    In four kinds of simulated study (500 each; n = 5 and 10, 500 pairs) the 95% t interval held the gap on infinitely
+    many pairs in 94 to 96% and the percentile bootstrap in 93 to 96%; a t interval over seeds alone in 39 to 84%.
+    """
+    a, b = np.asarray(method_resampled), np.asarray(baseline_resampled)
+    if len(a) != len(b):
+        raise DataError(f"resampled scores: {len(a)} resamples against {len(b)}; draw both sides in one call")
+    seeds = paired_t(method, baseline) if paired else welch_t(method, baseline)
+    shared = _shared(a - b) if paired else _shared(a) + _shared(b) - 2 * _covariance(a.mean(axis=1), b.mean(axis=1))
+    se_pairs = math.sqrt(max(shared, 0.0))
+    assert seeds.df is not None  # t-tests have both
+    assert seeds.error is not None
+    error = math.hypot(seeds.error, se_pairs)
+    df = seeds.df * (error / seeds.error) ** 4
+    half = float(special.stdtrit(df, (1 + confidence) / 2)) * error
+    low, high = np.quantile(_gaps(a, b, rng, paired), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return TwoLevel(
+        seeds.gap, seeds.error, se_pairs, seeds.gap - half, seeds.gap + half, float(low), float(high), confidence
+    )
+
+
+def _shared(replicates: Floats) -> float:
+    """The variance over resamples (R, S) that all S runs have in common: the mean covariance of two of them."""
+    runs = int(replicates.shape[1])
+    total = runs**2 * _covariance(replicates.mean(axis=1), replicates.mean(axis=1))
+    own = float(np.sum([_covariance(run, run) for run in replicates.T]))
+    return (total - own) / (runs * (runs - 1))
+
+
+def _covariance(a: Floats, b: Floats) -> float:
+    products: Floats = (a - a.mean()) * (b - b.mean())
+    return float(products.sum()) / (len(a) - 1)
+
+
+def _gaps(a: Floats, b: Floats, rng: np.random.Generator, paired: bool) -> Floats:
+    """One gap a resample (R,), its seeds drawn with replacement too."""
+    rows = np.arange(len(a))[:, None]
+    of_a = rng.integers(0, a.shape[1], size=a.shape)
+    of_b = of_a if paired else rng.integers(0, b.shape[1], size=b.shape)
+    return np.asarray(a[rows, of_a].mean(axis=1) - b[rows, of_b].mean(axis=1))

@@ -1,0 +1,67 @@
+"""Files are replaced in one motion, and the error says what to do."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nlcse_tune.errors import ConfigError, RunError, nearest
+from nlcse_tune.files import parse_yaml, read_yaml, replacing, write_json, write_text
+
+
+def test_a_failed_write_leaves_the_former_file_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(ValueError, match="midway"), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise ValueError("midway")
+    assert path.read_text() == '{\n "old": 1\n}\n'
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_folders_are_made(tmp_path: Path) -> None:
+    write_text(tmp_path / "a" / "b" / "c.txt", "é")
+    assert (tmp_path / "a" / "b" / "c.txt").read_text(encoding="utf-8") == "é"
+
+
+def test_an_unwritable_place_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"file/a.txt: cannot be written: .*choose another --out"):
+        write_text(tmp_path / "file" / "a.txt", "x")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_read_only_folder(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(RunError, match="cannot be written"):
+        write_text(tmp_path / "a.txt", "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3e-5", 3e-5),
+        ("1E6", 1e6),
+        ("-2.5e-3", -2.5e-3),
+        (".5", 0.5),
+        ("64", 64),
+        ("1e", "1e"),
+        ("e5", "e5"),
+        ("on", True),
+    ],
+)
+def test_yaml_numbers(text: str, value: object) -> None:
+    parsed = parse_yaml(text, where="x")
+    assert parsed == value
+    assert type(parsed) is type(value)
+
+
+def test_yaml_runs_no_code(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("a: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(ConfigError, match="not readable as YAML"):
+        read_yaml(tmp_path / "x.yaml")
+
+
+def test_nearest() -> None:
+    assert nearest("visualcse-brt", ["visualcse-bert", "demo"]) == "; did you mean 'visualcse-bert'?"
+    assert nearest("zzz", ["visualcse-bert"]) == ""

@@ -1,0 +1,144 @@
+"""run_one as a whole: eight combinations, repeatable in any process, and golden losses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nlcse_tune.config import RunConfig, override
+from nlcse_tune.errors import ConfigError, RunError
+from nlcse_tune.models.encoder import load_encoder
+from nlcse_tune.models.export import export_run
+from nlcse_tune.records import NUMERICS, RunRecord
+from nlcse_tune.run import run_one
+from nlcse_tune.training.context import RunContext, StopRun
+from tests.models.tiny import checkpoint
+from tests.training.tiny import AUDIO, IMAGES, SEED, tiny
+
+torch.set_num_threads(1)
+
+# (text loss, side loss) by step of the run below. If this fails, a run at the same seed gives other numbers than
+# before: raise `records.NUMERICS`, which is part of every run's id, and write the new values and version here.
+GOLDEN_NUMERICS = "1"
+GOLDEN: dict[str, list[tuple[float, float | None]]] = {
+    "None": [(3.70637, None), (3.267239, None), (3.106575, None)],
+    "image": [(3.70637, 0.759751), (3.267278, 0.674891), (3.106614, 0.748692)],
+    "audio": [(3.70637, 2.081495), (3.267186, 1.814712), (3.10657, 1.723821)],
+}
+
+
+@pytest.mark.parametrize("side", [None, "image", "audio"], ids=str)
+def test_golden_losses(side: str | None, tmp_path: Path) -> None:
+    losses = {"image": {**IMAGES, "batch_size": 6}, "audio": {**AUDIO, "batch_size": 6, "loss": "simclr"}}
+    config = tiny(losses.get(str(side)), train__max_steps=3, train__eval_every=1, text__learning_rate=1e-3)
+    record = run_one(config, SEED, RunContext(tmp_path))
+    assert NUMERICS == GOLDEN_NUMERICS, "write the losses of the new numerics here"
+    got = [(point.text_loss, point.side_loss) for point in record.dev_curve]
+    message = "the numbers of a run changed: raise records.NUMERICS, then write the new losses here"
+    for point, expected in zip(got, GOLDEN[str(side)], strict=True):
+        assert point == pytest.approx(expected, rel=1e-4), message
+
+
+COMBINATIONS = [
+    (m, o, f) for m in ("image", "audio") for o in ("unsupervised", "supervised") for f in ("bert", "roberta")
+]
+
+
+@pytest.mark.parametrize(("modality", "objective", "family"), COMBINATIONS)
+def test_each_method_objective_and_family_trains_three_steps_and_exports(
+    modality: str, objective: str, family: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    side = {**(IMAGES if modality == "image" else AUDIO), "batch_size": 4}
+    source = checkpoint(family, tmp_path_factory)
+    changes: dict[str, Any] = {"encoder__checkpoint": str(source), "text__objective": objective, "text__batch_size": 8}
+    config = tiny(side, train__max_steps=3, train__eval_every=2, **changes)
+    record = run_one(config, SEED, RunContext(tmp_path / "run"))
+    assert record.config.method == {"image": "VisualCSE", "audio": "AudioCSE"}[modality]
+    assert (record.steps, [point.step for point in record.dev_curve]) == (3, [2, 3])
+    assert all(point.side_loss is not None for point in record.dev_curve)
+    model = SentenceTransformer(str(export_run(str(tmp_path / "run"), tmp_path / "exported")), device="cpu")
+    encoder = load_encoder(tmp_path / "run" / "best")
+    batch = encoder.tokenizer(["the dog carries a ball", "stone"], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = encoder.embed(batch["input_ids"], batch["attention_mask"])
+    got = torch.from_numpy(model.encode(["the dog carries a ball", "stone"]))
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
+    start = load_plain_weights(source)
+    trained = load_plain_weights(tmp_path / "run" / "best")
+    assert any(not torch.equal(start[name], trained[name]) for name in trained)
+
+
+def load_plain_weights(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+SCRIPT = """
+import sys, json, torch
+torch.set_num_threads(1)
+from pathlib import Path
+from nlcse_tune.config import RunConfig
+from nlcse_tune.run import run_one
+from nlcse_tune.training.context import RunContext
+record = run_one(RunConfig.model_validate_json(sys.argv[1]), 3, RunContext(Path(sys.argv[2])))
+Path(sys.argv[2], "record.json").write_text(record.model_dump_json(exclude={"timings", "started", "finished"}))
+"""
+
+
+@pytest.mark.slow
+def test_the_same_run_in_two_processes_gives_the_same_record(tmp_path: Path) -> None:
+    """Fresh processes with different hash seeds: nothing may hang on the order of a set or a hash map."""
+    config = tiny({**IMAGES, "batch_size": 4}, train__max_steps=4, train__loader_threads=2).model_dump_json()
+    children = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        environment = {**os.environ, "PYTHONHASHSEED": str(ord(name)), "NLCSE_CACHE": str(tmp_path / name / "cache")}
+        command = [sys.executable, "-c", SCRIPT, config, str(tmp_path / name)]
+        children.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+    for child in children:
+        _, errors = child.communicate(timeout=500)
+        assert child.returncode == 0, errors
+    first, second = (json.loads((tmp_path / name / "record.json").read_text()) for name in ("a", "b"))
+    assert first == second
+    weights = [load_plain_weights(tmp_path / name / "best") for name in ("a", "b")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_run_that_is_stopped_keeps_its_best_model_and_says_why(tmp_path: Path) -> None:
+    class Stopping(RunContext):
+        def report(self, point: Any) -> None:
+            raise StopRun("enough")
+
+    record = run_one(tiny(train__max_steps=4), SEED, Stopping(tmp_path))
+    assert (record.status, record.steps, record.events) == ("stopped", 2, ("enough",))
+    assert load_encoder(tmp_path / "best")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "best-000002"]
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"text loss is nan by step .*lower text\.learning_rate"):
+        run_one(tiny(text__learning_rate=1e30, train__eval_every=3), SEED, RunContext(tmp_path))
+
+
+def test_fp16_on_a_processor_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="fp16 needs a GPU"):
+        run_one(tiny(train__precision="fp16"), SEED, RunContext(tmp_path))
+
+
+def test_bf16_trains_and_stays_near_fp32(tmp_path: Path) -> None:
+    def losses(config: RunConfig, name: str) -> RunRecord:
+        return run_one(config, SEED, RunContext(tmp_path / name))
+
+    full = tiny({**IMAGES, "batch_size": 4}, train__max_steps=3, train__eval_every=1)
+    fp32, bf16 = losses(full, "fp32"), losses(override(full, {"train.precision": "bf16"}), "bf16")
+    for a, b in zip(fp32.dev_curve, bf16.dev_curve, strict=True):
+        assert b.text_loss == pytest.approx(a.text_loss, rel=0.01)
+        assert b.side_loss == pytest.approx(a.side_loss, abs=0.02)

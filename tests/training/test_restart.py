@@ -1,0 +1,209 @@
+"""A killed run goes on from its last restart point to the same final weights, and no kill leaves half a file behind."""
+
+import os
+import random
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import nlcse_tune.run as run_module
+import nlcse_tune.training.checkpoint as checkpoint_module
+from nlcse_tune.config import RunConfig
+from nlcse_tune.data import synthetic
+from nlcse_tune.errors import RunError
+from nlcse_tune.models.encoder import SentenceEncoder, load_encoder
+from nlcse_tune.records import RunRecord
+from nlcse_tune.run import run_one
+from nlcse_tune.training.checkpoint import best_folder, clean_up, load_last, save_best, save_last
+from nlcse_tune.training.context import RunContext
+from nlcse_tune.training.steps import Half
+from tests.training.tiny import IMAGES, SEED, build, tiny
+
+KILLS = 20
+WITHOUT = {"timings", "started", "finished", "events"}  # of a record: what a restart may change
+
+
+def die(where: str) -> None:
+    with Path(os.environ["DEATHS"]).open("a") as log:
+        log.write(where + "\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """The signal that ended a process of its own doing `work`; 0 where it came to its end."""
+    if (child := os.fork()) == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+            os._exit(1)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the process failed by itself"
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+
+
+def config(data: Path) -> RunConfig:
+    """48 steps with a side, a restart point every second step, an evaluation every third."""
+    side = {**IMAGES, "batch_size": 2, "learning_rate": 1e-4}
+    text = {"data": str(data), "objective": "supervised", "batch_size": 16, "learning_rate": 1e-3, "warmup": 0.5}
+    changes: dict[str, Any] = {f"text__{name}": value for name, value in text.items()}
+    return tiny(side, train__epochs=9, train__max_steps=48, train__eval_every=3, train__checkpoint_every=2, **changes)
+
+
+def run(folder: Path, data: Path) -> None:
+    """What the user's script does: `run_one` in a folder; leaves the record and the final weights."""
+    trained: dict[str, Any] = {}
+    original = run_module.train
+
+    def keeping(encoder: SentenceEncoder, *rest: Any) -> Any:
+        progress = original(encoder, *rest)
+        trained.update(encoder.state_dict())
+        return progress
+
+    run_module.train = keeping
+    record = run_one(config(data), SEED, RunContext(folder))
+    torch.save(trained, folder / "final.pt")
+    (folder / "record.json").write_text(record.model_dump_json())
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    return RunRecord.model_validate_json((folder / "record.json").read_text()).model_dump(mode="json", exclude=WITHOUT)
+
+
+# Ways to die. Each changes this (forked) process so that it kills itself, at a chosen number of steps from its start.
+
+
+def at_step(rng: random.Random) -> None:
+    """In the middle of a step, after the text half or before it."""
+    left = rng.randint(3, 9)  # half-steps: up to four steps
+    original = Half.step
+
+    def step(self: Half, number: int) -> torch.Tensor:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            die("step")
+        return original(self, number)
+
+    Half.step = step  # type: ignore[method-assign]
+
+
+def writing_last(rng: random.Random) -> None:
+    """Half of last.pt is written."""
+    left, original = rng.randint(1, 2), torch.save
+
+    def save(state: Any, path: Path) -> None:
+        nonlocal left
+        original(state, path)
+        left -= 1
+        if left < 0:
+            os.truncate(path, path.stat().st_size // 2)
+            die("last.pt")
+
+    checkpoint_module.torch.save = save  # type: ignore[attr-defined]
+
+
+def writing_best(rng: random.Random) -> None:
+    """The best model has its weights and no tokenizer yet; or is complete, and the link still shows the former one.
+
+    Where no better model comes, it dies at a step.
+    """
+    at_step(rng)
+    stage = rng.choice(["weights", "before the link", "after the link"])
+    original_save, original_point = checkpoint_module.save_encoder, checkpoint_module._point
+
+    def save_encoder(encoder: SentenceEncoder, folder: Path) -> None:
+        if stage == "weights":
+            encoder.backbone.save_pretrained(folder)
+            die(stage)
+        original_save(encoder, folder)
+        checkpoint_module._point = point
+
+    def point(link: Path, folder: Path) -> None:
+        if stage == "after the link":
+            original_point(link, folder)
+        die(stage)
+
+    checkpoint_module.save_encoder = save_encoder  # type: ignore[assignment]
+
+
+def check_whole(folder: Path) -> None:
+    """What a kill left: a readable restart point, and a link to a readable best model, or nothing yet."""
+    if (folder / "last.pt").is_file():
+        load_last(folder / "last.pt", "cpu")
+    if (folder / "best").is_symlink():
+        load_encoder(folder / "best")
+
+
+@pytest.mark.slow
+def test_twenty_sigkills_give_the_weights_and_record_of_the_uninterrupted_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, log, whole, killed = (tmp_path / name for name in ("text.csv", "deaths", "whole", "killed"))
+    data.write_text("\n".join(["sent0,sent1,hard_neg", *(",".join(row) for row in synthetic.triplets(128))]) + "\n")
+    monkeypatch.setenv("DEATHS", str(log))
+    whole.mkdir()
+    killed.mkdir()
+    assert in_child(lambda: run(whole, data)) == 0
+
+    rng = random.Random(1)
+    for kill in range(KILLS):
+        way = rng.choice([at_step, at_step, writing_last, writing_best, writing_best])
+
+        def work(way: Callable[[random.Random], None] = way, kill: int = kill) -> None:
+            way(random.Random(kill))
+            run(killed, data)
+
+        assert in_child(work) == signal.SIGKILL
+        check_whole(killed)
+    deaths = log.read_text().split("\n")[:-1]
+    assert len(deaths) == KILLS
+    assert {"step", "last.pt", "weights", "before the link", "after the link"} == set(deaths)
+    assert in_child(lambda: run(killed, data)) == 0
+
+    first, second = torch.load(whole / "final.pt"), torch.load(killed / "final.pt")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert record_of(killed) == record_of(whole)
+    best = [load_encoder(folder / "best").state_dict() for folder in (whole, killed)]
+    assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
+    record = RunRecord.model_validate_json((killed / "record.json").read_text())
+    assert len(record.events) >= KILLS // 2  # "continued from step ..."
+    names = sorted(path.name for path in killed.iterdir())
+    assert names == ["best", f"best-{record.best_step:06d}", "final.pt", "record.json"]  # and no leftovers
+
+
+def test_a_kill_between_a_better_model_and_the_restart_point_is_undone(tmp_path: Path) -> None:
+    encoder, _, _ = build(tiny())
+    link = tmp_path / "best"
+    save_best(link, encoder, 4)
+    save_best(link, encoder, 6)  # the restart point still says 4
+    (tmp_path / ".last.pt.x1y2").write_bytes(b"half")
+    (tmp_path / ".best-000008.unfinished").mkdir()
+    clean_up(link, 4)
+    assert link.resolve() == best_folder(link, 4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "best-000004"]
+    clean_up(link, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_restart_point_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    for content in (b"", b"not a checkpoint", b"PK\x03\x04half a zip"):
+        (tmp_path / "last.pt").write_bytes(content)
+        with pytest.raises(RunError, match="delete it to start this run anew"):
+            load_last(tmp_path / "last.pt", "cpu")
+
+
+def test_a_write_that_fails_leaves_the_former_restart_point(tmp_path: Path) -> None:
+    save_last(tmp_path / "last.pt", {"step": 1})
+    with pytest.raises(Exception, match=r"pickle|lambda|local"):
+        save_last(tmp_path / "last.pt", {"step": lambda: None})
+    assert load_last(tmp_path / "last.pt", "cpu") == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
