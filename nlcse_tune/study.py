@@ -96,9 +96,8 @@ def resolve(kind: Kind, name: str) -> Path:
     if (path := Path(name)).is_file():
         return path
     singular = {"studies": "study", "search_spaces": "search space"}[kind]
-    raise ConfigError(
-        f"{name}: no such {singular}{nearest(name, names(kind))}; known: {', '.join(names(kind)) or 'none'} (or give a path)"
-    )
+    known = ", ".join(names(kind)) or "none"
+    raise ConfigError(f"{name}: no such {singular}{nearest(name, names(kind))}; known: {known} (or give a path)")
 
 
 def find_study(name: str) -> Study:

@@ -95,7 +95,8 @@ def test_a_run_id_is_found_and_its_card_says_what_is_known(
     card = (to / "README.md").read_text()
     for part in (
         "VisualCSE", "Unsupervised", f"seed {SEED}", record.run_id, record.data["text"],
-        "`text.learning_rate` | `3e-05`", f"{record.best_dev:.2f}", "test scores were not measured", "Licence", "transformers", "SentenceTransformer(",
+        "`text.learning_rate` | `3e-05`", f"{record.best_dev:.2f}", "test scores were not measured",
+        "Licence", "transformers", "SentenceTransformer(",
     ):  # fmt: skip
         assert part in card, part
     assert "license:" not in card.split("---")[1]

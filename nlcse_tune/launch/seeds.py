@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -188,7 +188,9 @@ def until_decided(
     decisions: list[Decision] = []
     for n in rule.looks:
         launch(range(1, n + 1))
-        made = report.build([method.study], method.paths.root, options)
+        # A look at n sees the first n seeds, however many lie on disk already.
+        seen = replace(options, seeds=tuple(range(1, n + 1)))
+        made = report.build([method.study], method.paths.root, seen)
         gap = made.blocks[0].comparisons[0].gaps["avg"]
         if gap.result is None or gap.method.n < n or gap.baseline.n < n:
             raise RunError(

@@ -176,8 +176,8 @@ def _other_intervals(gap: Gap, options: Options) -> Iterator[str]:
         yield (
             "The test sets' own error (sentence pairs resampled, the same for both sides): beside a standard error of "
             f"{two.se_seeds:.2f} from seeds the gap has {pairs} from pairs; 95% interval with both "
-            f"{signed(two.low)} to {signed(two.high)} (plain percentile bootstrap over both: {signed(two.bootstrap_low)} to "
-            f"{signed(two.bootstrap_high)}). The p above takes the test sets as given."
+            f"{signed(two.low)} to {signed(two.high)} (plain percentile bootstrap over both: "
+            f"{signed(two.bootstrap_low)} to {signed(two.bootstrap_high)}). The p above takes the test sets as given."
         )
     elif options.pair_resamples:
         yield "The test sets' own error is not computed: not every run has its per-pair similarities on disk."

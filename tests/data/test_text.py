@@ -111,7 +111,9 @@ def test_a_known_sentence_has_no_unknown_token() -> None:
     # BertTokenizerFast(vocab_file=...) in transformers 5 silently knows five entries.
     tokenizer = AutoTokenizer.from_pretrained(DATA / "models" / "bert_uncased_vocab")
     table = tokenize(["A man is playing a guitar."], tokenizer, 32)
-    assert tokenizer.convert_ids_to_tokens(table[0]) == ["[CLS]", "a", "man", "is", "playing", "a", "guitar", ".", "[SEP]"]
+    assert tokenizer.convert_ids_to_tokens(table[0]) == [
+        "[CLS]", "a", "man", "is", "playing", "a", "guitar", ".", "[SEP]",
+    ]  # fmt: skip
 
 
 @needs_data
