@@ -121,7 +121,7 @@ def _parse_parameter(spec: Any, where: str) -> Choice | Range:
     if isinstance(spec, list):
         return validate(Choice, {"values": spec}, where=where)
     if isinstance(spec, dict):
-        return validate(Choice if "values" in spec else Range, spec, where=where)
+        return validate(Choice, spec, where=where) if "values" in spec else validate(Range, spec, where=where)
     raise ConfigError(f"{where}: must be a list of values, or low and high, got {spec!r}")
 
 

@@ -45,8 +45,8 @@ def test_scores(
     data: str,
     tasks: Sequence[StsTask],
     *,
-    precision: Precision | None = None,  # noqa: PT028
-    progress: bool = False,  # noqa: PT028
+    precision: Precision | None = None,
+    progress: bool = False,
 ) -> tuple[dict[StsTask, TaskScore], dict[StsTask, Similarities], dict[StsTask, str]]:
     """(scores, cosine of every pair, tasks that are missing and why) on the test splits.
 

@@ -112,7 +112,8 @@ def test_stsb_short_line(tmp_path: Path) -> None:
 
 
 def test_sick_skips_its_header(tmp_path: Path) -> None:
-    lines = "pair_ID\tsentence_A\tsentence_B\trelatedness_score\tentailment_judgment\r\n6\ta\tb\t3.3\tNEUTRAL\r\n7\tc\td\t1\tX\r\n"
+    header = "pair_ID\tsentence_A\tsentence_B\trelatedness_score\tentailment_judgment\r\n"
+    lines = f"{header}6\ta\tb\t3.3\tNEUTRAL\r\n7\tc\td\t1\tX\r\n"
     write(tmp_path / "SICK/SICK_test_annotated.txt", lines)
     (subset,) = sts.load_task(str(tmp_path), "sickr")
     assert (subset.left, subset.gold.tolist()) == (["a", "c"], [3.3, 1.0])
