@@ -93,7 +93,9 @@ class TrainConfig(Frozen):
     max_grad_norm: float = Field(1.0, gt=0, description="each half's gradient is clipped to this norm")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="autocast type of the forward passes")
     tf32: bool = Field(False, description="TF32 matrix products on GPUs that have them")
-    compile: bool = Field(False, description="torch.compile; changes speed only")
+    compile: bool = Field(
+        False, description="torch.compile of training passes; changes speed only, and no gain on a CPU"
+    )
     micro_batch: int | None = Field(None, ge=1, description="items a forward; changes memory only")
     loader_threads: int = Field(2, ge=0, description="threads that decode images and audio ahead")
 

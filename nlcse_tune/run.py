@@ -2,7 +2,6 @@
 
 import time
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,9 +18,8 @@ from nlcse_tune.files import replacing
 from nlcse_tune.models.encoder import SentenceEncoder, build_encoder, load_encoder
 from nlcse_tune.paths import RunPaths
 from nlcse_tune.records import RunRecord, TestRecord, Timings, now, run_id, versions, write_test_record
-from nlcse_tune.training.checkpoint import drop_former_best
 from nlcse_tune.training.context import RunContext
-from nlcse_tune.training.loop import Progress, train
+from nlcse_tune.training.loop import train
 from nlcse_tune.training.seeding import derive
 
 
@@ -29,7 +27,8 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
     """Trains one configuration with one seed and returns its record; every worker of a run calls it.
 
     Only dev scores are in it. The best checkpoint lies in `context.folder / "best"`, and a restart point in the
-    same folder makes a later call go on where this one was killed.
+    same folder makes a later call go on where this one was killed; `finish` (training/checkpoint.py) clears it away
+    once the record is written.
     """
     _check_device(config, context.device)
     started, clock = now(), time.perf_counter()
@@ -48,8 +47,6 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
     setup = time.perf_counter() - clock
 
     progress = train(encoder, text, side, dev_score, config, seed, context)
-    if context.leads:
-        _tidy(context.folder, progress)
     return RunRecord(
         run_id=run_id(config, seed, data),
         study=study,
@@ -114,12 +111,6 @@ test_one.__test__ = False  # type: ignore[attr-defined]  # not a pytest function
 
 def _score_dev(evaluator: DevEvaluator, config: RunConfig, encoder: SentenceEncoder) -> float:
     return evaluator(encoder, precision="bf16" if config.train.precision != "fp32" else "fp32")
-
-
-def _tidy(folder: Path, progress: Progress) -> None:
-    """A finished run keeps its best model; its restart point has done its work."""
-    drop_former_best(folder / "best", progress.best.step if progress.best else None)
-    (folder / "last.pt").unlink(missing_ok=True)
 
 
 def device_name(device: str) -> str:

@@ -16,6 +16,7 @@ from nlcse_tune.launch.cluster import Resources
 from nlcse_tune.paths import RunPaths
 from nlcse_tune.records import DevPoint, RunRecord, read_record, write_record
 from nlcse_tune.run import run_one
+from nlcse_tune.training.checkpoint import finish
 from nlcse_tune.training.context import RunContext, StopRun
 
 Report = Callable[[dict[str, Any]], None]
@@ -55,6 +56,7 @@ def execute(spec: RunSpec, context: RunContext) -> RunRecord:
     record = run_one(RunConfig.model_validate(spec.config), spec.seed, context, study=spec.study)
     if context.leads:
         write_record(record, spec.paths)
+        finish(spec.paths.folder, record.best_step)
     return record
 
 

@@ -88,3 +88,12 @@ def drop_former_best(link: Path, keep: int | None) -> None:
     for folder in link.parent.glob(f"{link.name}-*"):
         if keep is None or folder.name != best_folder(link, keep).name:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def finish(folder: Path, best_step: int | None) -> None:
+    """Clears away all but the best model, once the run's record is written.
+
+    Not before: a kill between the two would cost the whole run, or its best model.
+    """
+    drop_former_best(folder / "best", best_step)
+    (folder / "last.pt").unlink(missing_ok=True)
