@@ -102,7 +102,7 @@ def transfer_count_warning(loaded: TransferData) -> str | None:
 def _labelled(items: list[_Item], *, pairs: bool = False) -> Labelled:
     if len({label for *_, label in items}) < 2:
         raise DataError(f"{len(items)} items with a single class: a classifier needs two; first: {items[:1]}")
-    items = sorted(items, key=lambda item: (item[0].count(" "), item[1].count(" ") if pairs else 0, item[2]))
+    items = sorted(items, key=lambda item: (len(item[0].split()), len(item[1].split()), item[2]))
     labels = np.array([label for *_, label in items], dtype=np.int64)
     return Labelled([first for first, *_ in items], [second for _, second, _ in items] if pairs else None, labels)
 

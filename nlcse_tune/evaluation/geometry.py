@@ -17,6 +17,7 @@ from nlcse_tune.config import SYNTHETIC, Frozen
 from nlcse_tune.data.sts import Split, Subset, load_dev, load_stsb, load_task
 from nlcse_tune.errors import DataError, RunError
 from nlcse_tune.evaluation.embed import Bank, Precision, Vectors, embed
+from nlcse_tune.evaluation.sts import check_vary
 from nlcse_tune.models.encoder import SentenceEncoder
 
 POSITIVE = 4.0  # gold score from which a pair counts as positive
@@ -41,12 +42,13 @@ def load_geometry(data: str, split: Split | Literal["all"] = "all") -> list[Subs
 
 
 def geometry_of(bank: Bank, subsets: Sequence[Subset]) -> GeometryScore:
-    """The score on `subsets`, whose sentences are in `bank`; DataError without a positive pair."""
+    """The score on `subsets`, whose sentences are in `bank`; DataError without a positive pair, RunError if all are one."""
     left, right = (sum((getattr(s, side) for s in subsets), list[str]()) for side in ("left", "right"))
     positive = np.concatenate([subset.gold for subset in subsets]) >= POSITIVE
     if not positive.any():
         raise DataError(f"no pair with a gold score of at least {POSITIVE}, so there is no alignment to measure")
     rows = np.unique(bank.rows([*left, *right]))
+    check_vary(bank.vectors[rows].astype(np.float64))
     units = _unit(bank.vectors)
     pairs = bank.rows(left)[positive], bank.rows(right)[positive]
     return GeometryScore(

@@ -142,18 +142,22 @@ def _sentence_transformers_folder(source: str) -> Path | None:
 
 
 def _load_sentence_transformer(folder: Path, model: str, asked: Pooler | None, *, force: bool) -> SentenceEncoder:
-    """Transformer, Pooling, then any number of Dense and Normalize; anything else is a ConfigError."""
+    """Transformer, Pooling, then any number of Dense and Normalize; anything else is a ConfigError.
+
+    Before Pooling there may be a WeightedLayerPooling that stands for one of this tool's poolers (an export has it).
+    """
     modules = json.loads((folder / MODULES_FILE).read_text())
     kinds = [module["type"].rsplit(".", 1)[-1] for module in modules]
-    unknown = set(kinds[2:]) - {"Dense", "Normalize"}
-    if kinds[:2] != ["Transformer", "Pooling"] or unknown:
+    at = 2 if kinds[1:2] == ["WeightedLayerPooling"] else 1  # of Pooling
+    if kinds[:1] + kinds[at : at + 1] != ["Transformer", "Pooling"] or set(kinds[at + 1 :]) - {"Dense", "Normalize"}:
         raise ConfigError(
             f"{model}: its modules are {', '.join(kinds)}; this tool evaluates Transformer, Pooling, and after them "
             "Dense and Normalize"
         )
-    pooling = json.loads((folder / modules[1]["path"] / "config.json").read_text())
-    saved = _saved_pooling(pooling, model)
-    head = [_head_module(kind, folder / m["path"]) for kind, m in zip(kinds[2:], modules[2:], strict=True)]
+    saved = _saved_pooling(json.loads((folder / modules[at]["path"] / "config.json").read_text()), model)
+    if at == 2:
+        saved = _layer_pooling(folder / modules[1]["path"], model, saved, asked)
+    head = [_head_module(kind, folder / m["path"]) for kind, m in zip(kinds[at + 1 :], modules[at + 1 :], strict=True)]
     if _overrides(model, asked, saved, head=bool(head), force=force):
         saved, head = cast(Pooler, asked), []
     encoder = load_encoder(folder / modules[0]["path"], pooler=saved)
@@ -171,6 +175,21 @@ def _saved_pooling(config: dict[str, Any], model: str) -> Pooler:
         known = ", ".join(_FROM_SENTENCE_TRANSFORMERS)
         raise ConfigError(f"{model}: its pooling is {' + '.join(modes) or 'not given'}; this tool has {known}")
     return _FROM_SENTENCE_TRANSFORMERS[modes[0]]
+
+
+def _layer_pooling(folder: Path, model: str, tokens: Pooler, asked: Pooler | None) -> Pooler:
+    """The pooler that weighs the layers as the module in `folder` does; `asked` where that is one of several."""
+    weights = load_file(folder / "model.safetensors")["layer_weights"]
+    start, last = _json(folder / "config.json").get("layer_start"), len(weights) - 1
+    layers: dict[Pooler, list[int]] = {"avg_first_last": [1, last], "avg_top2": [last - 1, last]}
+    means = {pooler: torch.bincount(torch.tensor(two), minlength=last + 1) / 2 for pooler, two in layers.items()}
+    same = [pooler for pooler, mean in means.items() if torch.allclose(mean, weights / weights.sum())]
+    if not same or start != 0 or tokens != "avg":
+        raise ConfigError(
+            f"{model}: its layer weights {weights.tolist()} with pooling {tokens!r} are none of this tool's poolings: "
+            f"{', '.join(layers)}"
+        )
+    return asked if asked in same else same[0]
 
 
 def _head_module(kind: str, folder: Path) -> nn.Module:

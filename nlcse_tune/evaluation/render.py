@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from nlcse_tune.config import STS_TASKS
@@ -60,7 +61,7 @@ def _table(
     for column in columns:
         table.add_column(column, justify="right")
     for result in results:
-        table.add_row(result.model, result.pooling, *row(result))
+        table.add_row(escape(result.model), result.pooling, *row(result))
     return table
 
 
@@ -74,12 +75,12 @@ def _sts(results: Sequence[EvaluationResult], setting: Setting) -> Table:
 
 
 def _subsets(result: EvaluationResult) -> Table:
-    table = Table("task", "sub-set", title=f"{result.model}: every sub-set and setting", title_justify="left")
+    table = Table("task", "sub-set", title=f"{escape(result.model)}: every sub-set and setting", title_justify="left")
     for column in ("pairs", "Spearman", "Pearson"):
         table.add_column(column, justify="right")
     for task, score in result.sts.items():
         for name, (spearman, pearson, pairs) in score.subsets.items():
-            table.add_row(TITLES[task], name, str(pairs), _number(spearman), _number(pearson))
+            table.add_row(TITLES[task], escape(name), str(pairs), _number(spearman), _number(pearson))
         table.add_row(TITLES[task], '"all"', str(score.pairs), _number(score.all), _number(score.pearson))
         table.add_row(TITLES[task], '"mean", "wmean"', "", f"{score.mean:.2f}, {score.wmean:.2f}", "", end_section=True)
     return table
@@ -120,14 +121,14 @@ def _footer(result: EvaluationResult) -> str:
         f"{result.model}: {result.sentences} distinct sentences, {result.seconds:.1f} s on {where}; data: {result.data}"
     ]
     lines += [f"not scored: {task}: {reason}" for task, reason in result.missing.items()]
-    return "\n".join(lines).replace("[", "\\[")
+    return escape("\n".join(lines))
 
 
 def _hits(query: str, hits: Mapping[str, Sequence[Hit]]) -> Table:
-    table = Table("#", *hits, title=f"query: {query}", title_justify="left", show_lines=True)
+    table = Table("#", *map(escape, hits), title=f"query: {escape(query)}", title_justify="left", show_lines=True)
     for rank in range(max(len(found) for found in hits.values())):
         cells = [f"{f[rank].cosine:.3f}  {f[rank].sentence}" if rank < len(f) else ABSENT for f in hits.values()]
-        table.add_row(str(rank + 1), *cells)
+        table.add_row(str(rank + 1), *map(escape, cells))
     return table
 
 

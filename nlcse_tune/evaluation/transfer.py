@@ -19,6 +19,7 @@ from sklearn.model_selection import StratifiedKFold
 from nlcse_tune.config import Frozen
 from nlcse_tune.data.transfer import Labelled, TransferData
 from nlcse_tune.evaluation.embed import Bank
+from nlcse_tune.evaluation.sts import check_vary
 
 SEED = 1111  # SentEval's, for every split
 FOLDS = 10
@@ -39,7 +40,8 @@ class TransferScore(Frozen):
 
 
 def transfer_score(bank: Bank, data: TransferData, *, folds: int = FOLDS) -> TransferScore:
-    """One task's score from the vectors in `bank`."""
+    """One task's score from the vectors in `bank`; RunError if they are zero or constant."""
+    check_vary(bank.of(data.train.sentences).astype(np.float64))
     train = features(bank, data.train)
     if data.test is None:
         return nested(train, data.train.labels, folds=folds)

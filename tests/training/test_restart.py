@@ -18,7 +18,7 @@ from nlcse_tune.errors import RunError
 from nlcse_tune.models.encoder import SentenceEncoder, load_encoder
 from nlcse_tune.records import RunRecord
 from nlcse_tune.run import run_one
-from nlcse_tune.training.checkpoint import best_folder, clean_up, load_last, save_best, save_last
+from nlcse_tune.training.checkpoint import best_folder, clean_up, finish, load_last, save_best, save_last
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.steps import Half
 from tests.training.tiny import IMAGES, SEED, build, tiny
@@ -71,6 +71,7 @@ def run(folder: Path, data: Path) -> None:
     record = run_one(config(data), SEED, RunContext(folder))
     torch.save(trained, folder / "final.pt")
     (folder / "record.json").write_text(record.model_dump_json())
+    finish(folder, record.best_step)
 
 
 def record_of(folder: Path) -> dict[str, Any]:
