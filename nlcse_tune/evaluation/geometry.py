@@ -42,7 +42,10 @@ def load_geometry(data: str, split: Split | Literal["all"] = "all") -> list[Subs
 
 
 def geometry_of(bank: Bank, subsets: Sequence[Subset]) -> GeometryScore:
-    """The score on `subsets`, whose sentences are in `bank`; DataError without a positive pair, RunError if all are one."""
+    """The score on `subsets`, whose sentences are in `bank`.
+
+    DataError without a positive pair; RunError for zero or constant vectors, whose alignment would be a perfect 0.
+    """
     left, right = (sum((getattr(s, side) for s in subsets), list[str]()) for side in ("left", "right"))
     positive = np.concatenate([subset.gold for subset in subsets]) >= POSITIVE
     if not positive.any():
@@ -99,7 +102,8 @@ def draw_geometry(scores: Mapping[str, GeometryScore], path: Path, spearman: Map
     axes = figure.subplots()
     x, y = [s.uniformity for s in scores.values()], [s.alignment for s in scores.values()]
     known = spearman if spearman and all(name in spearman for name in scores) else None
-    points = axes.scatter(x, y, c=[known[name] for name in scores] if known else "tab:red", cmap="viridis", s=45)
+    colours = {"c": [known[name] for name in scores], "cmap": "viridis"} if known else {"color": "tab:red"}
+    points = axes.scatter(x, y, s=45, **colours)
     for name, at in zip(scores, zip(x, y, strict=True), strict=True):
         axes.annotate(_short(name), at, xytext=(5, 5), textcoords="offset points", fontsize=8)
     if known:
