@@ -3,6 +3,7 @@
 A search and a seed study are two sources over one machinery.
 """
 
+import logging
 import uuid
 from abc import ABC, abstractmethod
 from dataclasses import asdict
@@ -19,6 +20,10 @@ from nlcse_tune.run import device_name, test_one
 
 from ray import tune  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
+
+WATCHER_BYTES = 2**20
+# Tune prints a trial's traceback as well as raising it; it lies in the trial's error.txt, and we print its last line.
+logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 
 class Source(ABC):
@@ -42,10 +47,11 @@ def run_trials(
     """
     trainable = tune.with_parameters(_trial, resources=resources, then_test=then_test)
     many = resources.workers > 1
-    # A trial that only watches its workers asks for next to nothing, or it would take the CPUs they need.
-    request = {"cpu": 0.01} if many else {"cpu": resources.cpus, "gpu": resources.gpus}
+    # A trial that only watches its workers asks for no CPU at all: with 0.01 of one, two workers on a machine of two
+    # CPUs never start (LOG.md, 2026-11-21). A request must not be empty, so it is a little memory.
+    request = {"memory": WATCHER_BYTES} if many else {"CPU": resources.cpus, "GPU": resources.gpus}
     results = tune.Tuner(
-        tune.with_resources(trainable, request),
+        tune.with_resources(trainable, tune.PlacementGroupFactory([request])),
         tune_config=tune.TuneConfig(
             metric="dev",
             mode="max",
@@ -137,4 +143,5 @@ def _as_ours(error: BaseException) -> NlcseError:
             kind = next(k for k in (ConfigError, DataError, RunError, NlcseError) if isinstance(cause, k))
             return kind(*cause.args[:1]) if type(cause) is not kind else cause
         cause = getattr(cause, "cause", None) or cause.__cause__
-    return RunError(f"a trial ended in an error: {error}")
+    last = str(error).strip().splitlines()[-1]
+    return RunError(f"a trial ended in an error: {last}; its traceback is in error.txt under the study's ray folder")

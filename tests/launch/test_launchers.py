@@ -46,7 +46,8 @@ def on_two_workers(spec: RunSpec) -> RunRecord:
 
 
 def in_a_trial_on_two_workers(spec: RunSpec) -> RunRecord:
-    return in_a_trial(spec, Resources(workers=2))
+    """With every CPU of the cluster asked for by the two workers: nothing may be left for the trial that watches."""
+    return in_a_trial(spec, Resources(workers=2, cpus=2.0))
 
 
 Launcher = Callable[[RunSpec], RunRecord]
