@@ -79,14 +79,11 @@ def clean_up(link: Path, best_step: int | None) -> None:
     drop_former_best(link, best_step)
 
 
-def drop_former_best(link: Path, keep: int | None) -> None:
-    """Deletes best models that neither the link nor the restart point names.
-
-    Called after a restart point is written, not when a better model is: until then a restart may still go back
-    to the former one.
-    """
+def drop_former_best(link: Path, *keep: int | None) -> None:
+    """Deletes the best models of all steps but those of `keep`: the newest, and the one a restart would go back to."""
+    names = {best_folder(link, step).name for step in keep if step is not None}
     for folder in link.parent.glob(f"{link.name}-*"):
-        if keep is None or folder.name != best_folder(link, keep).name:
+        if folder.name not in names:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -70,8 +70,9 @@ def train(
             half.restore(saved["halves"][half.name])
         progress.events.append(f"continued from step {progress.step}")
         losses, since = saved["losses"], saved["since"]
+    restart_best = progress.best.step if progress.best else None  # the best model that a restart would go back to
     if context.leads:
-        clean_up(link, progress.best.step if progress.best else None)
+        clean_up(link, restart_best)
         if last is None:
             progress.dev_before = dev_score(encoder)
 
@@ -108,6 +109,7 @@ def train(
                         if progress.best is None or score > progress.best.score:
                             progress.best = point
                             save_best(link, encoder, progress.step)
+                            drop_former_best(link, progress.step, restart_best)
                     progress.evaluate_seconds += time.perf_counter() - started
                     started = time.perf_counter()
                     losses = {name: torch.zeros_like(total) for name, total in losses.items()}
@@ -116,7 +118,8 @@ def train(
 
                 if context.leads and not last_step and progress.step % config.train.checkpoint_every == 0:
                     save_last(context.folder / "last.pt", state())
-                    drop_former_best(link, progress.best.step if progress.best else None)
+                    restart_best = progress.best.step if progress.best else None
+                    drop_former_best(link, restart_best)
                 progress.train_seconds += time.perf_counter() - started
     except StopRun as stop:
         progress.stopped = str(stop)
