@@ -2,8 +2,8 @@
 
 The protocol is SentEval's default (scikit-learn) one, folds and seeds included: MR, CR, SUBJ and MPQA by nested
 k-fold cross-validation, SST-2 with C chosen on its dev set, TREC and MRPC with C chosen by k folds of their training
-sets; MRPC's features are |u - v| and u * v. Along the C grid each fit starts from the one before: the same optimum,
-found sooner.
+sets; MRPC's features are |u - v| and u * v. Along the C grid each fit starts from the one before, which is faster and
+ends within scikit-learn's tolerance of a cold start (on 400 items that changed the C of 2 of 10 folds).
 
 I items, D features, K folds.
 """

@@ -88,7 +88,7 @@ def test_another_file_in_the_place_is_not_overwritten(hub: tuple[Path, str], tmp
 
 
 def test_a_download_that_breaks_off(hub: tuple[Path, str], tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="broke off after 4 of 100 bytes|cannot be downloaded"):
+    with pytest.raises(RunError, match=r"broke off after 4 of 100 bytes"):
         fetch.download(f"{hub[1]}/broken.txt", tmp_path / "broken.txt")
 
 
