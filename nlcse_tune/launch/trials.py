@@ -49,7 +49,7 @@ def run_trials(
     many = resources.workers > 1
     # A trial that only watches its workers asks for no CPU at all: with 0.01 of one, two workers on a machine of two
     # CPUs never start (LOG.md, 2026-11-21). A request must not be empty, so it is a little memory.
-    request = {"memory": WATCHER_BYTES} if many else {"CPU": resources.cpus, "GPU": resources.gpus}
+    request: dict[str, float] = {"memory": WATCHER_BYTES} if many else {"CPU": resources.cpus, "GPU": resources.gpus}
     results = tune.Tuner(
         tune.with_resources(trainable, tune.PlacementGroupFactory([request])),
         tune_config=tune.TuneConfig(
