@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 
 from nlcse_tune.config import STS_TASKS, StsTask
@@ -97,7 +98,7 @@ def download(url: str, to: Path, progress: Progress | None = None) -> None:
         raise RunError(
             f"{url}: the server answers {error.code} {error.reason}; see whether the address has moved"
         ) from None
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (HTTPException, OSError, ValueError) as error:  # URLError is an OSError
         reason = getattr(error, "reason", error)
         raise RunError(
             f"{url}: cannot be downloaded ({reason}); on a machine without this connection, fetch the file elsewhere, "
