@@ -1,8 +1,10 @@
 """Reading YAML and writing files so that a kill at any moment leaves either the old file or the new one."""
 
+import fcntl
 import json
 import os
 import re
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from nlcse_tune.errors import ConfigError, RunError
+from nlcse_tune.errors import ConfigError, RunError, StorageError
 
 
 class _Loader(yaml.SafeLoader):
@@ -60,6 +62,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return raw
 
 
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """What to tell of a file that cannot be written."""
+    return StorageError(f"{path}: cannot be written: {error.strerror or error}; free space or choose another --out")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path` and puts what was written there in its place at the end."""
@@ -77,9 +84,7 @@ def replacing(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise RunError(
-            f"{path}: cannot be written: {error.strerror or error}; free space or choose another --out"
-        ) from (error)
+        raise storage_error(path, error) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -91,3 +96,28 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Atomically writes `value` as indented JSON."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Holds the lock file `path`; RunError, naming who holds it, where another process does.
+
+    The kernel lets go of it when its process ends, however it ends. It stays on disk, empty of meaning.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise storage_error(path, error) from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            holder = stream.read().strip() or "another process"
+            raise RunError(f"{what} is in use by {holder}; wait for it, or choose another --out") from None
+        stream.seek(0)
+        stream.truncate()
+        stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        stream.flush()
+        yield

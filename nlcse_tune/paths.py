@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 
@@ -30,6 +31,11 @@ class RunPaths:
     @property
     def folder(self) -> Path:
         return self.study / "checkpoints" / self.run_id
+
+    @property
+    def begun(self) -> Path:
+        """Configuration and seed of a run that a search began."""
+        return self.folder / "run.json"
 
     @property
     def best(self) -> Path:
@@ -70,6 +76,24 @@ class StudyPaths:
     def search(self) -> Path:
         """What the last search chose."""
         return self.folder / "search.json"
+
+    def set_aside(self) -> Path | None:
+        """Moves the study's folder out of the way; returns where it lies now, None where there was none."""
+        if not self.folder.exists():
+            return None
+        target = self.root / ".former" / f"{self.study}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        target.parent.mkdir(exist_ok=True)
+        return self.folder.rename(target)
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one search or seed study that works on this folder; beside it, since --fresh moves the folder."""
+        return self.root / f".{self.study}.lock"
+
+    @property
+    def journal(self) -> Path:
+        """The search as optuna-dashboard reads it; made anew from the records by each search."""
+        return self.folder / "optuna.journal"
 
     @property
     def ray(self) -> Path:

@@ -55,18 +55,19 @@ class Timings(Frozen):
 
 
 class RunRecord(Frozen):
-    """One finished run."""
+    """One run: finished, or (status `running`, never on disk) as far as it has come."""
 
     run_id: str
     study: str
     seed: int
     config: RunConfig
-    status: Literal["completed", "stopped", "failed"]
+    status: Literal["running", "completed", "stopped", "failed"]
     dev_before: float | None = Field(None, description="dev score before the first step")
     dev_curve: tuple[DevPoint, ...] = ()
     best_step: int | None = None
     best_dev: float | None = None
     steps: int = 0
+    total_steps: int | None = Field(None, description="steps of the whole run; a stopped one has fewer")
     workers: int = 1
     data: dict[str, str] = Field(description="fingerprint of each input")
     versions: Versions

@@ -19,7 +19,7 @@ from nlcse_tune.models.encoder import SentenceEncoder, build_encoder, load_encod
 from nlcse_tune.paths import RunPaths
 from nlcse_tune.records import RunRecord, TestRecord, Timings, now, run_id, versions, write_test_record
 from nlcse_tune.training.context import RunContext
-from nlcse_tune.training.loop import train
+from nlcse_tune.training.loop import Progress, train
 from nlcse_tune.training.seeding import derive
 
 
@@ -46,31 +46,34 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
     dev_score = partial(_score_dev, DevEvaluator(config.eval.data, encoder.tokenizer, encoder.max_length), config)
     setup = time.perf_counter() - clock
 
-    progress = train(encoder, text, side, dev_score, config, seed, context)
-    return RunRecord(
-        run_id=run_id(config, seed, data),
-        study=study,
-        seed=seed,
-        config=config,
-        status="stopped" if progress.stopped else "completed",
-        dev_before=progress.dev_before,
-        dev_curve=tuple(progress.curve),
-        best_step=progress.best.step if progress.best else None,
-        best_dev=progress.best.score if progress.best else None,
-        steps=progress.step,
-        workers=context.world_size,
-        data=data,
-        versions=versions(device_name(context.device)),
-        timings=Timings(
-            setup=round(setup, 3),
-            train=round(progress.train_seconds, 3),
-            evaluate=round(progress.evaluate_seconds, 3),
-            total=round(time.perf_counter() - clock, 3),
-        ),
-        events=(*progress.events, *([progress.stopped] if progress.stopped else [])),
-        started=started,
-        finished=now(),
-    )
+    def snapshot(progress: Progress) -> RunRecord:
+        return RunRecord(
+            run_id=run_id(config, seed, data),
+            study=study,
+            seed=seed,
+            config=config,
+            status="completed" if progress.step == progress.total else "stopped" if progress.stopped else "running",
+            dev_before=progress.dev_before,
+            dev_curve=tuple(progress.curve),
+            best_step=progress.best.step if progress.best else None,
+            best_dev=progress.best.score if progress.best else None,
+            steps=progress.step,
+            total_steps=progress.total,
+            workers=context.world_size,
+            data=data,
+            versions=versions(device_name(context.device)),
+            timings=Timings(
+                setup=round(setup, 3),
+                train=round(progress.train_seconds, 3),
+                evaluate=round(progress.evaluate_seconds, 3),
+                total=round(time.perf_counter() - clock, 3),
+            ),
+            events=(*progress.events, *([progress.stopped] if progress.stopped else [])),
+            started=started,
+            finished=now(),
+        )
+
+    return snapshot(train(encoder, text, side, dev_score, snapshot, config, seed, context))
 
 
 def _check_device(config: RunConfig, device: str) -> None:

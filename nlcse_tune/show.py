@@ -17,9 +17,8 @@ from nlcse_tune.records import DevPoint, RunRecord
 from nlcse_tune.study import Study
 
 if TYPE_CHECKING:
-    from nlcse_tune.launch.search import Candidate, Plan, SearchResult
     from nlcse_tune.launch.seeds import Side
-    from nlcse_tune.launch.worker import RunSpec
+    from nlcse_tune.launch.spec import RunSpec
 
 # A pipe or a log file has no width of its own; 80 columns would break most rows.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -59,74 +58,6 @@ def score(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-class SearchView:
-    """One line a finished run under a spinner that says what is going on."""
-
-    def __init__(self, study: str) -> None:
-        self.study = study
-        self.status = Status(f"{study}: starting Ray (15 to 20 s)", console=errors)
-
-    def __enter__(self) -> Self:
-        self.status.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.status.stop()
-
-    def started(self, plan: "Plan", dashboard: str | None, concurrent: int) -> None:
-        """Says what is about to happen, once Ray is up."""
-        text = plan.study.config.text
-        negatives = text.batch_size * (2 if text.objective == "supervised" else 1) - 1
-        left = plan.trials - len(plan.done)
-        known = f", {len(plan.done)} already on record" if plan.done else ""
-        console.print(
-            f"{self.study}: {plan.study.config.method}, {left} runs{known}, {concurrent} side by side, seed {plan.seed}"
-        )
-        console.print(f"  {negatives} negatives an anchor at the study's own text batch; chosen on STS-B dev")
-        if dashboard:
-            console.print(f"  Ray dashboard {dashboard} (token: `ray get-auth-token`)")
-        self.status.update(f"{self.study}: {concurrent} of {left} runs training")
-
-    def finished(self, candidate: "Candidate", done: int, trials: int) -> None:
-        record = candidate.record
-        took = duration(record.timings.total) if record.timings else "-"
-        what = (
-            f"dev {score(record.best_dev)} at step {record.best_step}"
-            if record.status != "failed"
-            else f"failed: {record.error}"
-        )
-        console.print(f"  [{done}/{trials}] {point(candidate.point)}  {what}, {took}")
-        self.status.update(f"{self.study}: {trials - done} runs to go")
-
-
-def ranking(result: "SearchResult", paths: StudyPaths) -> None:
-    """The ranked table of a search, and where its winner lies."""
-    fields = list(result.best.point)
-    table = Table(
-        title=f"{result.study}: {len(result.candidates)} runs by STS-B dev (Spearman x 100)", title_justify="left"
-    )
-    table.add_column("rank", justify="right")
-    for name in fields:
-        table.add_column(name.replace(".", ".\n"), justify="right")
-    for name in ("dev", "before", "best step", "steps", "time", "run"):
-        table.add_column(name, justify="left" if name == "run" else "right", no_wrap=True)
-    for rank, candidate in enumerate(result.candidates, start=1):
-        record = candidate.record
-        table.add_row(
-            str(rank), *(number(candidate.point.get(name, "")) for name in fields), score(record.best_dev),
-            score(record.dev_before), number(record.best_step), str(record.steps),
-            duration(record.timings.total) if record.timings else "-", record.run_id,
-        )  # fmt: skip
-    console.print(table)
-    best = result.best.record
-    trained = f"{result.trained} trained now, " if result.trained < len(result.candidates) else ""
-    console.print(f"best: dev {score(best.best_dev)} (n=1, seed {best.seed}); {point(result.best.point)}")
-    console.print(f"checkpoint: {paths.run(best.run_id).best}")
-    console.print(f"{trained}{duration(result.seconds)} in all; records in {paths.records}")
-
-
 ORIGINS = {
     "search": "as its search chose",
     "study": "as its YAML says (it was not searched here)",
@@ -140,11 +71,11 @@ def sides(both: Sequence["Side"]) -> None:
         console.print(f"{role}: {side.study.name} ({side.config.method}), {ORIGINS[side.origin]}")
 
 
-class SeedsView:
-    """One line a finished run."""
+class Watching:
+    """A spinner with what is going on, under the lines that a sub-class prints."""
 
-    def __init__(self) -> None:
-        self.status = Status("starting Ray (15 to 20 s)", console=errors)
+    def __init__(self, doing: str) -> None:
+        self.status = Status(doing, console=errors)
 
     def __enter__(self) -> Self:
         self.status.start()
@@ -154,50 +85,49 @@ class SeedsView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.status.stop()
+
+
+def outcome(record: RunRecord | None) -> str:
+    """A run's result in a few words."""
+    if record is None:
+        return "no record: its process died, or time was up; the same command goes on with it"
+    if record.status == "failed":
+        return f"failed: {record.error}"
+    took = duration(record.timings.total) if record.timings else "-"
+    return f"dev {score(record.best_dev)} at step {record.best_step}, {took}"
+
+
+class SeedsView(Watching):
+    """One line a finished run."""
+
+    def __init__(self) -> None:
+        super().__init__("starting Ray (15 to 20 s)")
 
     def started(self, runs: int, dashboard: str | None, concurrent: int) -> None:
         console.print(f"{runs} runs to train and test, {concurrent} side by side")
         self.status.update(f"{runs} runs to go")
 
     def finished(self, spec: "RunSpec", record: RunRecord | None, done: int, total: int) -> None:
-        what = "its process died; run the same command again"
-        if record is not None:
-            took = duration(record.timings.total) if record.timings else "-"
-            failed = record.status == "failed"
-            what = (
-                f"failed: {record.error}"
-                if failed
-                else f"dev {score(record.best_dev)} at step {record.best_step}, {took}"
-            )
-        console.print(f"  [{done}/{total}] {spec.study} seed {spec.seed}  {what}")
+        console.print(f"  [{done}/{total}] {spec.study} seed {spec.seed}  {outcome(record)}")
         self.status.update(f"{total - done} runs to go")
 
 
-def report(both: Sequence["Side"], out: Path) -> None:
+def report(both: Sequence["Side"], out: Path, *, any_version: bool = False) -> None:
     """The report over these sides, on the terminal and in its folder."""
     from nlcse_tune import report as reports
     from nlcse_tune.launch.seeds import report_options
 
-    made = reports.build([both[0].study], out, report_options(both))
+    made = reports.build([both[0].study], out, report_options(both, any_version=any_version))
     console.print(reports.terminal(made))
     files = reports.write_report(made)
     console.print(f"written to {files[0].parent}: {', '.join(file.name for file in files)}")
 
 
-class RunView:
+class RunView(Watching):
     """One line a dev evaluation."""
 
     def __init__(self, config: RunConfig, seed: int) -> None:
-        self.status = Status(f"{config.method}, seed {seed}: training", console=errors)
-
-    def __enter__(self) -> Self:
-        self.status.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.status.stop()
+        super().__init__(f"{config.method}, seed {seed}: training")
 
     def point(self, point: DevPoint) -> None:
         side = "" if point.side_loss is None else f", side loss {point.side_loss:.4f}"

@@ -16,6 +16,7 @@ ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the search at once: the records are all it needs
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "3600",
 }
@@ -25,6 +26,7 @@ for _name, _value in ENVIRONMENT.items():
 import ray  # noqa: E402
 
 from nlcse_tune.errors import RunError  # noqa: E402
+from nlcse_tune.launch.spec import Launch  # noqa: E402
 
 OBJECT_STORE_BYTES = 256 * 1024**2  # runs exchange configurations and scores; Ray's default is 30% of the memory
 
@@ -90,11 +92,11 @@ def cluster_size() -> tuple[float, float]:
     return float(total.get("CPU", 0)), float(total.get("GPU", 0))
 
 
-def fit(workers: int, cpus_per_worker: float | None, gpus_per_worker: float | None) -> Resources:
+def fit(launch: Launch) -> Resources:
     """What a run will ask for: a GPU for each worker where there are GPUs, one CPU unless said otherwise."""
     _, gpus = cluster_size()
-    gpus_each = gpus_per_worker if gpus_per_worker is not None else (1.0 if gpus else 0.0)
-    return Resources(workers, cpus_per_worker if cpus_per_worker is not None else 1.0, gpus_each)
+    gpus_each = launch.gpus_per_worker if launch.gpus_per_worker is not None else (1.0 if gpus else 0.0)
+    return Resources(launch.workers, launch.cpus_per_worker if launch.cpus_per_worker is not None else 1.0, gpus_each)
 
 
 def concurrency(resources: Resources, wanted: int | None) -> int:

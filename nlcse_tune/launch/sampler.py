@@ -5,17 +5,19 @@ of stopped runs as if they had finished, turns a NaN into a log line and cannot 
 (PITFALLS, points 8 to 12). What is left of it once those are mended is ask and tell.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
 
 from nlcse_tune.space import Choice, Point, Range, SearchSpace
 
 Method = Literal["tpe", "random", "grid"]
 TRIES = 50  # fresh suggestions asked for before an untried point is drawn at random
+PRIOR_TRIES = 3  # of another search's points, proposed before the sampler's own
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -36,24 +38,37 @@ class Sampler:
         tpe = optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup)
         sampler = tpe if method == "tpe" else optuna.samplers.RandomSampler(seed=seed)  # a grid needs none
         self.optuna = optuna.create_study(direction="maximize", sampler=sampler)
-        self.distributions = {field: _distribution(p) for field, p in space.parameters.items()}
+        self.distributions = distributions(space)
         self.known: set[str] = set()
         self.asked: dict[str, optuna.trial.Trial] = {}
-        self.own_point = own_point if own_point and space.contains(own_point) else None
+        self.queue: list[Point] = [own_point] if own_point and space.contains(own_point) else []
+        self.waiting: list[tuple[Point, float]] = []  # another search's scores
+        self.scores: dict[str, float] = {}  # our own, of runs that ran to their end
         self.untried = _shuffled(list(space.points()), self.rng) if space.grid_size is not None else None
 
-    def learn(self, point: Point, score: float | None) -> None:
-        """A point scored in an earlier search; None where it failed."""
+    def first(self, points: Sequence[Point]) -> None:
+        """Points to propose before all others, in this order, unless they are known by then."""
+        self.queue = [*points, *self.queue]
+
+    def learn(self, point: Point, score: float | None, *, stopped_at: float | None = None) -> None:
+        """A point scored earlier; None where it failed, `stopped_at` the share of its run where it was stopped."""
         self._seen(point)
-        if score is not None and set(point) == set(self.distributions):
-            self.optuna.add_trial(
-                optuna.trial.create_trial(params=point, distributions=self.distributions, value=score)
-            )
+        self._add(point, score, stopped_at)
+
+    def prior(self, scored: Sequence[tuple[Point, float]]) -> None:
+        """Another search's scores: its best points are proposed early, and all of them guide the sampler.
+
+        Another encoder or other data put scores on another level, so they enter once there is a score of our own to
+        hold them against: shifted by the median difference to it at the same points, or of the medians.
+        """
+        self.waiting = sorted(scored, key=lambda item: -item[1])
+        self.queue += [point for point, _ in self.waiting[:PRIOR_TRIES]]
 
     def ask(self) -> Point | None:
         """The next point, never one proposed or learnt before; None when the space is exhausted."""
-        if self.own_point is not None:
-            point, self.own_point = self.own_point, None
+        self._take_prior()
+        while self.queue:
+            point = self.queue.pop(0)
             if _key(point) not in self.known:
                 return self._propose(point)
         if self.untried is not None and not self.untried:
@@ -67,21 +82,44 @@ class Sampler:
                 self._seen(point)
                 self.asked[_key(point)] = trial
                 return point
-            self.optuna.tell(trial, state=optuna.trial.TrialState.FAIL)
+            self.optuna.tell(trial, state=TrialState.FAIL)
         return self._propose(self.untried[0]) if self.untried else None
 
-    def tell(self, point: Point, score: float | None, *, stopped: bool = False) -> None:
-        """The score of a proposed point; None where its run failed. A stopped run's last score counts as pruned."""
+    def tell(self, point: Point, score: float | None, *, stopped_at: float | None = None) -> None:
+        """The score of a proposed point; None where its run failed. A stopped run's score counts as pruned."""
         trial = self.asked.pop(_key(point), None)
         if trial is None:
             return
         if score is None or not np.isfinite(score):
-            self.optuna.tell(trial, state=optuna.trial.TrialState.FAIL)
-        elif stopped:
-            trial.report(score, step=1)
-            self.optuna.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            self.optuna.tell(trial, state=TrialState.FAIL)
+        elif stopped_at is not None:
+            trial.report(score, step=_percent(stopped_at))
+            self.optuna.tell(trial, state=TrialState.PRUNED)
         else:
             self.optuna.tell(trial, score)
+            self.scores[_key(point)] = score
+
+    def _add(self, point: Point, score: float | None, stopped_at: float | None = None) -> None:
+        if score is None or not np.isfinite(score) or set(point) != set(self.distributions):
+            return
+        known: dict[str, Any] = {"params": point, "distributions": self.distributions, "value": score}
+        if stopped_at is None:
+            self.scores[_key(point)] = score
+        else:
+            known |= {"state": TrialState.PRUNED, "intermediate_values": {_percent(stopped_at): score}}
+        self.optuna.add_trial(optuna.trial.create_trial(**known))
+
+    def _take_prior(self) -> None:
+        if not (self.waiting and self.scores):
+            return
+        scored = {_key(point): score for point, score in self.waiting}
+        shared = [self.scores[key] - scored[key] for key in scored.keys() & self.scores.keys()]
+        shift = float(np.median(shared or [np.median([*self.scores.values()]) - np.median([*scored.values()])]))
+        for point, score in self.waiting:
+            if set(point) == set(self.distributions):
+                known: dict[str, Any] = {"params": point, "distributions": self.distributions}
+                self.optuna.add_trial(optuna.trial.create_trial(value=score + shift, **known))
+        self.waiting = []
 
     def _propose(self, point: Point) -> Point:
         self._seen(point)
@@ -94,6 +132,16 @@ class Sampler:
         self.known.add(_key(point))
         if self.untried is not None:
             self.untried = [other for other in self.untried if _key(other) != _key(point)]
+
+
+def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """The space in Optuna's words."""
+    return {field: _distribution(parameter) for field, parameter in space.parameters.items()}
+
+
+def _percent(share: float) -> int:
+    """Optuna's steps are whole numbers."""
+    return round(100 * share)
 
 
 def _key(point: Mapping[str, Any]) -> str:

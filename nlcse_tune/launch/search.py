@@ -1,194 +1,214 @@
 """A search: many runs of one study under Ray Tune, judged on dev scores alone.
 
 The records under the study's folder are the truth: a point that has one is never trained again, and what the
-sampler knows is rebuilt from them.
+sampler and the early-stopping rule know is rebuilt from them. A run that was under way when a search ended goes on
+first, from its restart point.
 """
 
+import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from nlcse_tune.config import RunConfig, digest, flatten
-from nlcse_tune.data.catalog import fingerprints
+from nlcse_tune.config import flatten
 from nlcse_tune.errors import ConfigError, RunError
-from nlcse_tune.files import write_json
-from nlcse_tune.launch.cluster import concurrency, fit, ray_cluster
+from nlcse_tune.files import locked, write_json
+from nlcse_tune.launch.cluster import Resources, concurrency, fit, ray_cluster
+from nlcse_tune.launch.disk import KEEP, check_space, clear_checkpoints
+from nlcse_tune.launch.journal import Journal
+from nlcse_tune.launch.plan import Candidate, Plan, View, complete_point, make_plan, prior
 from nlcse_tune.launch.sampler import Method, Sampler
+from nlcse_tune.launch.seeds import SeedSource
+from nlcse_tune.launch.selection import FIRST, Standing, repeat
+from nlcse_tune.launch.spec import Launch, RunSpec
+from nlcse_tune.launch.stopping import GRACE, Curve, Scheduler, curve_of, make_rule
 from nlcse_tune.launch.trials import Source, run_trials
-from nlcse_tune.launch.worker import RunSpec
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import RunRecord, ledger, run_id
+from nlcse_tune.records import RunRecord, read_record
 from nlcse_tune.space import Point
 from nlcse_tune.study import Study
 
-DEFAULT_TRIALS = 30  # where the space has no end and nobody says
+ENOUGH_TO_STOP = 9  # runs from which on `asha` is the default: of fewer, a third is nothing to choose from
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One searched point and its run: dev only, as all that a search sees."""
+class Options:
+    """How to search; None means the default that suits the study."""
 
-    point: Point
-    record: RunRecord
+    trials: int | None = None
+    method: Method | None = None
+    scheduler: Scheduler | None = None
+    grace: float = GRACE
+    select_seeds: int = 1
+    tries: tuple[dict[str, Any], ...] = ()
+    prior: StudyPaths | None = None
+    seconds: float | None = None
+    keep: int = KEEP
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found: candidates best first, then those that failed."""
+    """What a search found: candidates best first (finished, stopped, failed), and the winner among them."""
 
     study: str
     candidates: tuple[Candidate, ...]
+    best: Candidate
     trained: int  # runs of this call
+    missing: int  # runs that it wanted and has no record of: time was up, or their process died
     seconds: float
-
-    @property
-    def best(self) -> Candidate:
-        return self.candidates[0]
-
-
-@dataclass
-class Plan:
-    """A search made concrete: where, from which base, how many runs, which are done."""
-
-    study: Study
-    paths: StudyPaths
-    seed: int
-    data: dict[str, str]
-    trials: int
-    done: dict[str, RunRecord] = field(default_factory=dict)
-
-    def config(self, point: Mapping[str, Any]) -> RunConfig:
-        return self.study.configure(point)
-
-    def run_id(self, point: Mapping[str, Any]) -> str:
-        return run_id(self.config(point), self.seed, self.data)
-
-    def spec(self, point: Point) -> RunSpec:
-        return RunSpec(
-            study=self.study.name,
-            study_folder=str(self.paths.folder.resolve()),
-            run_id=self.run_id(point),
-            seed=self.seed,
-            config=self.config(point).model_dump(mode="json"),
-        )
-
-    def point_of(self, record: RunRecord) -> Point:
-        """The searched fields' values in a record."""
-        assert self.study.space is not None
-        flat = flatten(record.config)
-        return self.study.space.active({name: flat[name] for name in self.study.space.fields}, flat)
-
-
-def make_plan(study: Study, paths: StudyPaths, trials: int | None) -> Plan:
-    """Checks that the study can be searched and its data are there, and reads what was run before."""
-    if study.space is None:
-        raise ConfigError(f"{study.name}: has no search space; add `space:` to the study or pass --space")
-    size = study.space.grid_size
-    wanted = trials or study.trials or size or DEFAULT_TRIALS
-    plan = Plan(study, paths, study.search_seed, fingerprints(study.config), min(wanted, size or wanted))
-    base = digest(study.config, plan.data, without=study.space.fields)
-    for record in ledger(paths):
-        same_base = digest(record.config, record.data, without=study.space.fields) == base
-        point = plan.point_of(record) if same_base else {}
-        if (
-            same_base
-            and record.seed == plan.seed
-            and study.space.contains(point)
-            and record.run_id == plan.run_id(point)
-        ):
-            plan.done[record.run_id] = record
-    return plan
+    standings: tuple[tuple[Candidate, Standing], ...] = ()  # those repeated with further seeds, best first
 
 
 def search(
     study: Study,
     paths: StudyPaths,
-    *,
-    trials: int | None = None,
-    method: Method | None = None,
-    workers: int = 1,
-    cpus_per_worker: float | None = None,
-    gpus_per_worker: float | None = None,
-    concurrent: int | None = None,
-    address: str | None = None,
-    on_start: Callable[[Plan, str | None, int], None] = lambda plan, dashboard, concurrent: None,
-    on_run: Callable[[Candidate, int, int], None] = lambda candidate, done, trials: None,
+    options: Options = Options(),
+    launch: Launch = Launch(),  # noqa: B008
+    view: View = View(),  # noqa: B008
 ) -> SearchResult:
-    """Searches `study` until `trials` of its points have a record, and ranks them.
+    """Searches `study` until `options.trials` of its points have a record, and ranks them.
 
-    `on_start` is told the plan, the dashboard's address and the runs side by side; `on_run` each finished run.
+    Raises RunError where another process works on the same folder, or no run finished.
     """
     clock = time.perf_counter()
-    plan = make_plan(study, paths, trials)
-    before = len(plan.done)
-    if before < plan.trials:
-        with ray_cluster(address) as dashboard:
-            resources = fit(workers, cpus_per_worker, gpus_per_worker)
-            side_by_side = concurrency(resources, concurrent)
-            on_start(plan, dashboard, side_by_side)
-            source = SearchSource(plan, _sampler(plan, method), on_run)
-            run_trials(source, resources, side_by_side, plan.paths.ray)
-    result = SearchResult(
-        study.name, _ranked(plan), trained=len(plan.done) - before, seconds=time.perf_counter() - clock
-    )
-    if not result.candidates or result.best.record.best_dev is None:
-        errors = sorted({record.error or record.status for record in plan.done.values()})
-        raise RunError(f"{study.name}: no run of the search finished: {'; '.join(errors) or 'none was started'}")
-    _write_choice(plan, result)
-    return result
+    with locked(paths.lock, str(paths.folder)), ExitStack() as stack:
+        if options.fresh and (aside := paths.set_aside()) is not None:
+            view.set_aside(aside)
+        plan = make_plan(study, paths, options.trials)
+        before = len(plan.done)
+        sampler = _sampler(plan, options)
+
+        @cache
+        def start() -> tuple[Resources, int]:
+            """Starts Ray, once there is something to run."""
+            dashboard = stack.enter_context(ray_cluster(launch.address))
+            resources = fit(launch)
+            side_by_side = concurrency(resources, launch.concurrent)
+            check_space(plan, side_by_side, options.keep)
+            view.started(plan, dashboard, side_by_side)
+            return resources, side_by_side
+
+        def run(source: Source) -> None:
+            left = None if options.seconds is None else max(0.0, options.seconds - (time.perf_counter() - clock))
+            run_trials(source, *start(), plan.paths.ray, seconds=left)
+
+        if before < plan.trials:
+            run(SearchSource(plan, sampler, options, view))
+        standings = _repeat(plan, options.select_seeds, run, view) if len(plan.done) >= plan.trials else {}
+        result = _result(plan, standings, before, time.perf_counter() - clock)
+        clear_checkpoints(plan, options.keep, winner=result.best.record.run_id)
+        _write_choice(plan, result)
+        return result
 
 
-def _sampler(plan: Plan, method: Method | None) -> Sampler:
-    """A sampler that knows what the records know."""
-    assert plan.study.space is not None
-    size = plan.study.space.grid_size
-    chosen: Method = method or ("grid" if size is not None and plan.trials >= size else "tpe")
-    sampler = Sampler(plan.study.space, chosen, plan.seed, plan.study.own_point, flatten(plan.study.config))
-    for record in plan.done.values():
-        sampler.learn(plan.point_of(record), record.best_dev if record.status == "completed" else None)
+def _sampler(plan: Plan, options: Options) -> Sampler:
+    """A sampler that knows what the records know, and what to try first."""
+    size = plan.space.grid_size
+    chosen: Method = options.method or ("grid" if size is not None and plan.trials >= size else "tpe")
+    sampler = Sampler(plan.space, chosen, plan.seed, plan.study.own_point, flatten(plan.study.config))
+    for candidate in plan.candidates():
+        record = candidate.record
+        stopped_at = record.steps / (record.total_steps or record.steps) if record.status == "stopped" else None
+        score = record.best_dev if record.status != "failed" else None
+        sampler.learn(candidate.point, score, stopped_at=stopped_at)
+    sampler.first([*plan.under_way, *(complete_point(plan, values) for values in options.tries)])
+    if options.prior is not None:
+        if not (known := prior(plan, options.prior)):
+            raise ConfigError(f"--from {options.prior.folder}: no finished run there is in the space {plan.space.name}")
+        sampler.prior(known)
     return sampler
 
 
 class SearchSource(Source):
     """The sampler's points as runs, until the plan has as many records as it wants or the space is exhausted."""
 
-    def __init__(self, plan: Plan, sampler: Sampler, on_run: Callable[[Candidate, int, int], None]) -> None:
-        self.plan, self.sampler, self.on_run = plan, sampler, on_run
+    def __init__(self, plan: Plan, sampler: Sampler, options: Options, view: View) -> None:
+        self.plan, self.sampler, self.view = plan, sampler, view
+        self.keep = max(options.keep, FIRST if options.select_seeds > 1 else 1)
+        suits: Scheduler = "asha" if plan.trials >= ENOUGH_TO_STOP else "none"
+        self.rule = make_rule(options.scheduler or suits, options.grace)
+        self.journal = Journal(plan)
+        self.curves: dict[str, Curve] = {name: curve_of(record) for name, record in plan.done.items()}
         self.running: dict[str, Point] = {}
+        self.lost = 0
 
     def next(self) -> RunSpec | None:
-        if len(self.plan.done) + len(self.running) >= self.plan.trials:
+        if len(self.plan.done) + len(self.running) + self.lost >= self.plan.trials:
             return None
         if (point := self.sampler.ask()) is None:
             return None
         spec = self.plan.spec(point)
+        self.plan.begin(spec)
+        self.journal.begin(spec.run_id, point)
         self.running[spec.run_id] = point
         return spec
 
+    def judge(self, spec: RunSpec, record: RunRecord) -> str | None:
+        self.journal.update(record)
+        before, curve = self.curves.get(spec.run_id, ()), curve_of(record)
+        if len(curve) <= len(before):  # a run that began again brings its old scores once more
+            return None
+        self.curves[spec.run_id] = curve
+        if self.rule is None:
+            return None
+        return self.rule.judge(curve, [other for name, other in self.curves.items() if name != spec.run_id])
+
     def done(self, spec: RunSpec, record: RunRecord | None) -> None:
         point = self.running.pop(spec.run_id)
+        self.journal.end(spec.run_id, record)
         if record is None:
+            self.lost += 1
             self.sampler.tell(point, None)
             return
         self.plan.done[record.run_id] = record
-        self.sampler.tell(point, record.best_dev, stopped=record.status == "stopped")
-        self.on_run(Candidate(point, record), len(self.plan.done), self.plan.trials)
+        stopped_at = self.curves[record.run_id][-1][0] if record.status == "stopped" else None
+        self.sampler.tell(point, record.best_dev, stopped_at=stopped_at)
+        clear_checkpoints(self.plan, self.keep)
+        self.view.finished(Candidate(point, record), len(self.plan.done), self.plan.trials)
 
 
-def _ranked(plan: Plan) -> tuple[Candidate, ...]:
-    candidates = [Candidate(plan.point_of(record), record) for record in plan.done.values()]
-    worst = float("-inf")
-    return tuple(
-        sorted(
-            candidates,
-            key=lambda c: (-(c.record.best_dev if c.record.best_dev is not None else worst), c.record.run_id),
-        )
-    )
+def _repeat(plan: Plan, seeds: int, launch: Callable[[Source], None], view: View) -> dict[str, Standing]:
+    """Repeats the best few configurations with further seeds; standings by run id of the search's own seed."""
+    if seeds < 2:
+        return {}
+    points = {c.record.run_id: c.point for c in plan.candidates() if c.record.status == "completed"}
+
+    def run(ids: Sequence[str], i: int) -> dict[str, float]:
+        specs = {name: plan.spec(points[name], plan.seed + i) for name in ids}
+        missing = [spec for spec in specs.values() if not spec.paths.record.is_file()]
+        if missing:
+            for spec in missing:
+                plan.begin(spec)
+            view.round(plan.seed + i, len(missing))
+            launch(SeedSource(missing, view.repeated))
+            clear_checkpoints(plan, len(plan.done), repeats=missing)
+        records = {name: read_record(spec.paths.record) for name, spec in specs.items() if spec.paths.record.is_file()}
+        return {name: r.best_dev for name, r in records.items() if r.status == "completed" and r.best_dev is not None}
+
+    first = {name: float(plan.done[name].best_dev or math.nan) for name in points}
+    return repeat(first, seeds, run)
+
+
+def _result(plan: Plan, standings: dict[str, Standing], before: int, seconds: float) -> SearchResult:
+    candidates = plan.candidates()
+    if not candidates or candidates[0].record.status != "completed":
+        errors = sorted({c.record.error or c.record.status for c in candidates})
+        raise RunError(f"{plan.study.name}: no run of the search finished: {'; '.join(errors) or 'none has a record'}")
+    by_id = {candidate.record.run_id: candidate for candidate in candidates}
+    ranked = tuple((by_id[name], standing) for name, standing in standings.items())
+    return SearchResult(
+        plan.study.name, candidates, best=ranked[0][0] if ranked else candidates[0],
+        trained=len(plan.done) - before, missing=plan.trials - len(plan.done), seconds=seconds, standings=ranked,
+    )  # fmt: skip
 
 
 def _write_choice(plan: Plan, result: SearchResult) -> None:
     best = result.best
+    scores = result.standings[0][1].scores if result.standings else (best.record.best_dev,)
     write_json(
         plan.paths.search,
         {
@@ -196,6 +216,7 @@ def _write_choice(plan: Plan, result: SearchResult) -> None:
             "run_id": best.record.run_id,
             "point": best.point,
             "dev": best.record.best_dev,
+            "dev_by_seed": {str(plan.seed + i): score for i, score in enumerate(scores)},
             "config": best.record.config.model_dump(mode="json"),
             "data": best.record.data,
             "seed": plan.seed,

@@ -4,20 +4,22 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from nlcse_tune import report, stats
-from nlcse_tune.config import RunConfig, override, validate
+from nlcse_tune.config import RunConfig, digest, override, validate
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError, DataError, RunError
+from nlcse_tune.files import locked
 from nlcse_tune.launch.cluster import concurrency, fit, ray_cluster
+from nlcse_tune.launch.spec import Launch, RunSpec
 from nlcse_tune.launch.trials import Source, run_trials
-from nlcse_tune.launch.worker import RunSpec
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import RunRecord, now, run_id
+from nlcse_tune.records import RunRecord, ledger, now, run_id, tests_ledger
 from nlcse_tune.stats import Decision
 from nlcse_tune.study import Study
 
@@ -92,39 +94,55 @@ class SeedSource(Source):
         self.on_run(spec, record, self.ended, self.total)
 
 
-def missing_runs(both: Sequence[Side], seeds: Sequence[int]) -> list[RunSpec]:
-    """Runs that are not yet trained or not yet tested, seed by seed so that an interrupted study stays paired."""
+def missing_runs(both: Sequence[Side], seeds: Sequence[int], *, any_version: bool = False) -> list[RunSpec]:
+    """Runs that are not yet trained or not yet tested, seed by seed so that an interrupted study stays paired.
+
+    `any_version` counts what another version of this code trained and tested, too.
+    """
     specs = []
     prints = [fingerprints(side.config) for side in both]
+    known = [_known(side, data) if any_version else set() for side, data in zip(both, prints, strict=True)]
     for seed in seeds:
-        for side, data in zip(both, prints, strict=True):
+        for side, data, old in zip(both, prints, known, strict=True):
             spec = side.spec(seed, data)
-            if not (spec.paths.record.is_file() and spec.paths.test.is_file()):
+            if seed not in old and not (spec.paths.record.is_file() and spec.paths.test.is_file()):
                 specs.append(spec)
     return specs
+
+
+def _known(side: Side, data: dict[str, str]) -> set[int]:
+    """The seeds at which this configuration was trained and tested, by whatever version."""
+    own, tested = digest(side.config, data), tests_ledger(side.paths)
+    return {
+        record.seed
+        for record in ledger(side.paths)
+        if record.run_id in tested and digest(record.config, record.data) == own
+    }
 
 
 def run_seeds(
     both: Sequence[Side],
     seeds: Sequence[int],
+    launch: Launch = Launch(),  # noqa: B008
     *,
-    workers: int = 1,
-    cpus_per_worker: float | None = None,
-    gpus_per_worker: float | None = None,
-    concurrent: int | None = None,
-    address: str | None = None,
+    any_version: bool = False,
     on_start: Callable[[int, str | None, int], None] = lambda runs, dashboard, concurrent: None,
     on_run: Callable[[RunSpec, RunRecord | None, int, int], None] = lambda spec, record, done, total: None,
 ) -> float:
-    """Trains and tests what is missing of `both` at `seeds`; returns the seconds it took."""
+    """Trains and tests what is missing of `both` at `seeds`; returns the seconds it took.
+
+    Raises RunError where another process works on one of the folders.
+    """
     clock = time.perf_counter()
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"--seeds: must differ, got {','.join(map(str, seeds))}")
-    specs = missing_runs(both, seeds)
-    if specs:
-        with ray_cluster(address) as dashboard:
-            resources = fit(workers, cpus_per_worker, gpus_per_worker)
-            side_by_side = concurrency(resources, concurrent)
+    with ExitStack() as stack:
+        for side in both:
+            stack.enter_context(locked(side.paths.lock, str(side.paths.folder)))
+        if specs := missing_runs(both, seeds, any_version=any_version):
+            dashboard = stack.enter_context(ray_cluster(launch.address))
+            resources = fit(launch)
+            side_by_side = concurrency(resources, launch.concurrent)
             on_start(len(specs), dashboard, side_by_side)
             _log_opening(both, specs)
             run_trials(SeedSource(specs, on_run), resources, side_by_side, both[0].paths.ray, then_test=True)
@@ -156,8 +174,13 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         raise ConfigError(f"--seeds {text}: must be whole numbers with commas between, for instance 7,8,9") from None
 
 
-def report_options(both: Sequence[Side], seed: int = 1) -> report.Options:
-    """A report over exactly these configurations, whatever else the studies' folders hold."""
+def report_options(both: Sequence[Side], seed: int = 1, *, any_version: bool = False) -> report.Options:
+    """A report over exactly these configurations, whatever else the studies' folders hold.
+
+    With `any_version` over all that was tested: an older version names the same configuration otherwise.
+    """
+    if any_version:
+        return report.Options(any_version=True)
     start = {side.study.name: side.spec(seed, fingerprints(side.config)).run_id.split("-")[0] for side in both}
     return report.Options(choose=start)
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import torch
 
 from nlcse_tune.data.catalog import fingerprints
-from nlcse_tune.launch.worker import RunSpec, execute
+from nlcse_tune.launch.spec import Launch, RunSpec
+from nlcse_tune.launch.worker import execute
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord, read_record, run_id
 from nlcse_tune.study import Study
@@ -21,20 +22,17 @@ class ConsoleContext(RunContext):
 
     on_point: OnPoint = field(default=lambda point: None)
 
-    def report(self, point: DevPoint | None) -> None:
-        if point is not None:
-            self.on_point(point)
+    def report(self, record: RunRecord | None) -> None:
+        if record is not None:
+            self.on_point(record.dev_curve[-1])
 
 
 def train_one(
     study: Study,
     paths: StudyPaths,
     seed: int,
+    launch: Launch = Launch(),  # noqa: B008
     *,
-    workers: int = 1,
-    cpus_per_worker: float | None = None,
-    gpus_per_worker: float | None = None,
-    address: str | None = None,
     on_point: OnPoint = lambda point: None,
 ) -> RunRecord:
     """The record of the study's own configuration at `seed`: read if it is there, else trained."""
@@ -47,7 +45,7 @@ def train_one(
     )
     if spec.paths.record.is_file():
         return read_record(spec.paths.record)
-    if workers == 1:
+    if launch.workers == 1:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return execute(spec, ConsoleContext(spec.paths.folder, device=device, on_point=on_point))
     from uuid import uuid4
@@ -55,7 +53,7 @@ def train_one(
     from nlcse_tune.launch.cluster import concurrency, fit, ray_cluster
     from nlcse_tune.launch.worker import run_on_workers
 
-    with ray_cluster(address):
-        resources = fit(workers, cpus_per_worker, gpus_per_worker)
+    with ray_cluster(launch.address):
+        resources = fit(launch)
         concurrency(resources, 1)  # refuses what can never be scheduled
         return run_on_workers(spec, resources, uuid4().hex[:8], callbacks=[])

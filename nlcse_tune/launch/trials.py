@@ -1,9 +1,12 @@
 """Many runs under Ray Tune: a source says what to run next and is handed each record.
 
-A search and a seed study are two sources over one machinery.
+A search and a seed study are two sources over one machinery. The driver alone decides: it writes the record of a run
+that is stopped early, since only it knows why.
 """
 
 import logging
+import time
+import traceback
 import uuid
 from abc import ABC, abstractmethod
 from dataclasses import asdict
@@ -12,16 +15,23 @@ from typing import Any
 
 from nlcse_tune.config import RunConfig
 from nlcse_tune.data.catalog import fingerprints
-from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError
+from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError, StorageError
+from nlcse_tune.files import write_text
 from nlcse_tune.launch.cluster import Resources  # sets Ray's environment before ray is imported
-from nlcse_tune.launch.worker import RunSpec, run_in_trial, run_on_workers
+from nlcse_tune.launch.spec import RunSpec
+from nlcse_tune.launch.worker import run_in_trial, run_on_workers
 from nlcse_tune.records import RunRecord, now, read_record, versions, write_record
 from nlcse_tune.run import device_name, test_one
 
 from ray import tune  # isort: skip
+from ray.exceptions import RayError  # isort: skip
+from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError  # isort: skip
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
 WATCHER_BYTES = 2**20
+RETRIES = 3  # fresh starts of a run whose process died; it goes on from its restart point
+ERRORS: tuple[type[NlcseError], ...] = (StorageError, ConfigError, DataError, RunError)
 # Tune prints a trial's traceback as well as raising it; it lies in the trial's error.txt, and we print its last line.
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
@@ -33,29 +43,43 @@ class Source(ABC):
     def next(self) -> RunSpec | None:
         """The next run; None when there is none left, now or (while runs are under way) ever."""
 
+    def judge(self, spec: RunSpec, record: RunRecord) -> str | None:
+        """A run got a dev score: why it should stop here, None to let it go on."""
+        return None
+
     @abstractmethod
     def done(self, spec: RunSpec, record: RunRecord | None) -> None:
-        """A run ended; without a record if its process died."""
+        """A run ended; without a record if its process died once too often, or time was up before its end."""
 
 
 def run_trials(
-    source: Source, resources: Resources, side_by_side: int, storage: Path, *, then_test: bool = False
+    source: Source,
+    resources: Resources,
+    side_by_side: int,
+    storage: Path,
+    *,
+    then_test: bool = False,
+    seconds: float | None = None,
 ) -> None:
     """Runs all that `source` gives, `side_by_side` at a time; `then_test` scores each best checkpoint on the test sets.
 
-    Raises ConfigError or DataError of a trial as such: every other trial would fail alike.
+    After `seconds` everything stops; what was under way has no record and can go on from its restart point. A run
+    whose process dies (a node, preemption, out of memory) is started again up to three times. What would befall every
+    other run alike, a wrong configuration, missing data, a full disk or a bug, ends it all and is raised.
     """
     trainable = tune.with_parameters(_trial, resources=resources, then_test=then_test)
     many = resources.workers > 1
     # A trial that only watches its workers asks for no CPU at all: with 0.01 of one, two workers on a machine of two
     # CPUs never start (LOG.md, 2026-11-21). A request must not be empty, so it is a little memory.
     request: dict[str, float] = {"memory": WATCHER_BYTES} if many else {"CPU": resources.cpus, "GPU": resources.gpus}
-    results = tune.Tuner(
+    end = _End(seconds)
+    tune.Tuner(
         tune.with_resources(trainable, tune.PlacementGroupFactory([request])),
         tune_config=tune.TuneConfig(
             metric="dev",
             mode="max",
             search_alg=_SourceSearcher(source),
+            scheduler=_SourceScheduler(source, end),
             num_samples=-1,  # until the source has no more
             max_concurrent_trials=side_by_side,
             # A fresh process costs 11 s a trial, mostly imports; a reused one 4 s (PITFALLS, "Ray").
@@ -65,33 +89,113 @@ def run_trials(
             name=uuid.uuid4().hex[:12],
             storage_path=str(storage.resolve()),
             verbose=0,
-            failure_config=tune.FailureConfig(fail_fast=True),
+            stop=end,
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
         ),
     ).fit()
-    for error in results.errors:
-        raise _as_ours(error)
+    if end.refusal is not None:
+        raise end.refusal
+
+
+class _End(tune.Stopper):
+    """Whether everything should end: time is up, or a run met what all others would meet."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.deadline = time.monotonic() + seconds if seconds is not None else None
+        self.refusal: NlcseError | None = None
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.refusal is not None or (self.deadline is not None and time.monotonic() > self.deadline)
+
+
+class _SourceScheduler(FIFOScheduler):
+    """Asks the source about each dev score."""
+
+    def __init__(self, source: Source, end: _End) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.source, self.end = source, end
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if "refusal" in result:
+            kind, message = result["refusal"]
+            self.end.refusal = ERRORS[kind](message)
+        if "record" not in result or self.end.refusal is not None:
+            return TrialScheduler.CONTINUE
+        spec, record = RunSpec(**trial.config["spec"]), RunRecord.model_validate_json(result["record"])
+        if record.status != "running" or (why := self.source.judge(spec, record)) is None:
+            return TrialScheduler.CONTINUE
+        stopped = {"status": "stopped", "events": (*record.events, why), "finished": now()}
+        try:
+            write_record(record.model_copy(update=stopped), spec.paths)
+        except StorageError as error:
+            self.end.refusal = error
+        return TrialScheduler.STOP
 
 
 def _trial(config: dict[str, Any], resources: Resources, then_test: bool) -> None:
     """One Ray Tune trial: one run, in this process or on workers of its own."""
     spec = RunSpec(**config["spec"])
     try:
-        if spec.paths.record.is_file():  # trained earlier, to be tested only
-            record = read_record(spec.paths.record)
-        elif resources.workers == 1:
-            record = run_in_trial(spec, resources.cpus, tune.report)
-        else:
-            from ray.tune.integration.ray_train import TuneReportCallback
-
-            record = run_on_workers(spec, resources, tune.get_context().get_trial_id(), [TuneReportCallback()])  # type: ignore[no-untyped-call]
-        if then_test and record.status == "completed" and not spec.paths.test.is_file():
-            test_one(record, spec.paths)
+        record = _run(spec, resources, then_test)
+        if record.status == "stopped":
+            # What Tune raised in its report goes on to where it belongs: a function that returns instead is reported
+            # as done once more, waits for an answer for ever, and its process is lost to the next run.
+            raise SystemExit(0)
         tune.report({"dev": record.best_dev, "step": record.steps})
-    except (ConfigError, DataError):
-        raise
+    except (StorageError, ConfigError, DataError) as error:
+        _refuse(error)
     except NlcseError as error:
-        _write_failure(spec, error)
-        tune.report({"dev": float("nan"), "step": 0})
+        try:
+            _write_failure(spec, error)
+            tune.report({"dev": float("nan"), "step": 0})
+        except StorageError as full:
+            _refuse(full)
+    except (RayError, TrainingFailedError):
+        raise  # a process died: Tune starts the run again
+    except Exception as error:
+        _refuse(_bug(spec, error))
+
+
+def _run(spec: RunSpec, resources: Resources, then_test: bool) -> RunRecord:
+    paths = spec.paths
+    if paths.record.is_file() and (paths.best.exists() or paths.test.is_file()):  # trained earlier, to be tested only
+        record = read_record(paths.record)
+    elif resources.workers == 1:
+        record = run_in_trial(spec, resources.cpus, tune.report)
+    else:
+        record = _run_on_workers(spec, resources)
+    if then_test and record.status == "completed" and not paths.test.is_file():
+        test_one(record, paths)
+    return record
+
+
+def _run_on_workers(spec: RunSpec, resources: Resources) -> RunRecord:
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    attempt = f"{tune.get_context().get_trial_id()}-{uuid.uuid4().hex[:4]}"
+    try:
+        return run_on_workers(spec, resources, attempt, [TuneReportCallback()])  # type: ignore[no-untyped-call]
+    except WorkerGroupError as error:
+        raise _as_ours(error) from error
+
+
+def _refuse(error: NlcseError) -> None:
+    """Tells the driver to end everything. Raised from here, it would only be tried again."""
+    kind = next(index for index, known in enumerate(ERRORS) if isinstance(error, known))
+    tune.report({"dev": float("nan"), "step": 0, "refusal": (kind, str(error))})
+
+
+def _bug(spec: RunSpec, error: Exception) -> RunError:
+    path = spec.paths.folder / "error.txt"
+    try:
+        write_text(path, traceback.format_exc())
+        where = f"the traceback is in {path}"
+    except StorageError:
+        where = "its traceback could not be written"
+    return RunError(f"a run ended in an error: {type(error).__name__}: {error}; {where}")
 
 
 def _write_failure(spec: RunSpec, error: NlcseError) -> None:
@@ -135,13 +239,14 @@ class _SourceSearcher(Searcher):
         """Nothing, likewise."""
 
 
-def _as_ours(error: BaseException) -> NlcseError:
-    """A trial's error as it was raised there, dug out of Ray's wrappers."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, NlcseError):
-            kind = next(k for k in (ConfigError, DataError, RunError, NlcseError) if isinstance(cause, k))
-            return kind(*cause.args[:1]) if type(cause) is not kind else cause
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    last = str(error).strip().splitlines()[-1]
-    return RunError(f"a trial ended in an error: {last}; its traceback is in error.txt under the study's ray folder")
+def _as_ours(error: WorkerGroupError) -> BaseException:
+    """A worker's error as it was raised there, dug out of Train's wrappers; as it is where a process died."""
+    for failure in error.worker_failures.values():
+        cause: BaseException | None = getattr(failure, "_base_exc", None)  # of Train's UserExceptionWithTraceback
+        while cause is not None and not isinstance(cause, NlcseError):
+            cause = getattr(cause, "cause", None) or cause.__cause__
+        if cause is not None:
+            return next(kind for kind in ERRORS if isinstance(cause, kind))(*cause.args[:1])
+        if hasattr(failure, "_base_exc"):
+            return Exception(f"in a worker: {failure}")  # a bug
+    return error

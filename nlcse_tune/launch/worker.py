@@ -13,8 +13,8 @@ import torch
 from nlcse_tune.config import RunConfig
 from nlcse_tune.errors import RunError
 from nlcse_tune.launch.cluster import Resources
-from nlcse_tune.paths import RunPaths
-from nlcse_tune.records import DevPoint, RunRecord, read_record, write_record
+from nlcse_tune.launch.spec import RunSpec
+from nlcse_tune.records import RunRecord, read_record, write_record
 from nlcse_tune.run import run_one
 from nlcse_tune.training.checkpoint import finish
 from nlcse_tune.training.context import RunContext, StopRun
@@ -22,40 +22,36 @@ from nlcse_tune.training.context import RunContext, StopRun
 Report = Callable[[dict[str, Any]], None]
 
 
-@dataclass(frozen=True)
-class RunSpec:
-    """What a launcher needs to know of a run; plain values, since it travels between processes."""
-
-    study: str
-    study_folder: str
-    run_id: str
-    seed: int
-    config: dict[str, Any]
-
-    @property
-    def paths(self) -> RunPaths:
-        return RunPaths(Path(self.study_folder), self.run_id)
-
-
 @dataclass
 class ReportingContext(RunContext):
-    """Hands each dev point to Ray."""
+    """Hands the record so far to Ray at each dev evaluation."""
 
     send: Report = field(default=lambda metrics: None)
 
-    def report(self, point: DevPoint | None) -> None:
+    def report(self, record: RunRecord | None) -> None:
         try:
-            self.send({"dev": point.score, "step": point.step} if point else {})
+            self.send(metrics_of(record) if record else {})
         except SystemExit:  # how Tune tells a function that its trial is over
-            raise StopRun("stopped by the scheduler") from None
+            raise StopRun("told to stop") from None
+
+
+def metrics_of(record: RunRecord) -> dict[str, Any]:
+    """What Ray is told of a run: its newest dev score, and the record so far for whoever decides about it."""
+    point = record.dev_curve[-1]
+    return {"dev": point.score, "step": point.step, "record": record.model_dump_json()}
 
 
 def execute(spec: RunSpec, context: RunContext) -> RunRecord:
-    """Runs `spec` and, on the leading worker, writes its record."""
+    """Runs `spec` and, on the leading worker, writes its record.
+
+    A run that was told to stop writes none: whoever told it knows whether it is over (the scheduler, which writes the
+    record with its reason) or will go on from its restart point (the end of a search's time).
+    """
     spec.paths.folder.mkdir(parents=True, exist_ok=True)
     record = run_one(RunConfig.model_validate(spec.config), spec.seed, context, study=spec.study)
-    if context.leads:
-        write_record(record, spec.paths)
+    if context.leads and record.status != "stopped":
+        if not spec.paths.record.is_file():  # it may be there: stopped meanwhile, or its checkpoint was cleared away
+            write_record(record, spec.paths)
         finish(spec.paths.folder, record.best_step)
     return record
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from nlcse_tune.errors import RunError
-from nlcse_tune.files import replacing
+from nlcse_tune.files import replacing, storage_error
 from nlcse_tune.models.encoder import SentenceEncoder, save_encoder
 
 
@@ -48,9 +48,7 @@ def save_best(link: Path, encoder: SentenceEncoder, step: int) -> None:
         unfinished.replace(folder)
         _point(link, folder)
     except OSError as error:
-        raise RunError(
-            f"{folder}: cannot be written: {error.strerror or error}; free space or choose another --out"
-        ) from error
+        raise storage_error(folder, error) from error
 
 
 def _point(link: Path, folder: Path) -> None:

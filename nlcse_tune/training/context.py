@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from nlcse_tune.records import DevPoint
+from nlcse_tune.records import RunRecord
 
 
 @dataclass
@@ -20,8 +20,8 @@ class RunContext:
         """Whether this worker evaluates and writes: rank 0."""
         return self.rank == 0
 
-    def report(self, point: DevPoint | None) -> None:
-        """Called by every worker after each dev evaluation; only the leader has the point.
+    def report(self, record: RunRecord | None) -> None:
+        """Called by every worker after each dev evaluation; only the leader has the record so far.
 
         A launcher that wants the run to end raises StopRun here.
         """

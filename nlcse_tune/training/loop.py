@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -13,7 +13,7 @@ from nlcse_tune.data.side import SideData
 from nlcse_tune.data.text import TextData
 from nlcse_tune.errors import RunError
 from nlcse_tune.models.encoder import SentenceEncoder
-from nlcse_tune.records import DevPoint
+from nlcse_tune.records import DevPoint, RunRecord
 from nlcse_tune.training.checkpoint import clean_up, drop_former_best, load_last, save_best, save_last
 from nlcse_tune.training.context import RunContext, StopRun
 from nlcse_tune.training.steps import make_halves
@@ -26,6 +26,7 @@ class Progress:
     """What a run has found so far; saved in its restart point."""
 
     step: int = 0
+    total: int = 0
     dev_before: float | None = None
     curve: list[DevPoint] = field(default_factory=list)
     best: DevPoint | None = None
@@ -46,25 +47,26 @@ def train(
     text: TextData,
     side: SideData | None,
     dev_score: DevScore,
+    snapshot: Callable[[Progress], RunRecord],
     config: RunConfig,
     seed: int,
     context: RunContext,
 ) -> Progress:
     """Trains `encoder` in place; the best dev checkpoint ends up in the run's folder.
 
-    Every worker of a run calls this with the same arguments but for its context. Raises RunError where a loss
-    stops being a number.
+    Every worker of a run calls this with the same arguments but for its context. `snapshot` makes the record so far,
+    for whoever launched the run. Raises RunError where a loss stops being a number.
     """
     steps = total_steps(config, len(text))
     if steps == 0:
         raise RunError(f"text.batch_size {config.text.batch_size} is more than the {len(text)} items of text.data")
     halves = make_halves(encoder, text, side, config, seed, context, steps)
-    link, progress = context.folder / "best", Progress()
+    link, progress = context.folder / "best", Progress(total=steps)
     losses = {half.name: torch.zeros((), device=context.device) for half in halves}  # sums since the last evaluation
     since = 0
     if (last := context.restore()) is not None:
         saved = load_last(last, context.device)
-        progress = _unpack(saved["progress"])
+        progress = replace(_unpack(saved["progress"]), total=steps)
         encoder.load_state_dict(saved["encoder"])
         for half in halves:
             half.restore(saved["halves"][half.name])
@@ -98,7 +100,6 @@ def train(
                     means = {name: float(total) / (progress.step - since) for name, total in losses.items()}
                     progress.train_seconds += time.perf_counter() - started
                     started = time.perf_counter()
-                    point = None
                     _check(means, progress.step)
                     if context.leads:
                         score = dev_score(encoder)
@@ -114,7 +115,7 @@ def train(
                     started = time.perf_counter()
                     losses = {name: torch.zeros_like(total) for name, total in losses.items()}
                     since = progress.step
-                    context.report(point)
+                    context.report(snapshot(progress) if context.leads else None)
 
                 if context.leads and not last_step and progress.step % config.train.checkpoint_every == 0:
                     save_last(context.folder / "last.pt", state())

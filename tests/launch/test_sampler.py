@@ -86,9 +86,9 @@ def test_a_stopped_run_counts_as_pruned_with_what_it_reached() -> None:
     sampler = Sampler(space(), "tpe", 0, {})
     point = sampler.ask()
     assert point is not None
-    sampler.tell(point, 61.0, stopped=True)
+    sampler.tell(point, 61.0, stopped_at=0.25)
     assert sampler.optuna.trials[0].state.name == "PRUNED"
-    assert sampler.optuna.trials[0].intermediate_values == {1: 61.0}
+    assert sampler.optuna.trials[0].intermediate_values == {25: 61.0}
 
 
 def test_conditional_parameters_are_dropped_where_they_do_not_apply() -> None:

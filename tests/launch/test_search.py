@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from nlcse_tune.errors import ConfigError
-from nlcse_tune.launch.search import Candidate, SearchResult, make_plan, search
+from nlcse_tune.launch.plan import Candidate, View, make_plan
+from nlcse_tune.launch.search import Options, SearchResult, search
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord, ledger
 from nlcse_tune.study import Study, find_study
@@ -18,7 +19,12 @@ pytestmark = pytest.mark.ray
 def test_a_search_ranks_by_dev_and_goes_on_from_its_records(tiny_study: Study, tmp_path: Path) -> None:
     paths = StudyPaths(tmp_path, tiny_study.name)
     seen: list[tuple[Candidate, int, int]] = []
-    first = search(tiny_study, paths, trials=3, on_run=lambda *told: seen.append(told))
+
+    class Watching(View):
+        def finished(self, candidate: Candidate, done: int, trials: int) -> None:
+            seen.append((candidate, done, trials))
+
+    first = search(tiny_study, paths, Options(trials=3), view=Watching())
     assert [done for _, done, _ in seen] == [1, 2, 3]
     scores = [candidate.record.best_dev for candidate in first.candidates]
     assert scores == sorted(scores, reverse=True)  # type: ignore[type-var]
@@ -30,11 +36,11 @@ def test_a_search_ranks_by_dev_and_goes_on_from_its_records(tiny_study: Study, t
     assert (paths.folder / choice["checkpoint"] / "config.json").is_file()
     assert not paths.tests.exists()  # a search never scores a test set
 
-    again = search(tiny_study, paths, trials=3)
+    again = search(tiny_study, paths, Options(trials=3))
     assert again.trained == 0
     assert again.candidates == first.candidates
 
-    more = search(tiny_study, paths, trials=5)
+    more = search(tiny_study, paths, Options(trials=5))
     assert more.trained == 2
     ids = [record.run_id for record in ledger(paths)]
     assert len(ids) == len(set(ids)) == 5

@@ -1,0 +1,72 @@
+"""What a search leaves on disk: the checkpoints of its best few runs, and whether there is room for them."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from nlcse_tune.config import SCRATCH, RunConfig
+from nlcse_tune.errors import StorageError
+from nlcse_tune.launch.plan import Plan
+from nlcse_tune.launch.spec import RunSpec
+
+KEEP = 3
+_WEIGHTS = (("*.safetensors", "model.safetensors"), ("pytorch_model*.bin", "pytorch_model.bin"))
+
+
+def clear_checkpoints(plan: Plan, keep: int, winner: str | None = None, repeats: Sequence[RunSpec] = ()) -> None:
+    """Deletes the checkpoints of all finished runs that this search began but the best `keep` and the winner.
+
+    Those of `repeats` go too. Records stay, always. A run trained otherwise (`nlcse-tune train`) is left alone.
+    """
+    ids = [candidate.record.run_id for candidate in plan.candidates()]
+    kept = ids[:keep] if winner is None else [winner, *(name for name in ids if name != winner)][:keep]
+    paths = [plan.paths.run(name) for name in ids if name not in kept]
+    for run in (*paths, *(spec.paths for spec in repeats)):
+        if run.begun.is_file() and run.record.is_file():
+            shutil.rmtree(run.folder, ignore_errors=True)
+
+
+def check_space(plan: Plan, side_by_side: int, keep: int) -> None:
+    """StorageError where the disk has less room than the search will take, as far as that can be told beforehand."""
+    weights = weights_bytes(plan.study.config)
+    if weights is None or len(plan.done) >= plan.trials:
+        return
+    restart = weights * (5 if plan.study.config.side else 3)  # weights, and two moments an optimizer
+    needed = side_by_side * (restart + 2 * weights) + keep * weights
+    free = shutil.disk_usage(_existing(plan.paths.folder)).free
+    if free < needed:
+        raise StorageError(
+            f"{plan.paths.folder}: {_gib(free)} free, and this search takes about {_gib(needed)} ({side_by_side} runs "
+            f"side by side, each with a restart point of {_gib(restart)} and up to two models; {keep} kept models of "
+            f"{_gib(weights)}): free space, lower --keep or --concurrent, or choose another --out"
+        )
+
+
+def weights_bytes(config: RunConfig) -> int | None:
+    """Bytes of the encoder's weights, from its files or its shape; None where they are not on this machine yet."""
+    name = config.encoder.checkpoint
+    if name == SCRATCH:
+        shape = config.encoder.scratch
+        return 4 * (12 * shape.layers * shape.hidden_size**2 + shape.vocab_size * shape.hidden_size)
+    folder = Path(name)
+    for pattern, hub_file in _WEIGHTS:
+        local = [path.stat().st_size for path in folder.glob(pattern)]
+        sizes = local if folder.is_dir() else _cached(name, hub_file)
+        if sizes:
+            return sum(sizes)
+    return None
+
+
+def _cached(name: str, file: str) -> list[int]:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, file)
+    return [Path(found).stat().st_size] if isinstance(found, str) else []
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path.resolve(), *path.resolve().parents) if folder.exists())
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.2g} GiB"

@@ -1,0 +1,96 @@
+"""The search as Optuna sees it, for people: a journal file for optuna-dashboard, and parameter importances.
+
+Both are made from the records and never read back. `optuna-dashboard runs/NAME/optuna.journal` shows it live.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from nlcse_tune.files import storage_error
+from nlcse_tune.launch.plan import Candidate, Plan
+from nlcse_tune.launch.sampler import distributions
+from nlcse_tune.records import RunRecord
+from nlcse_tune.space import Point
+
+_STATES = {"completed": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+class Journal:
+    """One Optuna trial a run, with its dev curve."""
+
+    def __init__(self, plan: Plan) -> None:
+        path = plan.paths.journal
+        with _writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for stale in (path, path.with_name(f"{path.name}.lock")):  # a lock is left behind by a kill
+                with suppress(FileNotFoundError):
+                    stale.unlink()
+            self.study = optuna.create_study(
+                study_name=plan.study.name, direction="maximize", storage=JournalStorage(JournalFileBackend(str(path))),
+                sampler=optuna.samplers.RandomSampler(),
+            )  # fmt: skip
+        self.path, self.known = path, distributions(plan.space)
+        self.trials: dict[str, optuna.trial.Trial] = {}
+        for candidate in reversed(plan.candidates()):
+            self.begin(candidate.record.run_id, candidate.point)
+            self.update(candidate.record)
+            self.end(candidate.record.run_id, candidate.record)
+
+    def begin(self, run_id: str, point: Point) -> None:
+        """A run starts."""
+        with _writing(self.path):
+            self.study.enqueue_trial(point, user_attrs={"run": run_id})
+            self.trials[run_id] = self.study.ask({name: self.known[name] for name in point})
+
+    def update(self, record: RunRecord) -> None:
+        """A run has a new dev score (or several, where it went on from a restart point)."""
+        if (trial := self.trials.get(record.run_id)) is None:
+            return
+        with _writing(self.path):
+            told = self.study._storage.get_trial(trial._trial_id).intermediate_values
+            for point in record.dev_curve:
+                if point.step not in told:
+                    trial.report(point.score, point.step)
+
+    def end(self, run_id: str, record: RunRecord | None) -> None:
+        """A run ended, with its record; without one it stays as failed, since Optuna has no word for it."""
+        if (trial := self.trials.pop(run_id, None)) is None:
+            return
+        state = _STATES[record.status] if record else TrialState.FAIL
+        with _writing(self.path):
+            for event in record.events if record else ():
+                trial.set_user_attr("events", event)
+            self.study.tell(trial, record.best_dev if record and state is TrialState.COMPLETE else None, state=state)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def importances(plan: Plan, candidates: Sequence[Candidate]) -> Mapping[str, float]:
+    """Each searched field's share of the variance of dev scores (fANOVA, Hutter et al. 2014); empty below 4 runs.
+
+    Only finished runs that have every field count: a stopped run's score is not one of a whole run.
+    """
+    known = distributions(plan.space)
+    study = optuna.create_study(direction="maximize")
+    for candidate in candidates:
+        record = candidate.record
+        if record.status == "completed" and record.best_dev is not None and set(candidate.point) == set(known):
+            study.add_trial(
+                optuna.trial.create_trial(params=candidate.point, distributions=known, value=record.best_dev)
+            )
+    if len(study.trials) < 4:
+        return {}
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    return optuna.importance.get_param_importances(study, evaluator=evaluator)
