@@ -48,7 +48,12 @@ def search(
     sets: Sets = None,
     trials: Annotated[
         int | None,
-        typer.Option("--trials", "--max-trials", min=1, help="runs in all [default: the study's, else the grid]"),
+        typer.Option(
+            "--trials",
+            "--max-trials",
+            min=1,
+            help="points to try [default: the study's, else the grid]",
+        ),
     ] = None,
     space: Annotated[str | None, typer.Option(help="another search space: a name or a YAML file")] = None,
     sampler: Annotated[SamplerName | None, typer.Option(help="[default: grid if it fits, else tpe]")] = None,
@@ -58,7 +63,10 @@ def search(
     grace: Annotated[
         float, typer.Option(min=0.01, max=0.99, help="share of a run before which none is stopped")
     ] = 0.25,
-    select_seeds: Annotated[int, typer.Option(min=1, help="judge the best few by the mean over this many seeds")] = 1,
+    select_seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="judge the best few by the mean over this many seeds [default: 3 from 9 runs on]"),
+    ] = None,
     tries: Annotated[
         list[str] | None,
         typer.Option("--try", help="a point to run early: field=value,field=value", metavar="POINT"),

@@ -39,7 +39,7 @@ class Study(Frozen):
     description: str = ""
     baseline: str | None = Field(None, description="the study to compare with; null for a baseline itself")
     space: SearchSpace | None = Field(None, description="name of a file in search_spaces/, or the space itself")
-    trials: int | None = Field(None, ge=1, description="runs of a search; null: the whole grid, or 30 without one")
+    trials: int | None = Field(None, ge=1, description="points a search tries; null: the grid, or 30")
     search_seed: int = Field(42, ge=0, description="the seed of a search's runs; the paper's is 42")
     seeds: tuple[int, ...] = Field((1, 2, 3, 4, 5), min_length=1, description="seeds of a report")
     config: RunConfig

@@ -31,7 +31,10 @@ from nlcse_tune.records import RunRecord, read_record
 from nlcse_tune.space import Point
 from nlcse_tune.study import Study
 
-ENOUGH_TO_STOP = 9  # runs from which on `asha` is the default: of fewer, a third is nothing to choose from
+# From so many points on, hopeless runs are stopped and the best few repeated unless said otherwise: of fewer, a third
+# is nothing to choose from.
+MANY = 9
+SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Options:
     method: Method | None = None
     scheduler: Scheduler | None = None
     grace: float = GRACE
-    select_seeds: int = 1
+    select_seeds: int | None = None
     tries: tuple[dict[str, Any], ...] = ()
     prior: StudyPaths | None = None
     seconds: float | None = None
@@ -98,11 +101,16 @@ def search(
 
         if before < plan.trials:
             run(SearchSource(plan, sampler, options, view))
-        standings = _repeat(plan, options.select_seeds, run, view) if len(plan.done) >= plan.trials else {}
+        standings = _repeat(plan, seeds_of(plan, options), run, view) if len(plan.done) >= plan.trials else {}
         result = _result(plan, standings, before, time.perf_counter() - clock)
         clear_checkpoints(plan, options.keep, winner=result.best.record.run_id)
         _write_choice(plan, result)
         return result
+
+
+def seeds_of(plan: Plan, options: Options) -> int:
+    """Over how many seeds the winner is chosen."""
+    return options.select_seeds or (SEEDS if plan.trials >= MANY else 1)
 
 
 def _sampler(plan: Plan, options: Options) -> Sampler:
@@ -128,8 +136,8 @@ class SearchSource(Source):
 
     def __init__(self, plan: Plan, sampler: Sampler, options: Options, view: View) -> None:
         self.plan, self.sampler, self.view = plan, sampler, view
-        self.keep = max(options.keep, FIRST if options.select_seeds > 1 else 1)
-        suits: Scheduler = "asha" if plan.trials >= ENOUGH_TO_STOP else "none"
+        self.keep = max(options.keep, FIRST if seeds_of(plan, options) > 1 else 1)
+        suits: Scheduler = "asha" if plan.trials >= MANY else "none"
         self.rule = make_rule(options.scheduler or suits, options.grace)
         self.journal = Journal(plan)
         self.curves: dict[str, Curve] = {name: curve_of(record) for name, record in plan.done.items()}

@@ -97,7 +97,14 @@ def run_trials(
         raise end.refusal
 
 
-class _End(tune.Stopper):
+class _Driver:
+    """What stays in this process: Tune pickles its searcher, scheduler and stopper now and then, and never reads it."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _End(_Driver, tune.Stopper):
     """Whether everything should end: time is up, or a run met what all others would meet."""
 
     def __init__(self, seconds: float | None) -> None:
@@ -111,7 +118,7 @@ class _End(tune.Stopper):
         return self.refusal is not None or (self.deadline is not None and time.monotonic() > self.deadline)
 
 
-class _SourceScheduler(FIFOScheduler):
+class _SourceScheduler(_Driver, FIFOScheduler):
     """Asks the source about each dev score."""
 
     def __init__(self, source: Source, end: _End) -> None:
@@ -208,7 +215,7 @@ def _write_failure(spec: RunSpec, error: NlcseError) -> None:
     write_record(record, spec.paths)
 
 
-class _SourceSearcher(Searcher):
+class _SourceSearcher(_Driver, Searcher):
     """A Source in the shape that Tune asks for."""
 
     def __init__(self, source: Source) -> None:
@@ -227,10 +234,6 @@ class _SourceSearcher(Searcher):
         if (spec := self.running.pop(trial_id, None)) is not None:
             path = spec.paths.record
             self.source.done(spec, read_record(path) if path.is_file() else None)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles its searcher now and then; ours is rebuilt from the records instead."""
-        return {}
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the records are what a search continues from."""

@@ -124,7 +124,8 @@ def test_a_search_survives_kills_of_its_driver_its_trials_and_ray(ray_session: N
         if life in TRIAL_KILLS:
             trial = rng.choice(driver.named(r"ray::.*_trial|ray::ImplicitFunc|ray::bundle_reservation"))
             trial.kill()
-            driver.wait_for("a run after its trial's death", lambda t=time.time(): last_write(paths) > t)
+            killed = time.time()
+            driver.wait_for("a run after its trial's death", lambda killed=killed: last_write(paths) > killed)
         if life == RAY_KILL:
             for process in driver.named(r"raylet/raylet|gcs_server"):
                 process.kill()

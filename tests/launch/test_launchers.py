@@ -9,8 +9,8 @@ import pytest
 from nlcse_tune.config import override
 from nlcse_tune.errors import DataError, RunError
 from nlcse_tune.launch.cluster import Resources
-from nlcse_tune.launch.trials import Source, run_trials
 from nlcse_tune.launch.spec import RunSpec
+from nlcse_tune.launch.trials import Source, run_trials
 from nlcse_tune.launch.worker import ReportingContext, execute, run_on_workers
 from nlcse_tune.models.encoder import load_encoder
 from nlcse_tune.records import RunRecord, read_record, run_id

@@ -1,4 +1,4 @@
-"""Early stopping: rules on curves, and a real search in which runs are stopped, with a record that says where and why."""
+"""Early stopping: rules on curves, and a real search whose stopped runs say in their records where and why."""
 
 from pathlib import Path
 
