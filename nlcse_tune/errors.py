@@ -16,12 +16,12 @@ class DataError(NlcseError):
     """What is on disk: a missing file, a bad line, an unreadable image."""
 
 
-class StorageError(DataError):
-    """What cannot be written: a full disk, a read-only or vanished folder. It ends a search: no run did it."""
-
-
 class RunError(NlcseError):
     """What happened while a run, a search or an evaluation was under way."""
+
+
+class StorageError(RunError):
+    """What cannot be written: a full disk, a read-only or vanished folder. It ends a search: no run did it."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

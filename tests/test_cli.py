@@ -41,7 +41,12 @@ def test_studies_are_listed_and_shown() -> None:
         (["train", "dmo"], "did you mean 'demo'"),
         (["search", "demo", "--set", "text.lr=1"], "text.lr: no such field"),
         (["search", "demo", "--set", "text.learning_rate=-1"], "must be greater than 0, got -1"),
-        (["search", "demo", "--sampler", "tpee"], "did you mean 'tpe'"),
+        (["search", "demo", "--max-time", "soon"], "must be hours, minutes and seconds, for instance 2h"),
+        (["search", "demo", "--try", "text.batch_size=63"], "is not in the space demo-grid"),
+        (["search", "demo", "--try", "side.weight=1"], "side.weight is not searched by demo-grid"),
+        (["search", "demo", "--from", "nothing"], "no finished run there is in the space demo-grid"),
+        (["search", "demo-simcse", "--with-baseline"], "the study has no baseline"),
+        (["search", "demo", "--show"], "no run of this search is on record"),
         (["search", "demo", "--space", "demo-gird"], "no such search space; did you mean 'demo-grid'"),
         (["studies", "nope"], "no such study"),
     ],
@@ -51,6 +56,13 @@ def test_mistakes_are_one_message_without_traceback(arguments: list[str], messag
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--sampler", "--scheduler"])
+def test_an_unknown_choice_is_answered_with_the_known_ones(option: str) -> None:
+    done = cli("search", "demo", option, "tpee")
+    assert done.returncode == 2
+    assert "is not one of" in done.stderr
 
 
 def test_train_leaves_a_record_and_a_checkpoint_and_is_not_run_twice(tmp_path: Path) -> None:

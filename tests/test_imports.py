@@ -10,7 +10,21 @@ import pytest
 import nlcse_tune
 
 PACKAGE = Path(nlcse_tune.__file__).parent
-LIGHT = ("config", "space", "study", "paths", "records", "stats", "report", "errors", "files", "cli", "show")
+LIGHT = (
+    "config",
+    "space",
+    "study",
+    "paths",
+    "records",
+    "stats",
+    "report",
+    "errors",
+    "files",
+    "cli",
+    "show",
+    "launch.plan",
+    "launch.spec",
+)
 HEAVY = ("torch", "transformers", "ray", "optuna")
 TRAINING_CORE = ("data", "models", "training", "evaluation", "run")
 
@@ -58,13 +72,13 @@ def test_ray_and_optuna_live_in_launch_alone() -> None:
             assert not heavy, f"{name} imports {heavy}"
 
 
-def test_one_module_talks_to_optuna() -> None:
+def test_one_module_asks_optuna_and_one_shows_it() -> None:
     users = {
         name
         for name, path in modules().items()
         if any(m.split(".")[0] == "optuna" for m in imported(path, at_import=False))
     }
-    assert users == {"launch.sampler"}
+    assert users == {"launch.sampler", "launch.journal"}
 
 
 @pytest.mark.parametrize("name", sorted(set(modules()) - {""}))

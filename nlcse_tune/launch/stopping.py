@@ -20,6 +20,7 @@ Curve = tuple[tuple[float, float], ...]  # (share of the run done, best dev scor
 
 GRACE = 0.25  # no run is stopped before this share of it
 FACTOR = 3  # ASHA lets the best third of a rung go on
+TOO_LATE = 0.9  # nor after this one: coarse curves cross a rung late, and the rest costs little
 MEDIAN_NEEDS = 4  # curves to compare with before the median says anything
 
 
@@ -42,6 +43,8 @@ class Asha:
     factor: int = FACTOR
 
     def judge(self, own: Curve, others: Sequence[Curve]) -> str | None:
+        if own[-1][0] >= TOO_LATE:
+            return None
         for rung in self.rungs():
             if not _crossed_now(own, rung):
                 continue
@@ -70,7 +73,7 @@ class Median:
 
     def judge(self, own: Curve, others: Sequence[Curve]) -> str | None:
         share, score = own[-1]
-        if not self.grace <= share < 1:
+        if not self.grace <= share < TOO_LATE:
             return None
         there = [s for s in (_first_from(curve, share) for curve in others) if s is not None]
         if len(there) < MEDIAN_NEEDS or score >= (middle := median(there)):

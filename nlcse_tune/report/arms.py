@@ -40,7 +40,8 @@ class Arm:
     runs: tuple[Run, ...]
     left_out: tuple[str, ...]
     recorded: frozenset[int]  # seeds with any record of this configuration, but for those of the search
-    search_runs: int  # runs with the search's seed that were never tested
+    search_runs: int  # runs with a seed of the search that were never tested
+    search_seeds: frozenset[int]  # the search's own seed, and those that it repeated its best few with
     mixed_numerics: bool = False
 
     @property
@@ -108,13 +109,14 @@ def collect(
     kept = {run.seed: run for group in groups for run in group}  # the ledger is oldest first: the last stays
     chosen = tuple(kept[seed] for seed in sorted(kept))
     _same_tests(study.name, chosen)
-    left_out, recorded, search_runs = _left_out(study, records, tests, chosen)
+    search_seeds = frozenset({study.search_seed, *repeated_seeds(paths)})
+    left_out, recorded, search_runs = _left_out(search_seeds, records, tests, chosen)
     if choose is None:
         left_out += [
             f"test record {name} has no run record" for name in sorted(set(tests) - {r.run_id for r in records})
         ]
     numerics = {run.record.versions.numerics for run in chosen}
-    return Arm(study, paths, chosen, tuple(left_out), frozenset(recorded), search_runs, len(numerics) > 1)
+    return Arm(study, paths, chosen, tuple(left_out), frozenset(recorded), search_runs, search_seeds, len(numerics) > 1)
 
 
 def _known(paths: StudyPaths, tests: Mapping[str, TestRecord]) -> str:
@@ -197,7 +199,7 @@ test_differences.__test__ = False  # type: ignore[attr-defined]  # not a pytest 
 
 
 def _left_out(
-    study: Study,
+    search_seeds: frozenset[int],
     records: list[RunRecord],
     tests: Mapping[str, TestRecord],
     chosen: tuple[Run, ...],
@@ -210,7 +212,7 @@ def _left_out(
         if record.run_id in kept:
             continue
         same = own is None or digest(record.config, {}) == own
-        if record.seed == study.search_seed and record.run_id not in tests:
+        if record.seed in search_seeds and record.run_id not in tests:
             search_runs += 1
         elif not same:
             others += 1
@@ -221,6 +223,14 @@ def _left_out(
     if others:
         lines.append(f"{others} run{'s' * (others > 1)} of other configurations")
     return lines, recorded, search_runs
+
+
+def repeated_seeds(paths: StudyPaths) -> list[int]:
+    """The seeds over which the study's last search chose its winner; empty where it was not searched."""
+    try:
+        return [int(seed) for seed in json.loads(paths.search.read_text(encoding="utf-8")).get("dev_by_seed", {})]
+    except (OSError, ValueError, AttributeError):
+        return []
 
 
 def _reason(record: RunRecord, tests: Mapping[str, TestRecord], kept_seeds: set[int]) -> str:

@@ -1,0 +1,78 @@
+"""The search as optuna-dashboard reads it, and importances."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from nlcse_tune.launch.journal import Journal, importances
+from nlcse_tune.launch.plan import make_plan
+from nlcse_tune.launch.search import Options, SearchSource, View, _sampler
+from nlcse_tune.paths import StudyPaths
+from nlcse_tune.records import DevPoint
+from nlcse_tune.study import Study
+from tests.launch.test_plan import plan_of, points, put
+
+
+def loaded(paths: StudyPaths) -> optuna.Study:
+    return optuna.load_study(study_name=paths.study, storage=JournalStorage(JournalFileBackend(str(paths.journal))))
+
+
+def test_each_run_is_a_trial_with_its_curve_live_and_after_a_restart(tiny_study: Study, tmp_path: Path) -> None:
+    plan = plan_of(tiny_study, tmp_path, 4)
+    source = SearchSource(plan, _sampler(plan, Options()), Options(), View())
+    spec = source.next()
+    assert spec is not None
+    [trial] = loaded(plan.paths).trials
+    assert (trial.state.name, trial.user_attrs["run"]) == ("RUNNING", spec.run_id)
+    assert trial.params == tiny_study.own_point
+
+    record = put(plan, tiny_study.own_point, 50.0)
+    curve = (DevPoint(step=2, score=40.0), DevPoint(step=4, score=50.0))
+    assert source.judge(spec, record.model_copy(update={"dev_curve": curve[:1], "status": "running"})) is None
+    assert loaded(plan.paths).trials[0].intermediate_values == {2: 40.0}
+    source.judge(spec, record.model_copy(update={"dev_curve": curve, "status": "running"}))
+    source.done(spec, record)
+    [trial] = loaded(plan.paths).trials
+    assert (trial.state.name, trial.value, trial.intermediate_values) == ("COMPLETE", 50.0, {2: 40.0, 4: 50.0})
+
+    put(plan, points(tiny_study)[0], 30.0, status="failed")
+    lock = plan.paths.journal.with_name("optuna.journal.lock")
+    lock.touch()  # as a kill leaves it
+    Journal(make_plan(tiny_study, plan.paths, 4))
+    assert sorted(trial.state.name for trial in loaded(plan.paths).trials) == ["COMPLETE", "FAIL"]
+
+
+def test_the_dashboard_opens_the_file(tiny_study: Study, tmp_path: Path) -> None:
+    from optuna_dashboard import wsgi
+
+    plan = plan_of(tiny_study, tmp_path, 4)
+    for i, point in enumerate(points(tiny_study)[:3]):
+        put(plan, point, 50.0 + i)
+    Journal(make_plan(tiny_study, plan.paths, 4))
+    application = wsgi(JournalStorage(JournalFileBackend(str(plan.paths.journal))))
+    answered: dict[str, Any] = {}
+    environment = {
+        "REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies/0", "QUERY_STRING": "after=0", "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.input": BytesIO(), "wsgi.url_scheme": "http",
+        "wsgi.errors": BytesIO(),
+    }  # fmt: skip
+    body = b"".join(application(environment, lambda status, headers: answered.update(status=status)))
+    assert answered["status"].startswith("200")
+    assert [trial["values"] for trial in json.loads(body)["trials"]] == [[50.0], [51.0], [52.0]]
+
+
+def test_importances_find_the_field_that_matters(tiny_study: Study, tmp_path: Path) -> None:
+    plan = plan_of(tiny_study, tmp_path, 18)
+    for i, point in enumerate(points(tiny_study)):
+        put(plan, point, 60.0 + 1000 * point["text.learning_rate"] + 0.01 * (i % 3))
+    plan = make_plan(tiny_study, plan.paths, 18)
+    found = importances(plan, plan.candidates())
+    assert max(found, key=lambda name: found[name]) == "text.learning_rate"
+    assert sum(found.values()) == pytest.approx(1.0)
+    assert importances(plan, plan.candidates()[:3]) == {}

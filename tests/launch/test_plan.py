@@ -1,0 +1,215 @@
+"""What a search knows before Ray starts: its points, what was run, what was under way, and whether there is room."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from nlcse_tune.config import override
+from nlcse_tune.errors import ConfigError, RunError, StorageError
+from nlcse_tune.files import locked
+from nlcse_tune.launch import disk
+from nlcse_tune.launch.plan import Plan, budget, complete_point, make_plan, prior
+from nlcse_tune.launch.search import MANY, Options, SearchSource, View, _sampler, search, seeds_of
+from nlcse_tune.paths import StudyPaths
+from nlcse_tune.records import RunRecord, ledger, now, versions, write_record
+from nlcse_tune.space import Point, parse_space
+from nlcse_tune.study import Study, find_study
+
+
+def plan_of(study: Study, root: Path, trials: int | None = None) -> Plan:
+    return make_plan(study, StudyPaths(root, study.name), trials)
+
+
+def put(plan: Plan, point: Point, dev: float, seed: int = 42, status: str = "completed") -> RunRecord:
+    """A record as a run would leave it."""
+    record = RunRecord(
+        run_id=plan.run_id(point, seed), study=plan.study.name, seed=seed, config=plan.config(point), status=status,  # type: ignore[arg-type]
+        best_dev=dev, best_step=4, steps=4, total_steps=4, data=plan.data, versions=versions("cpu"), finished=now(),
+    )  # fmt: skip
+    write_record(record, plan.paths.run(record.run_id))
+    return record
+
+
+def points(study: Study) -> list[Point]:
+    assert study.space is not None
+    return list(study.space.points())
+
+
+def test_the_budget_is_two_thirds_of_a_large_grid_and_all_of_a_small_one() -> None:
+    assert budget(find_study("visualcse-bert"), None) == 36  # of 54
+    assert budget(find_study("visualcse-bert"), 1000) == 54
+    assert budget(find_study("simcse-bert"), None) == 9
+    assert budget(find_study("demo"), None) == 6  # as the study says
+
+
+def test_defaults_follow_the_number_of_points(tiny_study: Study, tmp_path: Path) -> None:
+    assert seeds_of(plan_of(tiny_study, tmp_path, MANY - 1), Options()) == 1
+    assert seeds_of(plan_of(tiny_study, tmp_path, MANY), Options()) == 3
+    assert seeds_of(plan_of(tiny_study, tmp_path, MANY), Options(select_seeds=1)) == 1
+
+
+def test_a_run_that_was_under_way_comes_first(tiny_study: Study, tmp_path: Path) -> None:
+    plan = plan_of(tiny_study, tmp_path)
+    begun, finished = points(tiny_study)[5], points(tiny_study)[7]
+    for point in (begun, finished):
+        plan.begin(plan.spec(point))
+    put(plan, finished, 50.0)
+    (plan.paths.run("of-another-version-s42").begun).parent.mkdir()
+    plan.paths.run("of-another-version-s42").begun.write_text('{"config": {"text": {"gone": 1}}, "seed": 42}')
+    again = plan_of(tiny_study, tmp_path)
+    assert again.under_way == [begun]
+    assert _sampler(again, Options()).ask() == begun
+    other = tiny_study.with_overrides({"train.max_steps": 5})
+    assert plan_of(other, tmp_path).under_way == []
+
+
+def test_points_to_try_are_completed_and_checked(tiny_study: Study, tmp_path: Path) -> None:
+    plan = plan_of(tiny_study, tmp_path)
+    tried = complete_point(plan, {"text.learning_rate": 3e-4})
+    assert tried == {**tiny_study.own_point, "text.learning_rate": 3e-4}
+    sampler = _sampler(plan, Options(tries=({"text.learning_rate": 3e-4},)))
+    assert [sampler.ask(), sampler.ask()] == [tried, tiny_study.own_point]
+    with pytest.raises(ConfigError, match="not in the space demo-grid"):
+        complete_point(plan, {"text.learning_rate": 7.0})
+    with pytest.raises(ConfigError, match=r"side\.weight is not searched by demo-grid"):
+        complete_point(plan, {"side.weight": 0.5})
+
+
+def test_another_search_guides_this_one_where_its_points_lie_in_the_space(tiny_study: Study, tmp_path: Path) -> None:
+    earlier = plan_of(tiny_study, tmp_path)
+    best, shared, *rest = points(tiny_study)[3:9]
+    for point, dev in zip((best, shared, *rest), (70.0, 60.0, 50.0, 51.0, 52.0, 53.0), strict=True):
+        put(earlier, point, dev)
+    put(earlier, best, 72.0, seed=43)
+    put(earlier, points(tiny_study)[0], 99.0, status="stopped")
+    put(earlier, {**best, "text.batch_size": 16}, 99.0)  # outside the space
+    later = tiny_study.model_copy(update={"name": "later", "config": override(tiny_study.config, {"side.weight": 0.5})})
+    plan = plan_of(later, tmp_path)
+    known = prior(plan, earlier.paths)
+    assert dict((repr(point), score) for point, score in known)[repr(best)] == 71.0  # the mean over its seeds
+    assert len(known) == 6
+
+    sampler = _sampler(plan, Options(prior=earlier.paths))
+    assert [sampler.ask() for _ in range(4)] == [tiny_study.own_point, best, shared, rest[3]]
+    sampler.tell(best, 31.0)
+    sampler.ask()
+    values = sorted(trial.value for trial in sampler.optuna.trials if trial.value is not None)
+    assert values == pytest.approx([10.0, 11.0, 12.0, 13.0, 20.0, 31.0, 31.0])  # shifted by 40 to our level
+    with pytest.raises(ConfigError, match="no finished run there is in the space"):
+        _sampler(plan, Options(prior=StudyPaths(tmp_path, "nothing")))
+
+
+def test_the_winner_is_a_run_that_finished(tiny_study: Study, tmp_path: Path) -> None:
+    plan = plan_of(tiny_study, tmp_path)
+    a, b, c, d = points(tiny_study)[:4]
+    for point, dev, status in (
+        (a, 60.0, "completed"),
+        (b, 70.0, "stopped"),
+        (c, 61.0, "completed"),
+        (d, 0.0, "failed"),
+    ):
+        put(plan, point, dev, status=status)
+    ranked = [candidate.point for candidate in plan_of(tiny_study, tmp_path).candidates()]
+    assert ranked == [c, a, b, d]
+
+
+def test_two_searches_on_one_folder_do_not_meet(tiny_study: Study, tmp_path: Path) -> None:
+    paths = StudyPaths(tmp_path, tiny_study.name)
+    code = f"""
+import sys, time
+from pathlib import Path
+from nlcse_tune.files import locked
+with locked(Path({str(paths.lock)!r}), "x"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(RunError, match=rf"{tiny_study.name} is in use by process {holder.pid} on .*wait for it"):
+            search(tiny_study, paths, Options(trials=1))
+    finally:
+        holder.kill()  # as hard as it gets: the kernel lets go of the lock
+        holder.wait()
+    with locked(paths.lock, "x"):
+        assert f"process {os.getpid()}" in paths.lock.read_text()
+
+
+def test_fresh_moves_and_deletes_nothing(tiny_study: Study, tmp_path: Path) -> None:
+    plan = plan_of(tiny_study, tmp_path)
+    record = put(plan, tiny_study.own_point, 50.0)
+    moved = plan.paths.set_aside()
+    assert moved is not None
+    assert (moved / "records" / f"{record.run_id}.json").is_file()
+    assert plan_of(tiny_study, tmp_path).done == {}
+    assert plan.paths.set_aside() is None
+
+
+def test_only_the_best_few_keep_their_checkpoints(tiny_study: Study, tmp_path: Path) -> None:
+    plan = plan_of(tiny_study, tmp_path)
+    records = [put(plan, point, 50.0 + i) for i, point in enumerate(points(tiny_study)[:4])]
+    for record, point in zip(records, points(tiny_study), strict=False):
+        plan.begin(plan.spec(point))
+        plan.paths.run(record.run_id).best.mkdir()
+    trained_by_hand = plan.paths.run(records[0].run_id)
+    trained_by_hand.begun.unlink()
+    plan = plan_of(tiny_study, tmp_path)
+    disk.clear_checkpoints(plan, keep=2, winner=records[1].run_id)
+    left = {folder.name for folder in (plan.paths.folder / "checkpoints").iterdir()}
+    assert left == {records[0].run_id, records[1].run_id, records[3].run_id}
+    assert len(list(ledger(plan.paths))) == 4
+
+
+def test_a_disk_without_room_is_refused_with_the_arithmetic(
+    tiny_study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Usage(NamedTuple):
+        free: int
+
+    plan = plan_of(tiny_study, tmp_path)
+    weights = disk.weights_bytes(plan.study.config)
+    assert weights is not None
+    needed = 2 * (5 + 2) * weights + 3 * weights
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(needed))
+    disk.check_space(plan, 2, 3)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(needed - 1))
+    with pytest.raises(StorageError, match=r"GiB free, and this search takes about .* 2 runs side by side"):
+        disk.check_space(plan, 2, 3)
+
+
+def test_the_weights_of_a_folder_are_its_files(tiny_study: Study, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"x" * 1000)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"x" * 5000)
+    config = override(tiny_study.config, {"encoder.checkpoint": str(tmp_path)})
+    assert disk.weights_bytes(config) == 1000
+    assert disk.weights_bytes(override(config, {"encoder.checkpoint": "nobody/has-this"})) is None
+
+
+def test_a_large_space_is_exhausted_and_says_so(tiny_study: Study, tmp_path: Path) -> None:
+    space = parse_space({"parameters": {"text.learning_rate": [1e-4, 3e-4]}}, name="two", where="two")
+    study = tiny_study.model_copy(update={"space": space})
+    plan = plan_of(study, tmp_path, 100)
+    assert plan.trials == 2
+    source = SearchSource(plan, _sampler(plan, Options()), Options(), View())
+    specs = [source.next(), source.next(), source.next()]
+    assert specs[2] is None
+    assert len({spec.run_id for spec in specs if spec}) == 2
+
+
+def test_the_choice_names_the_seeds_it_was_made_with(tiny_study: Study, tmp_path: Path) -> None:
+    plan = plan_of(tiny_study, tmp_path)
+    for i, point in enumerate(points(tiny_study)[:2]):
+        put(plan, point, 50.0 + i)
+        put(plan, point, 60.0 - 5 * i, seed=43)
+    result = search(tiny_study, plan.paths, Options(trials=2, select_seeds=2))  # all on record: Ray never starts
+    assert [standing.scores for _, standing in result.standings] == [(50.0, 60.0), (51.0, 55.0)]
+    choice = json.loads(plan.paths.search.read_text())
+    assert choice["dev_by_seed"] == {"42": 50.0, "43": 60.0}
+    assert result.trained == 0
