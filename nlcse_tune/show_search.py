@@ -100,7 +100,9 @@ def result(found: "SearchResult", paths: StudyPaths) -> None:
     seeds = len(found.standings[0][1].scores) if found.standings else 1
     mean = found.standings[0][1].mean if found.standings else best.best_dev
     console.print(f"best: dev {score(mean)} (n={seeds}, seed {_seeds(best.seed, seeds)}); {point(found.best.point)}")
-    if seeds == 1 and len(found.candidates) > 1:
+    if found.unrepeated and not found.missing:
+        console.print("  the best few are not repeated to the end yet: the same command goes on with them")
+    elif seeds == 1 and len(found.candidates) > 1:
         console.print("  the best of many single runs is partly luck: --select-seeds 3 repeats the best few")
     console.print(f"checkpoint: {paths.run(best.run_id).best}")
     trained = f"{found.trained} trained now, " if found.trained < len(found.candidates) else ""

@@ -5,7 +5,6 @@ sampler and the early-stopping rule know is rebuilt from them. A run that was un
 first, from its restart point.
 """
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -62,6 +61,7 @@ class SearchResult:
     best: Candidate
     trained: int  # runs of this call
     missing: int  # runs that it wanted and has no record of: time was up, or their process died
+    unrepeated: bool  # the best few were to be repeated, and it did not come to that, or not to its end
     seconds: float
     standings: tuple[tuple[Candidate, Standing], ...] = ()  # those repeated with further seeds, best first
 
@@ -101,7 +101,7 @@ def search(
 
         if before < plan.trials:
             run(SearchSource(plan, sampler, options, view))
-        standings = _repeat(plan, seeds_of(plan, options), run, view) if len(plan.done) >= plan.trials else {}
+        standings = _repeat(plan, seeds_of(plan, options), run, view) if len(plan.done) >= plan.trials else None
         result = _result(plan, standings, before, time.perf_counter() - clock)
         clear_checkpoints(plan, options.keep, winner=result.best.record.run_id)
         _write_choice(plan, result)
@@ -179,8 +179,11 @@ class SearchSource(Source):
         self.view.finished(Candidate(point, record), len(self.plan.done), self.plan.trials)
 
 
-def _repeat(plan: Plan, seeds: int, launch: Callable[[Source], None], view: View) -> dict[str, Standing]:
-    """Repeats the best few configurations with further seeds; standings by run id of the search's own seed."""
+def _repeat(plan: Plan, seeds: int, launch: Callable[[Source], None], view: View) -> dict[str, Standing] | None:
+    """Repeats the best few configurations with further seeds; standings by run id of the search's own seed.
+
+    None where a repetition is missing: a mean that lacks it would favour whoever has it.
+    """
     if seeds < 2:
         return {}
     points = {c.record.run_id: c.point for c in plan.candidates() if c.record.status == "completed"}
@@ -194,23 +197,33 @@ def _repeat(plan: Plan, seeds: int, launch: Callable[[Source], None], view: View
             view.round(plan.seed + i, len(missing))
             launch(SeedSource(missing, view.repeated))
             clear_checkpoints(plan, len(plan.done), repeats=missing)
-        records = {name: read_record(spec.paths.record) for name, spec in specs.items() if spec.paths.record.is_file()}
+        if not all(spec.paths.record.is_file() for spec in specs.values()):
+            raise _Incomplete
+        records = {name: read_record(spec.paths.record) for name, spec in specs.items()}
         return {name: r.best_dev for name, r in records.items() if r.status == "completed" and r.best_dev is not None}
 
-    first = {name: float(plan.done[name].best_dev or math.nan) for name in points}
-    return repeat(first, seeds, run)
+    first = {name: dev for name in points if (dev := plan.done[name].best_dev) is not None}
+    try:
+        return repeat(first, seeds, run)
+    except _Incomplete:
+        return None
 
 
-def _result(plan: Plan, standings: dict[str, Standing], before: int, seconds: float) -> SearchResult:
+class _Incomplete(Exception):
+    """A repetition has no record: time was up, or its process died."""
+
+
+def _result(plan: Plan, standings: dict[str, Standing] | None, before: int, seconds: float) -> SearchResult:
     candidates = plan.candidates()
     if not candidates or candidates[0].record.status != "completed":
         errors = sorted({c.record.error or c.record.status for c in candidates})
         raise RunError(f"{plan.study.name}: no run of the search finished: {'; '.join(errors) or 'none has a record'}")
     by_id = {candidate.record.run_id: candidate for candidate in candidates}
-    ranked = tuple((by_id[name], standing) for name, standing in standings.items())
+    ranked = tuple((by_id[name], standing) for name, standing in (standings or {}).items())
     return SearchResult(
         plan.study.name, candidates, best=ranked[0][0] if ranked else candidates[0],
-        trained=len(plan.done) - before, missing=plan.trials - len(plan.done), seconds=seconds, standings=ranked,
+        trained=len(plan.done) - before, missing=max(0, plan.trials - len(plan.done)),
+        unrepeated=standings is None, seconds=seconds, standings=ranked,
     )  # fmt: skip
 
 

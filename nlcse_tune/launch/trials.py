@@ -73,28 +73,47 @@ def run_trials(
     # CPUs never start (LOG.md, 2026-11-21). A request must not be empty, so it is a little memory.
     request: dict[str, float] = {"memory": WATCHER_BYTES} if many else {"CPU": resources.cpus, "GPU": resources.gpus}
     end = _End(seconds)
-    tune.Tuner(
-        tune.with_resources(trainable, tune.PlacementGroupFactory([request])),
-        tune_config=tune.TuneConfig(
-            metric="dev",
-            mode="max",
-            search_alg=_SourceSearcher(source),
-            scheduler=_SourceScheduler(source, end),
-            num_samples=-1,  # until the source has no more
-            max_concurrent_trials=side_by_side,
-            # A fresh process costs 11 s a trial, mostly imports; a reused one 4 s (PITFALLS, "Ray").
-            reuse_actors=not many,
-        ),
-        run_config=tune.RunConfig(
-            name=uuid.uuid4().hex[:12],
-            storage_path=str(storage.resolve()),
-            verbose=0,
-            stop=end,
-            failure_config=tune.FailureConfig(max_failures=RETRIES),
-        ),
-    ).fit()
+    tuning = tune.TuneConfig(
+        metric="dev",
+        mode="max",
+        search_alg=_SourceSearcher(source),
+        scheduler=_SourceScheduler(source, end),
+        num_samples=-1,  # until the source has no more
+        max_concurrent_trials=side_by_side,
+        # A fresh process costs 11 s a trial, mostly imports; a reused one 4 s (PITFALLS, "Ray").
+        reuse_actors=not many,
+    )
+    running = tune.RunConfig(
+        name=uuid.uuid4().hex[:12],
+        storage_path=str(storage.resolve()),
+        verbose=0,
+        stop=end,
+        failure_config=tune.FailureConfig(max_failures=RETRIES),
+    )
+    trial = tune.with_resources(trainable, tune.PlacementGroupFactory([request]))
+    try:
+        tune.Tuner(trial, tune_config=tuning, run_config=running).fit()
+    except NlcseError:
+        raise
+    except Exception as error:
+        # Where the folder cannot be written, Tune meets that in many ways of its own (a missing snapshot, say).
+        end.refusal = end.refusal or _unwritable(storage)
+        if end.refusal is None:
+            raise
+        raise end.refusal from error
     if end.refusal is not None:
         raise end.refusal
+
+
+def _unwritable(storage: Path) -> StorageError | None:
+    """What is wrong with the folder, if nothing can be written there."""
+    probe = storage / ".probe"
+    try:
+        write_text(probe, "x" * 4096)
+        probe.unlink()
+    except StorageError as error:
+        return error
+    return None
 
 
 class _Driver:

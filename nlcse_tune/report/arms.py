@@ -172,6 +172,20 @@ def config_differences(a: RunConfig, b: RunConfig, *, parts: tuple[str, ...] = (
     ]
 
 
+def other_setting(arm: Arm) -> list[str]:
+    """Fields in which the runs are not the study as published, less what a search may change."""
+    if arm.config is None:
+        return []
+    searched = arm.study.space.fields if arm.study.space else ()
+    found = [
+        difference
+        for difference in config_differences(arm.config, arm.study.config)
+        if difference.split(":")[0] not in (*searched, "train.eval_every", "train.precision", "train.tf32")
+    ]
+    ours, theirs = (Path(config.encoder.checkpoint).name for config in (arm.config, arm.study.config))
+    return [f"encoder.checkpoint: {ours} against {theirs}"] * (ours != theirs) + found
+
+
 def _value(flat: Mapping[str, Any], field: str) -> str:
     return "absent" if field not in flat else "null" if flat[field] is None else f"{flat[field]}"
 

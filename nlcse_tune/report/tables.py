@@ -9,7 +9,7 @@ from rich.text import Text
 
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS
-from nlcse_tune.report.arms import AVERAGE, Arm, Column
+from nlcse_tune.report.arms import AVERAGE, Arm, Column, other_setting
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Comparison, Options
 from nlcse_tune.report.numbers import DASH, bounds, column_label, mean_std, p_value, signed
@@ -54,7 +54,7 @@ def _cell(values: list[float], n: int) -> str:
 
 def _published_rows(arm: Arm, columns: Sequence[Column], *, seven: bool) -> list[tuple[str, ...]]:
     published = arm.study.published
-    if published is None:
+    if published is None or other_setting(arm):  # the text below the table says so
         return []
     rows = []
     # A published average is over seven tasks, so it stands beside ours only where ours is too.

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS
-from nlcse_tune.report.arms import AVERAGE, Arm, config_differences, read_openings
+from nlcse_tune.report.arms import AVERAGE, Arm, other_setting, read_openings
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Options
 from nlcse_tune.report.numbers import TASK_LABELS, TEST_LABELS, p_equals, plural, seed_list, signed
@@ -142,7 +141,7 @@ def _published(arm: Arm, block: Block) -> Iterator[str]:
     ours = list(arm.scores(AVERAGE, block.tasks).values())
     if published is None or len(block.tasks) != len(STS_TASKS) or len(ours) < 2:
         return
-    if other := _other_setting(arm):
+    if other := other_setting(arm):
         yield (
             f"{arm.name}: the published numbers ({published.source}) are of another setting, so nothing here compares "
             f"with them. Here {'; '.join(other)}."
@@ -166,19 +165,6 @@ def _published(arm: Arm, block: Block) -> Iterator[str]:
             "more "
             f"seed of ours, {mine.mean - half:.2f} to {mine.mean + half:.2f}."
         )
-
-
-def _other_setting(arm: Arm) -> list[str]:
-    """Fields in which the runs are not the study as published, less what a search may change."""
-    assert arm.config is not None
-    searched = arm.study.space.fields if arm.study.space else ()
-    found = [
-        difference
-        for difference in config_differences(arm.config, arm.study.config)
-        if difference.split(":")[0] not in (*searched, "train.eval_every", "train.precision", "train.tf32")
-    ]
-    ours, theirs = (Path(config.encoder.checkpoint).name for config in (arm.config, arm.study.config))
-    return [f"encoder.checkpoint: {ours} against {theirs}"] * (ours != theirs) + found
 
 
 def _limits(block: Block, options: Options) -> Iterator[str]:

@@ -7,11 +7,14 @@ best             a link to it, moved when a better one is complete
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from nlcse_tune.errors import RunError
 from nlcse_tune.files import replacing, storage_error
@@ -20,7 +23,7 @@ from nlcse_tune.models.encoder import SentenceEncoder, save_encoder
 
 def save_last(path: Path, state: dict[str, Any]) -> None:
     """Writes the restart point; a kill at any moment leaves the previous one whole."""
-    with replacing(path) as temporary:
+    with _writing(path), replacing(path) as temporary:
         torch.save(state, temporary)
 
 
@@ -42,13 +45,24 @@ def save_best(link: Path, encoder: SentenceEncoder, step: int) -> None:
     folder = best_folder(link, step)
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    try:
+    with _writing(folder):
         save_encoder(encoder, unfinished)
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.replace(folder)
         _point(link, folder)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """A full disk is an OSError to Python, a SafetensorError to safetensors and a RuntimeError to torch.save."""
+    try:
+        yield
     except OSError as error:
-        raise storage_error(folder, error) from error
+        raise storage_error(path, error) from error
+    except (SafetensorError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise storage_error(path, OSError(str(error).strip().splitlines()[-1])) from error
 
 
 def _point(link: Path, folder: Path) -> None:

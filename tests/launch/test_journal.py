@@ -1,7 +1,7 @@
 """The search as optuna-dashboard reads it, and importances."""
 
 import json
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +60,9 @@ def test_the_dashboard_opens_the_file(tiny_study: Study, tmp_path: Path) -> None
     environment = {
         "REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies/0", "QUERY_STRING": "after=0", "SERVER_NAME": "localhost",
         "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.input": BytesIO(), "wsgi.url_scheme": "http",
-        "wsgi.errors": BytesIO(),
+        "wsgi.errors": StringIO(),
     }  # fmt: skip
-    body = b"".join(application(environment, lambda status, headers: answered.update(status=status)))
+    body = b"".join(application(environment, lambda status, *rest: answered.update(status=status)))
     assert answered["status"].startswith("200")
     assert [trial["values"] for trial in json.loads(body)["trials"]] == [[50.0], [51.0], [52.0]]
 
