@@ -1,6 +1,6 @@
 """What `search` prints: a line a finished run, the ranking, repetitions, and what a finished search teaches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from nlcse_tune.show import Watching, console, duration, number, outcome, point,
 from nlcse_tune.space import Choice
 
 if TYPE_CHECKING:
+    from nlcse_tune.launch.journal import Importances
     from nlcse_tune.launch.search import SearchResult
     from nlcse_tune.launch.spec import RunSpec
 
@@ -77,7 +78,7 @@ def ranking(study: str, candidates: Sequence[Candidate]) -> None:
     table = Table(title=f"{study}: {len(candidates)} runs by STS-B dev (Spearman x 100)", title_justify="left")
     table.add_column("rank", justify="right")
     for name in fields:
-        table.add_column(name.replace(".", ".\n"), justify="right")
+        table.add_column(name.replace(".", ".\n").replace("_", "_\n"), justify="right", no_wrap=True)
     for name in ("dev", "before", "best step", "steps", "curve", "time", "run"):
         table.add_column(name, justify="left" if name in ("curve", "run") else "right", no_wrap=True)
     low, high = _span(candidates)
@@ -136,22 +137,22 @@ def _standings(found: "SearchResult") -> None:
     )
 
 
-def overview(plan: Plan, candidates: Sequence[Candidate], importances: Mapping[str, float]) -> None:
+def overview(plan: Plan, candidates: Sequence[Candidate], importances: "Importances") -> None:
     """`search --show`: ranking, importances, heat map, cost."""
     ranking(plan.study.name, candidates)
-    _importances(importances, candidates)
+    _importances(importances)
     if (fields := heat_fields(plan)) is not None:
         _heat_map(plan, candidates, *fields)
     _cost(plan, candidates)
 
 
-def _importances(importances: Mapping[str, float], candidates: Sequence[Candidate]) -> None:
-    finished = sum(candidate.record.status == "completed" for candidate in candidates)
-    if not importances:
-        console.print(f"importances: {finished} finished runs are too few to tell")
+def _importances(found: "Importances") -> None:
+    if not found.by_field:
+        console.print(f"importances: {found.runs} runs are too few to tell")
         return
-    parts = ", ".join(f"{name} {share:.0%}" for name, share in importances.items())
-    console.print(f"importances (fANOVA over {finished} finished runs): {parts}")
+    parts = ", ".join(f"{name} {share:.0%}" for name, share in found.by_field.items())
+    where = "at their end" if found.share == 1 else f"at {found.share:.0%} of a run, which all reached"
+    console.print(f"importances (fANOVA over {found.runs} runs, their dev {where}): {parts}")
 
 
 def heat_fields(plan: Plan) -> tuple[str, str] | None:
@@ -173,7 +174,8 @@ def best_cells(candidates: Sequence[Candidate], row: str, column: str) -> dict[t
 
 def _heat_map(plan: Plan, candidates: Sequence[Candidate], row: str, column: str) -> None:
     cells = best_cells(candidates, row, column)
-    table = Table(title=f"best dev by {row} (rows) and {column}; (stopped early)", title_justify="left")
+    console.print(f"best dev by {row} (rows) and {column}; (stopped early)")
+    table = Table()
     table.add_column("", justify="right")
     columns, rows = ([*_values(plan, name)] for name in (column, row))
     for value in columns:

@@ -5,6 +5,7 @@ Both are made from the records and never read back. `optuna-dashboard runs/NAME/
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
@@ -15,6 +16,7 @@ from optuna.trial import TrialState
 from nlcse_tune.files import storage_error
 from nlcse_tune.launch.plan import Candidate, Plan
 from nlcse_tune.launch.sampler import distributions
+from nlcse_tune.launch.stopping import curve_of, score_at
 from nlcse_tune.records import RunRecord
 from nlcse_tune.space import Point
 
@@ -77,20 +79,29 @@ def _writing(path: Path) -> Iterator[None]:
         raise storage_error(path, error) from error
 
 
-def importances(plan: Plan, candidates: Sequence[Candidate]) -> Mapping[str, float]:
-    """Each searched field's share of the variance of dev scores (fANOVA, Hutter et al. 2014); empty below 4 runs.
+@dataclass(frozen=True)
+class Importances:
+    """Each searched field's share of the variance of dev scores over `runs` runs, compared at `share` of a run."""
 
-    Only finished runs that have every field count: a stopped run's score is not one of a whole run.
+    by_field: Mapping[str, float]
+    runs: int
+    share: float
+
+
+def importances(plan: Plan, candidates: Sequence[Candidate]) -> Importances:
+    """fANOVA (Hutter et al. 2014) over all runs that have every field; no field below 4 such runs.
+
+    Where some were stopped, all are compared at the share that each of them reached: those that finished alone are
+    the survivors of the very fields in question.
     """
     known = distributions(plan.space)
+    scored = [c for c in candidates if c.record.dev_curve and set(c.point) == set(known)]
+    share = min((curve_of(c.record)[-1][0] for c in scored), default=1.0)
+    if len(scored) < 4:
+        return Importances({}, len(scored), share)
     study = optuna.create_study(direction="maximize")
-    for candidate in candidates:
-        record = candidate.record
-        if record.status == "completed" and record.best_dev is not None and set(candidate.point) == set(known):
-            study.add_trial(
-                optuna.trial.create_trial(params=candidate.point, distributions=known, value=record.best_dev)
-            )
-    if len(study.trials) < 4:
-        return {}
+    for candidate in scored:
+        value = score_at(curve_of(candidate.record), share)
+        study.add_trial(optuna.trial.create_trial(params=candidate.point, distributions=known, value=value))
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    return optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return Importances(optuna.importance.get_param_importances(study, evaluator=evaluator), len(scored), share)

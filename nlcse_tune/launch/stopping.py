@@ -48,8 +48,8 @@ class Asha:
         for rung in self.rungs():
             if not _crossed_now(own, rung):
                 continue
-            score = _first_from(own, rung)
-            arrived = [s for s in (_first_from(curve, rung) for curve in others) if s is not None]
+            score = score_at(own, rung)
+            arrived = [s for s in (score_at(curve, rung) for curve in others) if s is not None]
             assert score is not None
             rank, among = 1 + sum(s > score for s in arrived), 1 + len(arrived)
             if rank > (best := math.ceil(among / self.factor)):
@@ -75,7 +75,7 @@ class Median:
         share, score = own[-1]
         if not self.grace <= share < TOO_LATE:
             return None
-        there = [s for s in (_first_from(curve, share) for curve in others) if s is not None]
+        there = [s for s in (score_at(curve, share) for curve in others) if s is not None]
         if len(there) < MEDIAN_NEEDS or score >= (middle := median(there)):
             return None
         return f"median at {share:.0%} of the run: dev {score:.2f} is below {middle:.2f}, the median of {len(there)}"
@@ -97,8 +97,8 @@ def curve_of(record: RunRecord) -> Curve:
     return tuple(curve)
 
 
-def _first_from(curve: Curve, share: float) -> float | None:
-    """The score at the first point from `share` on; None where the curve does not reach it."""
+def score_at(curve: Curve, share: float) -> float | None:
+    """The best score so far at the first point from `share` on; None where the curve does not reach it."""
     return next((score for at, score in curve if at >= share - 1e-9), None)
 
 

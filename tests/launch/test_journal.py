@@ -14,7 +14,7 @@ from nlcse_tune.launch.journal import Journal, importances
 from nlcse_tune.launch.plan import make_plan
 from nlcse_tune.launch.search import Options, SearchSource, View, _sampler
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import DevPoint
+from nlcse_tune.records import DevPoint, write_record
 from nlcse_tune.study import Study
 from tests.launch.test_plan import plan_of, points, put
 
@@ -73,6 +73,21 @@ def test_importances_find_the_field_that_matters(tiny_study: Study, tmp_path: Pa
         put(plan, point, 60.0 + 1000 * point["text.learning_rate"] + 0.01 * (i % 3))
     plan = make_plan(tiny_study, plan.paths, 18)
     found = importances(plan, plan.candidates())
-    assert max(found, key=lambda name: found[name]) == "text.learning_rate"
-    assert sum(found.values()) == pytest.approx(1.0)
-    assert importances(plan, plan.candidates()[:3]) == {}
+    assert (found.runs, found.share) == (18, 1.0)
+    assert max(found.by_field, key=lambda name: found.by_field[name]) == "text.learning_rate"
+    assert sum(found.by_field.values()) == pytest.approx(1.0)
+    assert importances(plan, plan.candidates()[:3]).by_field == {}
+
+
+def test_importances_compare_stopped_runs_with_the_others_where_they_stopped(tiny_study: Study, tmp_path: Path) -> None:
+    plan = plan_of(tiny_study, tmp_path, 18)
+    for i, point in enumerate(points(tiny_study)):
+        record = put(plan, point, 60.0)
+        early = 1e5 * point["side.learning_rate"] + 0.01 * (i % 3)
+        curve = (DevPoint(step=1, score=early), DevPoint(step=4, score=60.0 + i))
+        stopped = point["side.learning_rate"] < 3e-4
+        update = {"dev_curve": curve[:1] if stopped else curve, "status": "stopped" if stopped else "completed"}
+        write_record(record.model_copy(update=update), plan.paths.run(record.run_id))
+    found = importances(plan, make_plan(tiny_study, plan.paths, 18).candidates())
+    assert (found.runs, found.share) == (18, 0.25)
+    assert found.by_field["side.learning_rate"] > 0.9

@@ -17,7 +17,7 @@ from nlcse_tune.launch import disk
 from nlcse_tune.launch.plan import Plan, budget, complete_point, make_plan, prior
 from nlcse_tune.launch.search import MANY, Options, SearchSource, View, _sampler, search, seeds_of
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import RunRecord, ledger, now, versions, write_record
+from nlcse_tune.records import DevPoint, RunRecord, ledger, now, versions, write_record
 from nlcse_tune.space import Point, parse_space
 from nlcse_tune.study import Study, find_study
 
@@ -30,7 +30,8 @@ def put(plan: Plan, point: Point, dev: float, seed: int = 42, status: str = "com
     """A record as a run would leave it."""
     record = RunRecord(
         run_id=plan.run_id(point, seed), study=plan.study.name, seed=seed, config=plan.config(point), status=status,  # type: ignore[arg-type]
-        best_dev=dev, best_step=4, steps=4, total_steps=4, data=plan.data, versions=versions("cpu"), finished=now(),
+        dev_curve=(DevPoint(step=4, score=dev),), best_dev=dev, best_step=4,
+        steps=4, total_steps=4, data=plan.data, versions=versions("cpu"), finished=now(),
     )  # fmt: skip
     write_record(record, plan.paths.run(record.run_id))
     return record
