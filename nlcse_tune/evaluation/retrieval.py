@@ -10,7 +10,7 @@ import numpy as np
 
 from nlcse_tune.config import Frozen
 from nlcse_tune.data.sts import read_lines
-from nlcse_tune.errors import ConfigError, DataError
+from nlcse_tune.errors import ConfigError, DataError, RunError
 from nlcse_tune.evaluation.embed import Precision, embed
 from nlcse_tune.evaluation.sts import check_vary
 from nlcse_tune.models.encoder import SentenceEncoder
@@ -47,9 +47,14 @@ def retrieve(
         raise ConfigError(f"retrieval needs a query and --top of at least 1, got {len(queries)} queries, --top {top}")
     queries = [" ".join(query.split()) for query in queries]
     bank = embed(encoder, (corpus, queries), precision=precision, progress=progress)
-    check_vary(bank.of(corpus[:4096]).astype(np.float64))
     found = bank.of(corpus)
     norms = np.linalg.norm(found, axis=1)
+    for sentences, lengths in ((corpus, norms), (queries, np.linalg.norm(bank.of(queries), axis=1))):
+        if not lengths.all():
+            raise RunError(
+                f"{sentences[int(lengths.argmin())]!r} has the zero vector, which has no cosine with anything"
+            )
+    check_vary(bank.of(corpus[:4096]).astype(np.float64))
     return {query: _nearest(query, bank.of([query])[0], found, norms, corpus, top) for query in queries}
 
 

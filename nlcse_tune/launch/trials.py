@@ -187,8 +187,11 @@ def _trial(config: dict[str, Any], resources: Resources, then_test: bool) -> Non
 
 def _run(spec: RunSpec, resources: Resources, then_test: bool) -> RunRecord:
     paths = spec.paths
-    if paths.record.is_file() and (paths.best.exists() or paths.test.is_file()):  # trained earlier, to be tested only
-        record = read_record(paths.record)
+    earlier = read_record(paths.record) if paths.record.is_file() else None
+    if (earlier and (earlier.status == "failed" or paths.test.is_file())) or (
+        earlier and earlier.status == "completed" and paths.best.exists()
+    ):
+        record = earlier
     elif resources.workers == 1:
         record = run_in_trial(spec, resources.cpus, tune.report)
     else:

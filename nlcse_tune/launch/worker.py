@@ -48,9 +48,10 @@ def execute(spec: RunSpec, context: RunContext) -> RunRecord:
     record with its reason) or will go on from its restart point (the end of a search's time).
     """
     spec.paths.folder.mkdir(parents=True, exist_ok=True)
+    again = spec.paths.record.is_file()  # its checkpoint was cleared away, or a search stopped it before its end
     record = run_one(RunConfig.model_validate(spec.config), spec.seed, context, study=spec.study)
     if context.leads and record.status != "stopped":
-        if not spec.paths.record.is_file():  # it may be there: stopped meanwhile, or its checkpoint was cleared away
+        if again or not spec.paths.record.is_file():  # else it was stopped meanwhile, and the driver says so
             write_record(record, spec.paths)
         finish(spec.paths.folder, record.best_step)
     return record

@@ -73,3 +73,17 @@ def test_load_corpus(tmp_path: Path) -> None:
         load_corpus(path)
     with pytest.raises(DataError, match=r"nothing\.txt: not found: give a UTF-8 text file with one sentence a line"):
         load_corpus(tmp_path / "nothing.txt")
+
+
+@pytest.mark.parametrize("query", ["stone", "a cat"])
+def test_a_zero_vector_is_an_error_that_names_its_sentence(
+    encoder: SentenceEncoder, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, word = encoder.embed, encoder.tokenizer("stone")["input_ids"][1]
+
+    def embed(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return torch.where((ids[:, 1] == word)[:, None], 0.0, whole(ids, mask))
+
+    monkeypatch.setattr(encoder, "embed", embed)
+    with pytest.raises(RunError, match="'stone' has the zero vector"):
+        retrieve(encoder, [query], ["stone", "the dog", "a lamp"] if query != "stone" else ["the dog", "a lamp"])

@@ -90,15 +90,26 @@ class Driver:
         self.log.seek(0)
         return self.log.read()
 
-    def orphans(self) -> list[psutil.Process]:
-        """What of its family still lives two minutes later: Ray's agents look for their parent now and then."""
+    def orphans(self, *, agents: bool) -> list[psutil.Process]:
+        """What of its family still lives after three minutes.
+
+        Ray's two agents of a node take up to two minutes to notice that it is gone: they first try to report it to
+        the head, which is gone as well. Everything else ends at once.
+        """
         alive = list(self.family.values())
-        for _ in range(600):
-            alive = [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+        for _ in range(900):
+            alive = [process for process in alive if _lives(process) and (agents or "Agent" not in process.name())]
             if not alive:
                 break
             time.sleep(0.2)
         return alive
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def last_write(paths: StudyPaths) -> float:
@@ -118,17 +129,18 @@ def test_a_search_survives_kills_of_its_driver_its_trials_and_ray(
 ) -> None:
     study, rng = write_study(tmp_path), random.Random(7)
     paths = StudyPaths(tmp_path / "runs", "chaos")
-    for life in range(DRIVER_KILLS + 1):
+    drivers: list[Driver] = []
+    for number in range(DRIVER_KILLS + 1):
         driver, born = Driver(study, tmp_path / "runs"), time.time()
         done = len(list(paths.records.glob("*.json")))
         driver.wait_for("a run in its middle", lambda born=born: last_write(paths) > born)
         time.sleep(rng.uniform(0, 2))
-        if life in TRIAL_KILLS:
+        if number in TRIAL_KILLS:
             trial = rng.choice(driver.named(r"ray::.*_trial|ray::ImplicitFunc|ray::bundle_reservation"))
             trial.kill()
             killed = time.time()
             driver.wait_for("a run after its trial's death", lambda killed=killed: last_write(paths) > killed)
-        if life == RAY_KILL:
+        if number == RAY_KILL:
             for process in driver.named(r"raylet/raylet|gcs_server"):
                 process.kill()
             assert driver.ended() != 0
@@ -136,14 +148,16 @@ def test_a_search_survives_kills_of_its_driver_its_trials_and_ray(
             driver.look()
             driver.process.send_signal(signal.SIGKILL)
             assert driver.ended() == -signal.SIGKILL
-        assert not driver.orphans()
+        assert not driver.orphans(agents=False)
+        drivers.append(driver)
         assert len(list(paths.records.glob("*.json"))) >= done  # what was finished stays finished
     driver = Driver(study, tmp_path / "runs")
     while driver.process.poll() is None:
         driver.look()
         time.sleep(0.2)
     assert driver.ended() == 0, driver.output()
-    assert not driver.orphans()
+    for life in (*drivers, driver):
+        assert not life.orphans(agents=True)
 
     records = list(ledger(paths))
     assert len(records) == len({record.run_id for record in records}) == 8

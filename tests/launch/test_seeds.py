@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from nlcse_tune import records
+from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError, DataError
 from nlcse_tune.files import write_json
 from nlcse_tune.launch.search import make_plan
 from nlcse_tune.launch.seeds import last_searched, missing_runs, parse_seeds, report_options, run_seeds, sides
 from nlcse_tune.paths import StudyPaths
+from nlcse_tune.records import TestRecord
 from nlcse_tune.report import build, markdown
 from nlcse_tune.study import Study, find_study
 from tests.conftest import TINY
+from tests.launch.test_plan import put
 
 
 def test_a_baseline_without_search_takes_the_methods_text_settings(tiny_study: Study, tmp_path: Path) -> None:
@@ -52,6 +55,28 @@ def test_seed_lists() -> None:
     assert parse_seeds("7,8,9") == (7, 8, 9)
     with pytest.raises(ConfigError, match="whole numbers"):
         parse_seeds("7;8")
+
+
+def test_runs_of_another_version_count_only_when_asked(
+    tiny_study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = sides(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
+    monkeypatch.setattr(records, "NUMERICS", "0")
+    for side in both:
+        plan = make_plan(tiny_study, side.paths, 3)
+        data = fingerprints(side.config)
+        name = records.run_id(side.config, 1, data)
+        record = put(plan, tiny_study.own_point, 50.0).model_copy(
+            update={"run_id": name, "config": side.config, "data": data, "seed": 1}
+        )
+        records.write_record(record, side.paths.run(name))
+        tested = TestRecord(
+            run_id=name, opened=records.now(), setting="all", scores={}, data={}, versions=record.versions
+        )
+        records.write_test_record(tested, side.paths.run(name))
+    monkeypatch.setattr(records, "NUMERICS", "1")
+    assert len(missing_runs(both, (1, 2))) == 4
+    assert [spec.seed for spec in missing_runs(both, (1, 2), any_version=True)] == [2, 2]
 
 
 def test_no_search_yet(tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 """Early stopping: rules on curves, and a real search whose stopped runs say in their records where and why."""
 
+import time
 from pathlib import Path
 
 import pytest
 
-from nlcse_tune.launch.plan import Candidate, View
+from nlcse_tune.launch.cluster import Resources
+from nlcse_tune.launch.plan import Candidate, View, make_plan
 from nlcse_tune.launch.search import Options, search
+from nlcse_tune.launch.seeds import SeedSource
 from nlcse_tune.launch.stopping import Asha, Curve, Median, curve_of, make_rule
+from nlcse_tune.launch.trials import run_trials
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import ledger
+from nlcse_tune.records import RunRecord, ledger
 from nlcse_tune.study import Study
 
 
@@ -90,3 +94,29 @@ def test_a_stopped_run_says_where_and_why_and_the_search_goes_on_from_it(tiny_st
     again = search(study, paths, Options(trials=6, scheduler="asha"))
     assert again.trained == 0
     assert again.candidates == result.candidates
+    assert_all_resources_are_back()
+
+    # Asked for by `seeds`, the same run is trained whole and tested.
+    plan = make_plan(study, paths, 6)
+    spec = plan.spec(plan.point_of(stopped[0].config))
+    told: list[RunRecord | None] = []
+    source = SeedSource([spec], lambda spec, record, done, total: told.append(record))
+    run_trials(source, Resources(), 1, paths.ray, then_test=True)
+    [record] = told
+    assert record is not None
+    assert (record.status, record.steps, record.run_id) == ("completed", 8, stopped[0].run_id)
+    assert record.dev_curve[: len(stopped[0].dev_curve)] == stopped[0].dev_curve
+    assert spec.paths.test.is_file()
+
+
+def assert_all_resources_are_back() -> None:
+    """A stopped run's CPUs are free, and no placement group stays."""
+    import ray
+    from ray.util import placement_group_table
+
+    for _ in range(100):
+        if ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"]:
+            break
+        time.sleep(0.2)
+    assert ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"]
+    assert {group["state"] for group in placement_group_table().values()} <= {"REMOVED"}
