@@ -51,9 +51,7 @@ def retrieve(
     norms = np.linalg.norm(found, axis=1)
     for sentences, lengths in ((corpus, norms), (queries, np.linalg.norm(bank.of(queries), axis=1))):
         if not lengths.all():
-            raise RunError(
-                f"{sentences[int(lengths.argmin())]!r} has the zero vector, which has no cosine with anything"
-            )
+            raise RunError(f"{sentences[int(lengths.argmin())]!r} has the zero vector, so it has no cosine")
     check_vary(bank.of(corpus[:4096]).astype(np.float64))
     return {query: _nearest(query, bank.of([query])[0], found, norms, corpus, top) for query in queries}
 
