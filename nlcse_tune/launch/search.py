@@ -217,7 +217,8 @@ def _result(plan: Plan, standings: dict[str, Standing] | None, before: int, seco
     candidates = plan.candidates()
     if not candidates or candidates[0].record.status != "completed":
         errors = sorted({c.record.error or c.record.status for c in candidates})
-        raise RunError(f"{plan.study.name}: no run of the search finished: {'; '.join(errors) or 'none has a record'}")
+        why = "; ".join(errors) or "time was up, or their processes died; the same command goes on with them"
+        raise RunError(f"{plan.study.name}: no run of the search has finished: {why}")
     by_id = {candidate.record.run_id: candidate for candidate in candidates}
     ranked = tuple((by_id[name], standing) for name, standing in (standings or {}).items())
     return SearchResult(
