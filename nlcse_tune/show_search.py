@@ -108,6 +108,8 @@ def result(found: "SearchResult", paths: StudyPaths) -> None:
     console.print(f"checkpoint: {paths.run(best.run_id).best}")
     trained = f"{found.trained} trained now, " if found.trained < len(found.candidates) else ""
     console.print(f"{trained}{duration(found.seconds)} in all; records in {paths.records}")
+    if found.exhausted:
+        console.print(f"every point of the space is on record ({len(found.candidates)}): more needs a larger space")
     if found.missing:
         console.print(
             f"{found.missing} runs have no record yet (time was up, or a process died): the same command goes on"

@@ -63,6 +63,7 @@ class SearchResult:
     missing: int  # runs that it wanted and has no record of: time was up, or their process died
     unrepeated: bool  # the best few were to be repeated, and it did not come to that, or not to its end
     seconds: float
+    exhausted: bool = False  # every point of the space is on record
     standings: tuple[tuple[Candidate, Standing], ...] = ()  # those repeated with further seeds, best first
 
 
@@ -224,7 +225,8 @@ def _result(plan: Plan, standings: dict[str, Standing] | None, before: int, seco
     return SearchResult(
         plan.study.name, candidates, best=ranked[0][0] if ranked else candidates[0],
         trained=len(plan.done) - before, missing=max(0, plan.trials - len(plan.done)),
-        unrepeated=standings is None, seconds=seconds, standings=ranked,
+        unrepeated=standings is None, seconds=seconds, exhausted=len(candidates) == plan.space.grid_size,
+        standings=ranked,
     )  # fmt: skip
 
 
