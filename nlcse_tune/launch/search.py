@@ -168,6 +168,9 @@ class SearchSource(Source):
 
     def done(self, spec: RunSpec, record: RunRecord | None) -> None:
         point = self.running.pop(spec.run_id)
+        if record is not None:
+            self.journal.update(record)
+            self.curves[record.run_id] = curve_of(record)
         self.journal.end(spec.run_id, record)
         if record is None:
             self.lost += 1

@@ -9,6 +9,8 @@ import time
 import traceback
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -77,7 +79,7 @@ def run_trials(
     tuning = tune.TuneConfig(
         metric="dev",
         mode="max",
-        search_alg=_SourceSearcher(source),
+        search_alg=_SourceSearcher(source, end),
         scheduler=_SourceScheduler(source, end),
         num_samples=-1,  # until the source has no more
         max_concurrent_trials=side_by_side,
@@ -134,6 +136,14 @@ class _End(_Driver, tune.Stopper):
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
+    @contextmanager
+    def guarding(self) -> Iterator[None]:
+        """Around what a source does: raised inside Tune's loop, its error would pass for a trial's and be retried."""
+        try:
+            yield
+        except NlcseError as error:
+            self.refusal = self.refusal or error
+
     def stop_all(self) -> bool:
         return self.refusal is not None or (self.deadline is not None and time.monotonic() > self.deadline)
 
@@ -152,14 +162,13 @@ class _SourceScheduler(_Driver, FIFOScheduler):
         if "record" not in result or self.end.refusal is not None:
             return TrialScheduler.CONTINUE
         spec, record = RunSpec(**trial.config["spec"]), RunRecord.model_validate_json(result["record"])
-        if record.status != "running" or (why := self.source.judge(spec, record)) is None:
-            return TrialScheduler.CONTINUE
-        stopped = {"status": "stopped", "events": (*record.events, why), "finished": now()}
-        try:
-            write_record(record.model_copy(update=stopped), spec.paths)
-        except StorageError as error:
-            self.end.refusal = error
-        return TrialScheduler.STOP
+        why = None
+        with self.end.guarding():
+            why = self.source.judge(spec, record) if record.status == "running" else None
+            if why is not None:
+                stopped = {"status": "stopped", "events": (*record.events, why), "finished": now()}
+                write_record(record.model_copy(update=stopped), spec.paths)
+        return TrialScheduler.CONTINUE if why is None else TrialScheduler.STOP
 
 
 def _trial(config: dict[str, Any], resources: Resources, then_test: bool) -> None:
@@ -244,22 +253,25 @@ def _write_failure(spec: RunSpec, error: NlcseError) -> None:
 class _SourceSearcher(_Driver, Searcher):
     """A Source in the shape that Tune asks for."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, end: _End) -> None:
         super().__init__(metric="dev", mode="max")
-        self.source = source
+        self.source, self.end = source, end
         self.running: dict[str, RunSpec] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        spec = self.source.next()
+        spec = None
+        with self.end.guarding():
+            spec = self.source.next()
         if spec is None:
-            return None if self.running else str(Searcher.FINISHED)
+            return None if self.running and self.end.refusal is None else str(Searcher.FINISHED)
         self.running[trial_id] = spec
         return {"spec": asdict(spec)}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if (spec := self.running.pop(trial_id, None)) is not None:
             path = spec.paths.record
-            self.source.done(spec, read_record(path) if path.is_file() else None)
+            with self.end.guarding():
+                self.source.done(spec, read_record(path) if path.is_file() else None)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the records are what a search continues from."""

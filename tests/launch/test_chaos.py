@@ -1,5 +1,6 @@
 """A search of eight tiny runs under real kills: of its driver, of its trials' processes, of Ray itself."""
 
+import contextlib
 import os
 import random
 import re
@@ -26,6 +27,8 @@ SPACE = {"text.learning_rate": [1e-4, 3e-4, 1e-3, 3e-3], "side.learning_rate": [
 DRIVER_KILLS = 5
 TRIAL_KILLS = (1, 3)  # in these lives of the driver one trial's process is killed, too
 RAY_KILL = 2  # and in this one Ray, instead of the driver
+RUN, RAY = r"ray::ImplicitFunc", r"raylet/raylet|gcs_server"
+TRAINS = f"{RUN}|{RAY}"
 DEADLINE = 150  # seconds for anything to happen
 
 
@@ -55,6 +58,7 @@ class Driver:
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=environment)
         self.family: dict[int, psutil.Process] = {}
+        self.names: dict[int, str] = {}
 
     def look(self) -> list[psutil.Process]:
         """Every process that descends from the driver, now; all ever seen are remembered."""
@@ -63,17 +67,13 @@ class Driver:
         except psutil.NoSuchProcess:
             now = []
         self.family |= {process.pid: process for process in now}
+        for process in now:
+            with contextlib.suppress(psutil.Error):
+                self.names[process.pid] = " ".join(process.cmdline())  # Ray renames its processes as they go
         return now
 
     def named(self, pattern: str) -> list[psutil.Process]:
-        found = []
-        for process in self.look():
-            try:
-                if re.search(pattern, " ".join(process.cmdline())):
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
+        return [process for process in self.look() if re.search(pattern, self.names.get(process.pid, ""))]
 
     def wait_for(self, what: str, happened: Any) -> None:
         started = time.monotonic()
@@ -90,15 +90,15 @@ class Driver:
         self.log.seek(0)
         return self.log.read()
 
-    def orphans(self, *, agents: bool) -> list[psutil.Process]:
-        """What of its family still lives after three minutes.
+    def orphans(self, pattern: str = "") -> list[psutil.Process]:
+        """What of its family (of those named like `pattern`) still lives after three minutes.
 
-        Ray's two agents of a node take up to two minutes to notice that it is gone: they first try to report it to
-        the head, which is gone as well. Everything else ends at once.
+        Runs, raylet and head end at once; Ray's dashboard and the two agents of a node take up to two minutes to
+        notice that the head is gone, since they first try to report it there.
         """
-        alive = list(self.family.values())
+        alive = [process for process in self.family.values() if re.search(pattern, self.names.get(process.pid, ""))]
         for _ in range(900):
-            alive = [process for process in alive if _lives(process) and (agents or "Agent" not in process.name())]
+            alive = [process for process in alive if _lives(process)]
             if not alive:
                 break
             time.sleep(0.2)
@@ -136,19 +136,19 @@ def test_a_search_survives_kills_of_its_driver_its_trials_and_ray(
         driver.wait_for("a run in its middle", lambda born=born: last_write(paths) > born)
         time.sleep(rng.uniform(0, 2))
         if number in TRIAL_KILLS:
-            trial = rng.choice(driver.named(r"ray::.*_trial|ray::ImplicitFunc|ray::bundle_reservation"))
+            trial = rng.choice(driver.named(RUN))
             trial.kill()
             killed = time.time()
             driver.wait_for("a run after its trial's death", lambda killed=killed: last_write(paths) > killed)
         if number == RAY_KILL:
-            for process in driver.named(r"raylet/raylet|gcs_server"):
+            for process in driver.named(RAY):
                 process.kill()
             assert driver.ended() != 0
         else:
             driver.look()
             driver.process.send_signal(signal.SIGKILL)
             assert driver.ended() == -signal.SIGKILL
-        assert not driver.orphans(agents=False)
+        assert not driver.orphans(TRAINS)
         drivers.append(driver)
         assert len(list(paths.records.glob("*.json"))) >= done  # what was finished stays finished
     driver = Driver(study, tmp_path / "runs")
@@ -157,7 +157,7 @@ def test_a_search_survives_kills_of_its_driver_its_trials_and_ray(
         time.sleep(0.2)
     assert driver.ended() == 0, driver.output()
     for life in (*drivers, driver):
-        assert not life.orphans(agents=True)
+        assert not life.orphans()
 
     records = list(ledger(paths))
     assert len(records) == len({record.run_id for record in records}) == 8
