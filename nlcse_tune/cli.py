@@ -19,7 +19,7 @@ from nlcse_tune.cli_options import (
     Workers,
     chosen_study,
 )
-from nlcse_tune.errors import NlcseError
+from nlcse_tune.errors import ConfigError, NlcseError
 
 app = typer.Typer(
     name="nlcse-tune",
@@ -64,7 +64,11 @@ def seeds(
     n: Annotated[int, typer.Option("--n", min=2, help="seeds 1 to n for the method and for its baseline")] = 5,
     seed_list: Annotated[str | None, typer.Option("--seeds", help="these seeds instead: 7,8,9")] = None,
     until_decided: Annotated[
-        bool, typer.Option(help="add seeds in rounds under a rule that keeps the error rate")
+        bool,
+        typer.Option(
+            "--until-decided",
+            help="add fresh seeds in rounds, first --n of them, under a rule that keeps the error rate",
+        ),
     ] = False,
     maximum: Annotated[int, typer.Option("--max", min=3, help="most seeds of --until-decided")] = 20,
     any_version: Annotated[
@@ -82,6 +86,8 @@ def seeds(
     from nlcse_tune import show
     from nlcse_tune.paths import StudyPaths
 
+    if until_decided and seed_list:
+        raise ConfigError("--seeds and --until-decided: a stopping rule takes seeds of its own; leave --seeds out")
     with show.status("reading the study"):
         from nlcse_tune.launch import seeds as launcher
         from nlcse_tune.launch.spec import Launch
@@ -96,7 +102,9 @@ def seeds(
         )  # fmt: skip
         try:
             if until_decided:
-                launcher.until_decided(both, n, maximum, launch=launch)
+                launcher.until_decided(
+                    both, n, maximum, launch=launch, any_version=any_version, on_rule=view.rule, on_look=view.looked
+                )
             else:
                 launch(launcher.parse_seeds(seed_list) if seed_list else tuple(range(1, n + 1)))
         except KeyboardInterrupt:

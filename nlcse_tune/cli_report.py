@@ -79,7 +79,7 @@ def report(
         any_version=any_version,
         choose=parse_choices(config),
     )
-    made = reports.build(studies or reports.studies_with_tests(out), out, options)
+    made = reports.build(studies or _known_studies(reports.studies_with_tests(out)), out, options)
     kind = Format(format)
     if kind is Format.terminal:
         show.console.print(reports.terminal(made))
@@ -92,6 +92,17 @@ def report(
     if write:
         files = reports.write_report(made, figures=figures)
         typer.echo(f"written to {files[0].parent}: {', '.join(file.name for file in files)}", err=True)
+
+
+def _known_studies(found: list[str]) -> list[str]:
+    """Those that have a YAML file by their name; the others, of YAML files elsewhere, are told of."""
+    from nlcse_tune.study import names
+
+    known = names("studies")
+    for name in found:
+        if name not in known:
+            typer.echo(f"{name}: left out, no study has this name; give its YAML file to report it", err=True)
+    return [name for name in found if name in known]
 
 
 def parse_choices(texts: list[str] | None) -> dict[str, str]:
@@ -129,7 +140,7 @@ def plan(
     ] = False,
     out: Out = Path("runs"),
 ) -> None:
-    """From a few seeds: how many a stated gap takes, and how many hours."""
+    """From a few seeds: how many a stated gap takes, and how many GPU hours."""
     from rich.table import Table
 
     from nlcse_tune import show
@@ -141,15 +152,17 @@ def plan(
     starts = parse_choices(config)
     names = [chosen] + ([find_study(chosen.baseline)] if chosen.baseline else [])
     arms = [collect(item, out, choose=starts.get(item.name), any_version=any_version) for item in names]
-    spread = plans.spread(arms[0], arms[1] if len(arms) > 1 else None, task_order(arms))
+    baseline = arms[1] if len(arms) > 1 else None
+    spread = plans.spread(arms[0], baseline, task_order(arms), any_version=any_version)
+    unit = plans.unit(arms)
     rows = plans.plan_rows(spread, sorted({*plans.GAPS, gap}), power=power, alpha=alpha)
     table = Table(title=f"{chosen.name}: seeds a side", title_justify="left")
-    for name in ("gap", "Welch", "Welch, cautious", "paired", "hours in all", "still to run"):
+    for name in ("gap", "Welch", "Welch, cautious", "paired", f"{unit} in all", f"{unit} still to run"):
         table.add_column(name, justify="right")
     for row in rows:
         cost = plans.hours(arms, row.unpaired) if row.unpaired else None
         cells = [str(n) if n else "-" for n in (row.unpaired, row.unpaired_upper, row.paired)]
-        times = [show.duration(3600 * h) for h in cost] if cost else ["-", "-"]
+        times = [show.duration(3600 * spent) for spent in cost] if cost else ["-", "-"]
         table.add_row(f"{row.gap:g}{' *' if row.gap == gap else ''}", *cells, *times)
     show.console.print(table)
     for line in plans.plan_words(spread, power=power, alpha=alpha):

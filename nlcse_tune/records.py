@@ -4,9 +4,11 @@ A RunRecord holds dev scores only. Test scores live in a TestRecord of their own
 them: what it receives has no such field.
 """
 
+import json
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -17,7 +19,7 @@ from pydantic import Field, ValidationError
 
 from nlcse_tune.config import Frozen, RunConfig, StsTask, digest
 from nlcse_tune.errors import DataError
-from nlcse_tune.files import write_text
+from nlcse_tune.files import storage_error, write_text
 from nlcse_tune.paths import RunPaths, StudyPaths
 
 # Raised with any change after which the same configuration and seed give other numbers; part of a run's id.
@@ -198,10 +200,26 @@ def _read(path: Path, model: type[Record]) -> Record:
         raise DataError(f"{path}: not a readable {model.__name__}: {error}; move it away to go on without it") from None
 
 
+def is_whole(record: RunRecord, paths: RunPaths) -> bool:
+    """Whether a run was trained to its end and its best model is still there."""
+    return record.status == "completed" and paths.best.exists()
+
+
 def ledger(paths: StudyPaths) -> Iterator[RunRecord]:
     """Every run record of a study, oldest first."""
     records = [read_record(path) for path in paths.records.glob("*.json")]
     yield from sorted(records, key=lambda record: (record.finished, record.run_id))
+
+
+def log_opening(paths: StudyPaths, runs: Sequence[str]) -> None:
+    """Notes that the test sets of a study are about to be scored for `runs`: one line a time, never rewritten."""
+    line = {"time": now(), "command": "nlcse-tune " + " ".join(sys.argv[1:]), "runs": list(runs)}
+    try:
+        paths.folder.mkdir(parents=True, exist_ok=True)
+        with paths.openings.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+    except OSError as error:
+        raise storage_error(paths.openings, error) from error
 
 
 def tests_ledger(paths: StudyPaths) -> dict[str, TestRecord]:

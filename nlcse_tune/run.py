@@ -1,12 +1,13 @@
 """run_one: the only thing a launcher calls. Where training meets evaluation."""
 
 import time
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
 import torch
 
-from nlcse_tune.config import SCRATCH, RunConfig
+from nlcse_tune.config import SCRATCH, STS_TASKS, EvalConfig, RunConfig
 from nlcse_tune.data.catalog import fingerprints, task_fingerprint
 from nlcse_tune.data.side import load_side
 from nlcse_tune.data.sts import load_task
@@ -17,7 +18,16 @@ from nlcse_tune.evaluation.sts import DevEvaluator, test_scores
 from nlcse_tune.files import replacing
 from nlcse_tune.models.encoder import SentenceEncoder, build_encoder, load_encoder
 from nlcse_tune.paths import RunPaths
-from nlcse_tune.records import RunRecord, TestRecord, Timings, now, run_id, versions, write_test_record
+from nlcse_tune.records import (
+    RunRecord,
+    TestRecord,
+    Timings,
+    now,
+    read_test_record,
+    run_id,
+    versions,
+    write_test_record,
+)
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.loop import Progress, train
 from nlcse_tune.training.seeding import derive
@@ -47,6 +57,8 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
     setup = time.perf_counter() - clock
 
     def snapshot(progress: Progress) -> RunRecord:
+        # Training and evaluation count from the run's first step on, through restarts; the clock is this process's.
+        working = setup + progress.train_seconds + progress.evaluate_seconds
         return RunRecord(
             run_id=run_id(config, seed, data),
             study=study,
@@ -66,7 +78,7 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
                 setup=round(setup, 3),
                 train=round(progress.train_seconds, 3),
                 evaluate=round(progress.evaluate_seconds, 3),
-                total=round(time.perf_counter() - clock, 3),
+                total=round(max(working, time.perf_counter() - clock), 3),
             ),
             events=(*progress.events, *([progress.stopped] if progress.stopped else [])),
             started=started,
@@ -81,15 +93,29 @@ def _check_device(config: RunConfig, device: str) -> None:
         raise ConfigError("train.precision: fp16 needs a GPU and this run is on a CPU; use --set train.precision=fp32")
 
 
-def test_one(record: RunRecord, paths: RunPaths) -> TestRecord:
+def is_tested(paths: RunPaths, asked: EvalConfig) -> bool:
+    """Whether a run's test record holds what is asked: the tasks, the setting, and the test sets as they are now."""
+    if not paths.test.is_file():
+        return False
+    test = read_test_record(paths.test)
+    at_hand = {}
+    for task in asked.tasks:
+        with suppress(FileNotFoundError):  # a task without data cannot be scored: the record says so
+            at_hand[task] = task_fingerprint(asked.data, task)
+    return test.setting == asked.setting and all(test.data.get(task) == value for task, value in at_hand.items())
+
+
+def test_one(record: RunRecord, paths: RunPaths, asked: EvalConfig) -> TestRecord:
     """Scores the best checkpoint of a finished run on its test sets, in fp32; writes and returns the test record.
 
-    Only `seeds` calls this: what a search launches never does.
+    Tasks of an earlier test record are scored again beside those asked for. Only `seeds` calls this: what a search
+    launches never does.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder = load_encoder(paths.best).to(device)
-    asked = record.config.eval
-    scores, similarities, missing = test_scores(encoder, asked.data, asked.tasks, precision="fp32")
+    earlier = read_test_record(paths.test).scores if paths.test.is_file() else ()
+    tasks = tuple(task for task in STS_TASKS if task in earlier or task in asked.tasks)
+    scores, similarities, missing = test_scores(encoder, asked.data, tasks, precision="fp32")
     gold = {task: np.concatenate([subset.gold for subset in load_task(asked.data, task)]) for task in scores}
     geometry = geometry_scores(encoder, asked.data, precision="fp32") if "stsb" in scores else None
     with replacing(paths.similarities) as temporary, temporary.open("wb") as stream:

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from nlcse_tune.config import Frozen, RunConfig, StsTask, flatten, override, validate, with_absolute_paths
 from nlcse_tune.errors import ConfigError, nearest
@@ -44,6 +44,7 @@ class Study(Frozen):
     seeds: tuple[int, ...] = Field((1, 2, 3, 4, 5), min_length=1, description="seeds of a report")
     config: RunConfig
     published: Published | None = None
+    _written: RunConfig | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _space_fits_config(self) -> Self:
@@ -51,6 +52,11 @@ class Study(Frozen):
             if field.startswith("side.") and self.config.side is None:
                 raise ValueError(f"space: {field} cannot be searched: the study has no side")
         return self
+
+    @property
+    def written(self) -> RunConfig:
+        """The configuration as the YAML has it, whatever was overridden since."""
+        return self._written or self.config
 
     @cached_property
     def own_point(self) -> dict[str, Any]:
@@ -66,7 +72,9 @@ class Study(Frozen):
 
     def with_overrides(self, values: Mapping[str, Any]) -> "Study":
         """A copy with dotted fields replaced and every path made absolute."""
-        return self.model_copy(update={"config": with_absolute_paths(override(self.config, values))})
+        copy = self.model_copy(update={"config": with_absolute_paths(override(self.config, values))})
+        copy._written = self.written
+        return copy
 
     def baseline_study(self, values: Mapping[str, Any]) -> "Study | None":
         """The baseline under the same overrides, but for those of the side, which it does not have."""

@@ -16,12 +16,13 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from benchmarks.report import VERSIONS, make_run, make_study
-from nlcse_tune import cli_report, report, stats
+from nlcse_tune import cli_report, records, report, stats
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.errors import ConfigError, DataError
 from nlcse_tune.files import write_json
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import read_test_record, write_test_record
+from nlcse_tune.report import plan as plans
 from nlcse_tune.report.numbers import p_value, seed_list, signed
 from nlcse_tune.report.published import compare_words, parse_summary
 from nlcse_tune.report.words import block_words
@@ -240,6 +241,98 @@ def test_a_p_value_is_never_zero(tmp_path: Path, rng: np.random.Generator) -> No
     assert p_value(None) == "-"
 
 
+def test_a_test_set_that_the_first_seed_lacks_is_still_one(root: Path, rng: np.random.Generator) -> None:
+    """Seed 1 without SICK-R hides nothing: seeds 2 and 3 were scored on different ones."""
+    first = read_test_record(_test_file(root, METHOD, 1))
+    lacking = {task: score for task, score in first.scores.items() if task != "sickr"}
+    prints = {task: value for task, value in first.data.items() if task != "sickr"}
+    change_test(root, METHOD, 1, scores=lacking, data=prints)
+    change_test(root, METHOD, 3, data={**first.data, "sickr": "sha-other"})
+    with pytest.raises(DataError, match=r"seeds 2 and 3 .* test data sickr"):
+        build(root)
+
+
+def test_a_test_set_is_the_same_on_both_sides(root: Path) -> None:
+    for seed in range(1, 6):
+        record = read_test_record(_test_file(root, METHOD, seed))
+        change_test(root, METHOD, seed, data={**record.data, "sickr": "sha-other"})
+    with pytest.raises(DataError, match="test data sickr: sha-other against sha-sickr"):
+        build(root)
+    with pytest.raises(DataError, match="test data sickr"):
+        arms = [report.collect(study, root) for study in (METHOD, BASELINE)]
+        plans.spread(arms[0], arms[1], STS_TASKS)
+
+
+def test_a_chosen_configuration_does_not_hide_the_search(root: Path, rng: np.random.Generator) -> None:
+    for rate in (1e-5, 2e-5, 5e-5):
+        config = METHOD.configure({"text.learning_rate": rate})
+        make_run(root, METHOD, METHOD.search_seed, rng, config=config, tested=False)
+    make_run(root, METHOD, 9, rng, config=METHOD.configure({"text.learning_rate": 7e-5}))
+    arm = report.collect(METHOD, root, choose=_test_file(root, METHOD, 1).stem.rpartition("-s")[0])
+    assert arm.seeds == (1, 2, 3, 4, 5)
+    assert arm.search_runs == 3
+    assert arm.left_out == ("1 run of other configurations",)
+    text = words(build(root, choose={METHOD.name: arm.runs[0].record.run_id[:12]}))
+    assert "Search runs on record: simcse-bert 0, visualcse-bert 3. The tuning was not equal" in text
+
+
+def test_a_seed_that_was_begun_and_left_no_record_is_told(root: Path, rng: np.random.Generator) -> None:
+    for study in (METHOD, BASELINE):
+        paths, run = StudyPaths(root, study.name), _test_file(root, study, 1).stem
+        records.log_opening(paths, [run.replace("-s1", "-s9")])
+    text = words(build(root))
+    assert text.count("seed 9: begun, no record: interrupted, or its process died") == 2
+    make_run(root, METHOD, METHOD.search_seed, rng, status="failed", error="nan", tested=False)
+    records.log_opening(StudyPaths(root, METHOD.name), [f"{run_id(METHOD, root)}-s{METHOD.search_seed}"])
+    arm = report.collect(METHOD, root)
+    assert arm.search_runs == 0
+    assert f"seed {METHOD.search_seed}: failed: nan" in arm.left_out
+
+
+def run_id(study: Study, root: Path) -> str:
+    return _test_file(root, study, 1).stem.rpartition("-s")[0]
+
+
+def test_overrides_do_not_pass_for_the_study_as_published(tmp_path: Path, rng: np.random.Generator) -> None:
+    for study in (METHOD, BASELINE):
+        values = {"train.max_steps": 273, "text.data": str(tmp_path / "my" / "corpus.txt")}
+        make_study(tmp_path, study.with_overrides(values), range(1, 6), rng)
+    made = report.build([METHOD.with_overrides(values)], tmp_path)
+    text = words(made)
+    assert "ours minus published" not in text
+    assert "text.data: corpus.txt against wiki1m_for_simcse.txt" in text
+    assert "train.max_steps: 273 against null" in text
+
+
+def test_another_setting_of_the_sub_sets_is_not_the_published_one(root: Path) -> None:
+    for study in (METHOD, BASELINE):
+        for seed in range(1, 6):
+            change_test(root, study, seed, setting="wmean")
+    assert "eval.setting: wmean against all" in words(build(root))
+
+
+def test_a_test_by_rearrangement_needs_no_spread(tmp_path: Path, rng: np.random.Generator) -> None:
+    for study, shift in ((BASELINE, 0.0), (METHOD, 1.0)):
+        make_study(tmp_path, study, range(1, 8), rng, shift=shift)
+        first = read_test_record(_test_file(tmp_path, study, 1))
+        for seed in range(2, 8):
+            change_test(tmp_path, study, seed, scores=first.scores)
+    made = build(tmp_path, test="permutation")
+    gap = made.blocks[0].comparisons[0].gaps["avg"]
+    assert gap.result is not None
+    assert gap.interval is None
+    assert "no t interval: the scores do not vary from seed to seed" in words(made)
+    report.write_report(made)
+
+
+def test_numerics_of_two_sides_are_joined_when_asked(tmp_path: Path, rng: np.random.Generator) -> None:
+    make_study(tmp_path, BASELINE, range(1, 4), rng)
+    make_study(tmp_path, METHOD, range(1, 4), rng, versions=VERSIONS.model_copy(update={"numerics": "2"}))
+    with pytest.raises(DataError, match="numerics: 2 against 1"):
+        build(tmp_path)
+    assert build(tmp_path, any_version=True).family > 0
+
+
 def test_a_seed_of_the_search_is_warned_of(root: Path, rng: np.random.Generator) -> None:
     assert "WARNING" not in words(build(root))
     make_run(root, METHOD, 42, rng)
@@ -345,12 +438,25 @@ def _test_file(root: Path, study: Study, seed: int) -> Path:
 def test_a_stopping_rule_takes_the_verdict(root: Path) -> None:
     paths = StudyPaths(root, METHOD.name)
     rule = stats.StoppingRule("welch", "obrien-fleming", 0.05, (5, 10), (0.0036, 0.045))
-    report.write_rule(paths, BASELINE.name, rule, [rule.decide(5, 0.001)])
-    assert report.read_rule(paths) == (BASELINE.name, rule, (rule.decide(5, 0.001),))
+    arms = build(root).blocks[0].comparisons[0]
+    method, baseline = (report.configuration_key(arm.runs[0].record) for arm in (arms.method, arms.baseline))
+    kept = report.KeptRule((method, baseline), tuple(range(1, 11)), rule, (rule.decide(5, 0.001),))
+    report.write_rule(paths, kept)
+    assert report.read_rule(paths, (method, baseline)) == kept
+    assert report.read_rule(paths, (baseline, method)) is None
     text = words(build(root))
     assert "looks at 5, 10 seeds" in text
+    assert "no part of its looks" not in text
     assert "n = 5: p = 0.0010 against a bound of 0.00360; the rule found a difference" in text
     assert "take n as fixed and are too optimistic" in text
+
+
+def test_a_stopping_rule_holds_for_its_own_configurations_only(root: Path) -> None:
+    paths = StudyPaths(root, METHOD.name)
+    rule = stats.StoppingRule("welch", "obrien-fleming", 0.05, (5, 10), (0.0, 0.045))
+    report.write_rule(paths, report.KeptRule(("0" * 12, "1" * 12), tuple(range(1, 11)), rule, (rule.decide(5, 0.001),)))
+    assert "rule" not in words(build(root))
+    assert report.look_words(rule.decide(5, 0.001)) == "n = 5: p = 0.0010 against a bound that hardly any gap meets"
 
 
 # Formats

@@ -16,10 +16,10 @@ from nlcse_tune.data.transfer import TRANSFER_TASKS, TransferData, TransferTask,
 from nlcse_tune.errors import ConfigError, nearest
 from nlcse_tune.evaluation.embed import Bank, Precision, default_precision, embed
 from nlcse_tune.evaluation.geometry import GeometryScore, geometry_of, load_geometry
-from nlcse_tune.evaluation.models import SAVED, LoadedModel, load_model
+from nlcse_tune.evaluation.models import SAVED, LoadedModel, load_model, study_run
 from nlcse_tune.evaluation.sts import score_subsets, sentences_of
 from nlcse_tune.evaluation.transfer import TransferScore, transfer_score
-from nlcse_tune.records import TaskScore
+from nlcse_tune.records import TaskScore, log_opening
 
 Setting = Literal["all", "mean", "wmean"]
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -92,9 +92,12 @@ def evaluate(
 
     `tasks` as `expand_tasks` takes them; `data` is a folder in SentEval's layout or "synthetic". ConfigError for an
     unknown task, model or pooling; DataError for a bad file; MissingDataError if nothing at all could be read;
-    RunError for NaN or constant embeddings.
+    RunError for NaN or constant embeddings. Where `model` is a study's run and STS test sets are among the tasks,
+    that is noted beside its records: a report says how often they were opened.
     """
     loaded_data = _load(expand_tasks(tasks), data)
+    if loaded_data.sts and (run := study_run(model, out)) is not None:
+        log_opening(run[0], [run[1]])
     loaded = load_model(model, pooling, force=force_pooling, out=out)
     loaded.encoder.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return _score(loaded, loaded_data, data, precision, progress)

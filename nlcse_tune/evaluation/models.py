@@ -19,6 +19,7 @@ from nlcse_tune.config import Pooler
 from nlcse_tune.errors import ConfigError, nearest
 from nlcse_tune.models.encoder import POOLING_FILE, SentenceEncoder, load_encoder
 from nlcse_tune.models.side_embedding import tanh_head
+from nlcse_tune.paths import StudyPaths
 
 SAVED = "saved"
 MODULES_FILE = "modules.json"
@@ -92,6 +93,15 @@ def _find(model: str, out: Path) -> str:
         if found:
             return str(found[0])
     return model
+
+
+def study_run(model: str, out: Path) -> tuple[StudyPaths, str] | None:
+    """The study and run id whose checkpoint `model` names; None where it is no study's."""
+    best = Path(_find(model, out)).resolve()
+    study = best.parent.parent.parent
+    if best.name == "best" and best.parent.parent.name == "checkpoints" and (study / "records").is_dir():
+        return StudyPaths(study.parent, study.name), best.parent.name
+    return None
 
 
 def _overrides(model: str, asked: Pooler | None, saved: str, *, head: bool, force: bool) -> bool:

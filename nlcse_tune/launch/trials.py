@@ -22,9 +22,8 @@ from nlcse_tune.files import write_text
 from nlcse_tune.launch.cluster import Resources  # sets Ray's environment before ray is imported
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.launch.worker import run_in_trial, run_on_workers
-from nlcse_tune.paths import RunPaths
-from nlcse_tune.records import RunRecord, now, read_record, versions, write_record
-from nlcse_tune.run import device_name, test_one
+from nlcse_tune.records import RunRecord, is_whole, now, read_record, versions, write_record
+from nlcse_tune.run import device_name, is_tested, test_one
 
 from ray import tune  # isort: skip
 from ray.exceptions import RayError  # isort: skip
@@ -196,22 +195,18 @@ def _trial(config: dict[str, Any], resources: Resources, then_test: bool) -> Non
 
 
 def _run(spec: RunSpec, resources: Resources, then_test: bool) -> RunRecord:
-    paths = spec.paths
+    paths, asked = spec.paths, RunConfig.model_validate(spec.config).eval
     earlier = read_record(paths.record) if paths.record.is_file() else None
-    if earlier and (earlier.status == "failed" or paths.test.is_file() or _is_whole(earlier, paths)):
+    to_test = then_test and not is_tested(paths, asked)
+    if earlier and (earlier.status == "failed" or is_whole(earlier, paths) or (then_test and not to_test)):
         record = earlier
     elif resources.workers == 1:
         record = run_in_trial(spec, resources.cpus, tune.report)
     else:
         record = _run_on_workers(spec, resources)
-    if then_test and record.status == "completed" and not paths.test.is_file():
-        test_one(record, paths)
+    if to_test and record.status == "completed":
+        test_one(record, paths, asked)
     return record
-
-
-def _is_whole(record: RunRecord, paths: RunPaths) -> bool:
-    """Whether a run was trained to its end and its best model is still there, to be tested only."""
-    return record.status == "completed" and paths.best.exists()
 
 
 def _run_on_workers(spec: RunSpec, resources: Resources) -> RunRecord:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from nlcse_tune.files import write_text
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.report.arms import Arm, collect
+from nlcse_tune.report.arms import Arm, collect, configuration_key, repeated_seeds
 from nlcse_tune.report.build import Block, Report, build, studies_with_tests
 from nlcse_tune.report.comparison import Comparison, Correction, Gap, Options, TestName
 from nlcse_tune.report.export import as_json, seeds_csv, summary_csv
 from nlcse_tune.report.figures import write_figures
-from nlcse_tune.report.stopping import read_rule, write_rule
+from nlcse_tune.report.stopping import KeptRule, look_words, read_rule, write_rule
 from nlcse_tune.report.tables import latex, markdown, terminal
 
 __all__ = [
@@ -18,15 +18,19 @@ __all__ = [
     "Comparison",
     "Correction",
     "Gap",
+    "KeptRule",
     "Options",
     "Report",
     "TestName",
     "as_json",
     "build",
     "collect",
+    "configuration_key",
     "latex",
+    "look_words",
     "markdown",
     "read_rule",
+    "repeated_seeds",
     "seeds_csv",
     "studies_with_tests",
     "summary_csv",

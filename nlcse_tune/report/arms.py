@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nlcse_tune.config import STS_TASKS, RunConfig, StsTask, digest, flatten
+from nlcse_tune.config import PATH_FIELDS, SPEED_FIELDS, STS_TASKS, TEST_FIELDS, RunConfig, StsTask, digest, flatten
 from nlcse_tune.errors import DataError
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord, TestRecord, ledger, tests_ledger
@@ -88,20 +88,22 @@ def collect(
 ) -> Arm:
     """The arm of `study` from its records under `root`.
 
-    `choose` is the start of the run ids of one configuration. Without it, tested runs of several configurations or
-    data are a DataError that names what differs: they are never averaged together. Different numerics of this tool
-    are one too, unless `any_version`; of two records of a seed the later then counts. `seeds` keeps these seeds only.
+    `choose` is the start of one configuration's run ids, or of its `configuration_key`. Without it, tested runs of
+    several configurations or data are a DataError that names what differs: they are never averaged together.
+    Different numerics of this tool are one too, unless `any_version`; of two records of a seed the later then
+    counts. `seeds` keeps these seeds only. What was searched or left out is counted over all records either way.
     """
     paths = StudyPaths(root, study.name)
     records, tests = list(ledger(paths)), tests_ledger(paths)
-    if choose is not None:
-        records = [record for record in records if record.run_id.startswith(choose)]
-        if not any(record.run_id in tests for record in records):
-            raise DataError(f"{study.name}: no tested run's id starts with {choose!r}; {_known(paths, tests)}")
+    chosen_ids = {record.run_id for record in records if choose is None or _is_of(record, choose)}
+    if choose is not None and not chosen_ids & tests.keys():
+        raise DataError(f"{study.name}: no tested run's id starts with {choose!r}; {_known(paths, tests)}")
     runs = [
         Run(record, tests[record.run_id])
         for record in records
-        if record.run_id in tests and record.status == "completed" and (seeds is None or record.seed in seeds)
+        if record.run_id in chosen_ids & tests.keys()
+        and record.status == "completed"
+        and (seeds is None or record.seed in seeds)
     ]
     groups = _groups(runs, any_version)
     if len(groups) > 1:
@@ -110,13 +112,23 @@ def collect(
     chosen = tuple(kept[seed] for seed in sorted(kept))
     _same_tests(study.name, chosen)
     search_seeds = frozenset({study.search_seed, *repeated_seeds(paths)})
-    left_out, recorded, search_runs = _left_out(search_seeds, records, tests, chosen)
+    asked = {name for opening in read_openings(paths) for name in opening.get("runs", ())}
+    left_out, recorded, search_runs = _left_out(search_seeds, records, tests, chosen, asked)
     if choose is None:
         left_out += [
             f"test record {name} has no run record" for name in sorted(set(tests) - {r.run_id for r in records})
         ]
     numerics = {run.record.versions.numerics for run in chosen}
     return Arm(study, paths, chosen, tuple(left_out), frozenset(recorded), search_runs, search_seeds, len(numerics) > 1)
+
+
+def configuration_key(record: RunRecord) -> str:
+    """What runs share that differ in their seed, and in the version of this code, alone: 12 hex digits."""
+    return digest(record.config, record.data)[:12]
+
+
+def _is_of(record: RunRecord, choose: str) -> bool:
+    return record.run_id.startswith(choose) or configuration_key(record).startswith(choose)
 
 
 def _known(paths: StudyPaths, tests: Mapping[str, TestRecord]) -> str:
@@ -159,8 +171,6 @@ def record_differences(a: RunRecord, b: RunRecord) -> list[str]:
 
 def config_differences(a: RunConfig, b: RunConfig, *, parts: tuple[str, ...] = ()) -> list[str]:
     """Each field that decides a run's numbers and differs, as `field: value against value`; `parts` keeps some."""
-    from nlcse_tune.config import PATH_FIELDS, SPEED_FIELDS, TEST_FIELDS
-
     left, right = flatten(a), flatten(b)
     skipped = {*PATH_FIELDS, *SPEED_FIELDS, *TEST_FIELDS}
     return [
@@ -173,17 +183,25 @@ def config_differences(a: RunConfig, b: RunConfig, *, parts: tuple[str, ...] = (
 
 
 def other_setting(arm: Arm) -> list[str]:
-    """Fields in which the runs are not the study as published, less what a search may change."""
+    """Fields in which the runs are not the study as published, less what a search may change.
+
+    Inputs count by the last part of their paths: the published ones lie in nobody's folder.
+    """
     if arm.config is None:
         return []
+    published = arm.study.written
+    ours, theirs = flatten(arm.config), flatten(published)
+    names = {
+        field: tuple(Path(str(flat[field])).name if flat.get(field) else "none" for flat in (ours, theirs))
+        for field in PATH_FIELDS
+        if field != "eval.data"  # test sets have fingerprints of their own
+    }
+    found = [f"{field}: {mine} against {other}" for field, (mine, other) in names.items() if mine != other]
+    if (setting := arm.runs[0].test.setting) != published.eval.setting:
+        found.append(f"eval.setting: {setting} against {published.eval.setting}")
     searched = arm.study.space.fields if arm.study.space else ()
-    found = [
-        difference
-        for difference in config_differences(arm.config, arm.study.config)
-        if difference.split(":")[0] not in (*searched, "train.eval_every", "train.precision", "train.tf32")
-    ]
-    ours, theirs = (Path(config.encoder.checkpoint).name for config in (arm.config, arm.study.config))
-    return [f"encoder.checkpoint: {ours} against {theirs}"] * (ours != theirs) + found
+    free = (*searched, "train.eval_every", "train.precision", "train.tf32")
+    return found + [d for d in config_differences(arm.config, published) if d.split(":")[0] not in free]
 
 
 def _value(flat: Mapping[str, Any], field: str) -> str:
@@ -191,12 +209,13 @@ def _value(flat: Mapping[str, Any], field: str) -> str:
 
 
 def _same_tests(name: str, runs: tuple[Run, ...]) -> None:
-    for run in runs[1:]:
-        if differences := test_differences(runs[0].test, run.test):
-            raise DataError(
-                f"{name}: test scores of seeds {runs[0].seed} and {run.seed} cannot be averaged together: they differ "
-                f"in {'; '.join(differences)}; test the runs again on the same data"
-            )
+    for i, run in enumerate(runs):
+        for other in runs[:i]:  # each pair: a set that the first run lacks may be another's on each of the others
+            if differences := test_differences(other.test, run.test):
+                raise DataError(
+                    f"{name}: test scores of seeds {other.seed} and {run.seed} cannot be averaged together: they "
+                    f"differ in {'; '.join(differences)}; `nlcse-tune seeds` tests them again on the data at hand"
+                )
 
 
 def test_differences(a: TestRecord, b: TestRecord) -> list[str]:
@@ -217,8 +236,13 @@ def _left_out(
     records: list[RunRecord],
     tests: Mapping[str, TestRecord],
     chosen: tuple[Run, ...],
+    asked: set[str],
 ) -> tuple[list[str], set[int], int]:
-    """A line for each record that is not in the arm, the seeds on record, and the number of search runs."""
+    """A line for each record that is not in the arm, the seeds on record, and the number of search runs.
+
+    `asked` are the runs that a seed study set out to test: none of them is a search's, and one without a record
+    died or was interrupted.
+    """
     kept, kept_seeds = {run.record.run_id for run in chosen}, {run.seed for run in chosen}
     own = digest(chosen[0].record.config, {}) if chosen else None
     lines, recorded, search_runs, others = [], {run.seed for run in chosen}, 0, 0
@@ -226,7 +250,7 @@ def _left_out(
         if record.run_id in kept:
             continue
         same = own is None or digest(record.config, {}) == own
-        if record.seed in search_seeds and record.run_id not in tests:
+        if record.seed in search_seeds and record.run_id not in tests.keys() | asked:
             search_runs += 1
         elif not same:
             others += 1
@@ -234,6 +258,12 @@ def _left_out(
             recorded.add(record.seed)
             again = " (run again since)" if record.seed in kept_seeds else ""
             lines.append(f"seed {record.seed}: {_reason(record, tests, kept_seeds)}{again}")
+    starts = {run.record.run_id.rsplit("-s", 1)[0] for run in chosen}
+    for name in sorted(asked - {record.run_id for record in records}):
+        start, _, seed = name.rpartition("-s")
+        if start in starts and int(seed) not in kept_seeds:
+            recorded.add(int(seed))
+            lines.append(f"seed {seed}: begun, no record: interrupted, or its process died; `seeds` goes on with it")
     if others:
         lines.append(f"{others} run{'s' * (others > 1)} of other configurations")
     return lines, recorded, search_runs

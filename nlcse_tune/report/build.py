@@ -95,7 +95,7 @@ def _block(baseline: Arm | None, methods: Sequence[Arm], options: Options) -> Bl
     with_runs = [arm for arm in arms if arm.runs]
     tasks = task_order(with_runs)
     for other in with_runs[1:]:
-        check_comparable(other, with_runs[0])
+        check_comparable(other, with_runs[0], any_version=options.any_version)
     comparisons = tuple(
         compare(method, baseline, tasks, options) for method in methods if baseline and baseline.runs and method.runs
     )

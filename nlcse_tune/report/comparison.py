@@ -1,6 +1,7 @@
 """Method against baseline: every column's gap with its test, interval and effect sizes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
@@ -77,23 +78,21 @@ class Comparison:
     gaps: dict[Column, Gap]
 
 
-def check_comparable(method: Arm, baseline: Arm) -> None:
+def check_comparable(method: Arm, baseline: Arm, *, any_version: bool = False) -> None:
     """DataError naming what differs where two arms rest on different data, numerics or evaluation settings."""
     if not method.runs or not baseline.runs:
         return
-    a, b = method.runs[0], baseline.runs[0]
+    a, b = method.runs[0], baseline.runs[0]  # within an arm all runs share configuration and data
     shared = sorted(a.record.data.keys() & b.record.data.keys())
     found = [
         f"data {key}: {a.record.data[key]} against {b.record.data[key]}"
         for key in shared
         if a.record.data[key] != b.record.data[key]
     ]
-    if a.record.versions.numerics != b.record.versions.numerics and not (
-        method.mixed_numerics or baseline.mixed_numerics
-    ):
+    if a.record.versions.numerics != b.record.versions.numerics and not any_version:
         found.append(f"numerics: {a.record.versions.numerics} against {b.record.versions.numerics}")
-    found += test_differences(a.test, b.test)
-    if found:
+    found += [d for x in method.runs for y in baseline.runs for d in test_differences(x.test, y.test)]
+    if found := list(dict.fromkeys(found)):
         raise DataError(
             f"{method.name} and {baseline.name} cannot be compared: they differ in {'; '.join(found)}; "
             "run both on the same data and settings"
@@ -126,19 +125,15 @@ def _gap(
     gap = Gap(column, stats.summarise(x), stats.summarise(y), (tuple(a), tuple(b)))
     try:
         result = run_test(options.test, x, y, rng)
+    except DataError as error:
+        return replace(gap, why=str(error))
+    gap = replace(gap, result=result, improvement=stats.probability_of_improvement(x, y))
+    with suppress(DataError):  # scores that do not vary: a test by rearrangement stands without interval and effect
         t = result if result.low is not None else (stats.paired_t if options.paired else stats.welch_t)(x, y)
         assert t.low is not None  # t-tests have all three
         assert t.high is not None
         assert t.confidence is not None
-        gap = replace(
-            gap,
-            result=result,
-            interval=stats.Interval(t.low, t.high, t.confidence),
-            effect=stats.hedges_g(x, y),
-            improvement=stats.probability_of_improvement(x, y),
-        )
-    except DataError as error:
-        return replace(gap, result=None, why=str(error))
+        gap = replace(gap, interval=stats.Interval(t.low, t.high, t.confidence), effect=stats.hedges_g(x, y))
     if len(shared) >= 2:
         differences = stats.summarise(np.subtract(*on_shared))
         gap = replace(

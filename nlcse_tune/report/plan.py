@@ -8,6 +8,7 @@ from nlcse_tune import stats
 from nlcse_tune.config import StsTask
 from nlcse_tune.errors import DataError
 from nlcse_tune.report.arms import AVERAGE, Arm
+from nlcse_tune.report.comparison import check_comparable
 from nlcse_tune.report.numbers import plural
 
 GAPS = (0.25, 0.5, 1.0, 2.0)
@@ -34,7 +35,7 @@ class Row:
     paired: int | None
 
 
-def spread(method: Arm, baseline: Arm | None, tasks: tuple[StsTask, ...]) -> Spread:
+def spread(method: Arm, baseline: Arm | None, tasks: tuple[StsTask, ...], *, any_version: bool = False) -> Spread:
     """The stds to plan with: of the test average where two seeds were tested, else of the best STS-B dev score."""
     a = method.scores(AVERAGE, tasks)
     b = baseline.scores(AVERAGE, tasks) if baseline else {}
@@ -43,6 +44,8 @@ def spread(method: Arm, baseline: Arm | None, tasks: tuple[StsTask, ...]) -> Spr
             f"{method.name}: a plan needs the scores of at least 2 seeds, got {len(a)}: run `nlcse-tune seeds "
             f"{method.name} --n 3`"
         )
+    if baseline:
+        check_comparable(method, baseline, any_version=any_version)
     shared = sorted(a.keys() & b.keys())
     difference = stats.summarise([a[s] - b[s] for s in shared]) if len(shared) >= 2 else None
     own = stats.summarise(list(a.values()))
@@ -84,13 +87,13 @@ def _seeds(count: Callable[[], int]) -> int | None:
 
 
 def seconds_per_run(arm: Arm) -> float | None:
-    """Mean wall-clock seconds of a run; None where no record has timings."""
-    found = [run.record.timings.total for run in arm.runs if run.record.timings]
+    """Mean worker seconds of a run (on GPUs: GPU seconds); None where no record has timings."""
+    found = [run.record.timings.total * run.record.workers for run in arm.runs if run.record.timings]
     return sum(found) / len(found) if found else None
 
 
 def hours(arms: Sequence[Arm], seeds: int) -> tuple[float, float] | None:
-    """(hours for `seeds` seeds of every arm, hours still to run), run by run; None where nothing has timings."""
+    """(worker hours for `seeds` seeds of every arm, those still to run); None where nothing has timings."""
     each = [(seconds_per_run(arm), len(arm.runs)) for arm in arms]
     known = [(s, done) for s, done in each if s is not None]
     if not known:
@@ -121,3 +124,9 @@ def plan_words(found: Spread, *, power: float, alpha: float) -> Iterator[str]:
         "run once at that n, its error rate stays close to the level; to look in between, use `nlcse-tune seeds "
         "--until-decided`"
     )
+
+
+def unit(arms: Sequence[Arm]) -> str:
+    """What `hours` counts: GPU time where all runs were on GPUs, else the workers'."""
+    devices = {run.record.versions.device for arm in arms for run in arm.runs}
+    return "worker time" if any(device.startswith("cpu") for device in devices) else "GPU time"

@@ -1,57 +1,69 @@
-"""The stopping rule of `seeds --until-decided`, kept beside the records so that a report can say what it saw."""
+"""The stopping rule of `seeds --until-decided`, kept beside the records so that a report can say what it saw.
+
+A rule holds for two configurations and for a list of seeds none of which had been looked at when it was written:
+under another rule, or after a look, the error rate is not kept.
+"""
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from nlcse_tune.errors import DataError
 from nlcse_tune.files import write_json
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.report.arms import Arm
-from nlcse_tune.report.numbers import TEST_LABELS, p_equals
+from nlcse_tune.report.arms import Arm, configuration_key
+from nlcse_tune.report.numbers import TEST_LABELS, p_equals, seed_list
 from nlcse_tune.stats import Decision, StoppingRule
 
 
-def rule_file(paths: StudyPaths) -> Path:
-    """Where a study's stopping rule and its looks are kept."""
-    return paths.folder / "stopping-rule.json"
+@dataclass(frozen=True)
+class KeptRule:
+    """A rule as it lies on disk: `keys` are the configurations' of method and baseline (`configuration_key`)."""
+
+    keys: tuple[str, str]
+    seeds: tuple[int, ...]  # a look at n sees the first n
+    rule: StoppingRule
+    taken: tuple[Decision, ...] = ()
 
 
-def write_rule(paths: StudyPaths, baseline: str, rule: StoppingRule, decisions: Sequence[Decision] = ()) -> None:
+def rule_file(paths: StudyPaths, keys: tuple[str, str]) -> Path:
+    """Where the rule over these two configurations and its looks are kept."""
+    return paths.folder / "stopping-rules" / f"{'-'.join(keys)}.json"
+
+
+def write_rule(paths: StudyPaths, kept: KeptRule) -> None:
     """Keeps the rule (write it before the first look) and the looks taken so far."""
-    write_json(
-        rule_file(paths),
-        {"baseline": baseline, "rule": asdict(rule), "looks": [asdict(decision) for decision in decisions]},
-    )
+    write_json(rule_file(paths, kept.keys), asdict(kept))
 
 
-def read_rule(paths: StudyPaths) -> tuple[str, StoppingRule, tuple[Decision, ...]] | None:
-    """(baseline, rule, looks taken); None where the study was never run under a rule."""
-    path = rule_file(paths)
+def read_rule(paths: StudyPaths, keys: tuple[str, str]) -> KeptRule | None:
+    """The rule that these two configurations are compared under; None where there is none."""
+    path = rule_file(paths, keys)
     if not path.is_file():
         return None
     try:
-        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        rule = StoppingRule(
-            **{**raw["rule"], "looks": tuple(raw["rule"]["looks"]), "bounds": tuple(raw["rule"]["bounds"])}
-        )
-        return str(raw["baseline"]), rule, tuple(Decision(**look) for look in raw["looks"])
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        looks, bounds = tuple(raw["rule"]["looks"]), tuple(raw["rule"]["bounds"])
+        rule = StoppingRule(**{**raw["rule"], "looks": looks, "bounds": bounds})
+        return KeptRule(keys, tuple(raw["seeds"]), rule, tuple(Decision(**look) for look in raw["taken"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a stopping rule: {error}; move it away to report without it") from None
 
 
+def look_words(decision: Decision) -> str:
+    """`n = 5: p = 0.0010 against a bound of 0.00360`."""
+    bound = f"a bound of {decision.bound:.5f}" if decision.bound >= 5e-6 else "a bound that hardly any gap meets"
+    return f"n = {decision.n}: {p_equals(decision.p)} against {bound}"
+
+
 def stopping_words(method: Arm, baseline: Arm) -> Iterator[str]:
     """What the rule decided, and why the ordinary p and interval must not be read in its place."""
-    found = read_rule(method.paths)
-    if found is None or found[0] != baseline.name:
+    keys = configuration_key(method.runs[0].record), configuration_key(baseline.runs[0].record)
+    if (kept := read_rule(method.paths, keys)) is None:
         return
-    _, rule, taken = found
-    looked = (
-        "; ".join(f"n = {d.n}: {p_equals(d.p)} against a bound of {d.bound:.5f}" for d in taken) or "none taken yet"
-    )
-    last = taken[-1] if taken else None
+    rule, last = kept.rule, kept.taken[-1] if kept.taken else None
+    looked = "; ".join(map(look_words, kept.taken)) or "none taken yet"
     verdict = (
         "no decision yet"
         if last is None or not last.stop
@@ -59,10 +71,11 @@ def stopping_words(method: Arm, baseline: Arm) -> Iterator[str]:
         if last.significant
         else "the rule ended without one"
     )
+    before = sorted(set(method.seeds) - set(kept.seeds))
     yield (
         f"Seeds were added in rounds under a rule fixed beforehand ({TEST_LABELS[rule.test]}, {rule.spending} "
-        "spending, looks at "
-        f"{', '.join(map(str, rule.looks))} seeds, error rate {rule.alpha:g} over all looks): {looked}; {verdict}. "
-        "This is the valid verdict on the average: the p and 95% interval above take n as fixed and are too "
-        "optimistic after such looks."
+        f"spending, looks at {', '.join(map(str, rule.looks))} seeds, error rate {rule.alpha:g} over all looks): "
+        f"{looked}; {verdict}. This is the valid verdict on the average: the p and 95% interval above take n as "
+        "fixed and are too optimistic after such looks."
+        + (f" Seeds {seed_list(before)}, tested apart from the rule, are no part of its looks." if before else "")
     )

@@ -41,15 +41,19 @@ def comparison_words(comparison: Comparison, options: Options, family: int) -> I
 def _result(pair: str, comparison: Comparison, gap: Gap, options: Options, family: int) -> str:
     result, interval, p = gap.result, gap.interval, gap.p(options.correct)
     assert result is not None  # the caller has checked
-    assert interval is not None
     assert p is not None
     kind = "paired t" if options.paired else "pooled t" if options.test == "student" else "Welch t"
     alone = (
         f" after Holm over {plural(family, 'test')} ({p_equals(result.p)} alone)" if options.correct == "holm" else ""
     )
+    around = (
+        f"95% {kind} interval {signed(interval.low)} to {signed(interval.high)}"
+        if interval
+        else "no t interval: the scores do not vary from seed to seed"
+    )
     head = (
-        f"{pair}: {signed(gap.gap)} on the average (95% {kind} interval {signed(interval.low)} to "
-        f"{signed(interval.high)}); two-sided {p_equals(p)}{alone} by {TEST_LABELS[options.test]}, {_n(gap, options)}."
+        f"{pair}: {signed(gap.gap)} on the average ({around}); two-sided {p_equals(p)}{alone} by "
+        f"{TEST_LABELS[options.test]}, {_n(gap, options)}."
     )
     if p <= options.alpha:
         direction = "above" if gap.gap > 0 else "below"
@@ -57,7 +61,8 @@ def _result(pair: str, comparison: Comparison, gap: Gap, options: Options, famil
             f"{head} At the {options.alpha:.0%} level {comparison.method.name} is {direction} its baseline: the choice "
             "of seeds alone rarely gives such a gap."
         )
-    zero = "; every gap in the interval, 0 among them, remains possible" if interval.low <= 0 <= interval.high else ""
+    holds_zero = interval is not None and interval.low <= 0 <= interval.high
+    zero = "; every gap in the interval, 0 among them, remains possible" if holds_zero else ""
     return (
         f"{head} At the {options.alpha:.0%} level this shows no difference, nor does it show that there is none{zero}."
     )

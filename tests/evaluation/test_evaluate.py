@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from nlcse_tune.evaluation.evaluate import EvaluationResult, evaluate, expand_ta
 from nlcse_tune.evaluation.render import render, render_json, render_retrieval
 from nlcse_tune.evaluation.retrieval import Hit
 from nlcse_tune.models.encoder import load_encoder, save_encoder
+from nlcse_tune.paths import StudyPaths
+from nlcse_tune.report.arms import read_openings
 from tests.models.tiny import checkpoint
 
 torch.set_num_threads(1)
@@ -62,6 +65,20 @@ def text(what: RenderableType) -> str:
     out = io.StringIO()
     Console(file=out, width=200, highlight=False).print(what)
     return out.getvalue()
+
+
+def test_scoring_a_studys_run_on_a_test_set_is_noted(model: str, data: str, tmp_path: Path) -> None:
+    paths = StudyPaths(tmp_path, "mine")
+    best = paths.run("0123456789ab-s7").best
+    shutil.copytree(model, best)
+    paths.records.mkdir()
+    evaluate("0123456789ab-s7", ["sts-dev"], data, out=tmp_path, device="cpu")
+    assert read_openings(paths) == []
+    for name in ("0123456789ab-s7", str(best.parent), str(best)):
+        evaluate(name, ["sts"], data, out=tmp_path, device="cpu")
+    assert [opening["runs"] for opening in read_openings(paths)] == [["0123456789ab-s7"]] * 3
+    evaluate(model, ["sts"], data, out=tmp_path, device="cpu")  # no study's
+    assert len(read_openings(paths)) == 3
 
 
 def test_missing_tasks_are_named_and_the_others_run(partial: EvaluationResult, model: str) -> None:

@@ -1,17 +1,30 @@
 """A seed study: what is repeated, what is missing, what is tested, and the table at the end."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.report import VERSIONS, make_run
 from nlcse_tune import records
-from nlcse_tune.data.catalog import fingerprints
-from nlcse_tune.errors import ConfigError, DataError
+from nlcse_tune.config import override
+from nlcse_tune.data.catalog import fingerprint, fingerprints
+from nlcse_tune.errors import ConfigError, DataError, RunError
 from nlcse_tune.files import write_json
 from nlcse_tune.launch.search import make_plan
-from nlcse_tune.launch.seeds import last_searched, missing_runs, parse_seeds, report_options, run_seeds, sides
+from nlcse_tune.launch.seeds import (
+    Side,
+    last_searched,
+    missing_runs,
+    parse_seeds,
+    report_options,
+    run_seeds,
+    sides,
+    until_decided,
+)
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import TestRecord
 from nlcse_tune.report import build, markdown
@@ -41,7 +54,7 @@ def test_a_search_result_is_used_if_it_is_of_this_very_study(tiny_study: Study, 
     assert baseline.config.text.learning_rate == 3e-3
     assert last_searched(paths) == "demo"
     other = tiny_study.with_overrides({"train.max_steps": 7})
-    assert sides(other, paths, {**TINY, "train.max_steps": 7})[0].origin == "study"
+    assert sides(other, paths, {**TINY, "train.max_steps": 7})[0].origin == "changed"
     paths.search.write_text("{")
     with pytest.raises(DataError, match="not a search's result"):
         sides(tiny_study, paths, TINY)
@@ -70,13 +83,112 @@ def test_runs_of_another_version_count_only_when_asked(
             update={"run_id": name, "config": side.config, "data": data, "seed": 1}
         )
         records.write_record(record, side.paths.run(name))
+        prints = {task: fingerprint("synthetic") for task in side.config.eval.tasks}
         tested = TestRecord(
-            run_id=name, opened=records.now(), setting="all", scores={}, data={}, versions=record.versions
+            run_id=name, opened=records.now(), setting="all", scores={}, data=prints, versions=record.versions
         )
         records.write_test_record(tested, side.paths.run(name))
     monkeypatch.setattr(records, "NUMERICS", "1")
     assert len(missing_runs(both, (1, 2))) == 4
     assert [spec.seed for spec in missing_runs(both, (1, 2), any_version=True)] == [2, 2]
+
+
+def test_another_setting_or_another_test_set_is_scored_again(tiny_study: Study, tmp_path: Path) -> None:
+    side = sides(tiny_study, StudyPaths(tmp_path, "demo"), TINY)[0]
+    spec = side.spec(1, fingerprints(side.config))
+    records.write_record(make_run(tmp_path, tiny_study, 1, np.random.default_rng(0), config=side.config), spec.paths)
+    test = TestRecord(
+        run_id=spec.run_id, opened="", setting="all", scores={}, versions=VERSIONS,
+        data={task: fingerprint("synthetic") for task in side.config.eval.tasks},
+    )  # fmt: skip
+    records.write_test_record(test, spec.paths)
+    assert missing_runs([side], (1,)) == []
+    other_setting = replace(side, config=override(side.config, {"eval.setting": "wmean"}))
+    assert [s.run_id for s in missing_runs([other_setting], (1,))] == [spec.run_id]
+    fewer = replace(side, config=override(side.config, {"eval.tasks": ["sts12"]}))
+    assert missing_runs([fewer], (1,)) == []
+    records.write_test_record(test.model_copy(update={"data": {**test.data, "sickr": "of old"}}), spec.paths)
+    assert [s.run_id for s in missing_runs([side], (1,))] == [spec.run_id]
+    assert missing_runs([fewer], (1,)) == []
+
+
+class Seeds:
+    """Plays `run_seeds`: each seed's run and its test scores, `gap` points apart, are on record at once."""
+
+    def __init__(self, both: Sequence[Side], root: Path, gap: float) -> None:
+        self.both, self.root, self.gap = both, root, gap
+        self.rounds: list[tuple[int, ...]] = []
+        self.rng = np.random.default_rng(3)
+
+    def __call__(self, seeds: Sequence[int]) -> float:
+        new = [seed for seed in seeds if not any(seed in earlier for earlier in self.rounds)]
+        self.rounds.append(tuple(seeds))
+        for seed in new:
+            for side, shift in zip(self.both, (self.gap, 0.0), strict=True):
+                data = fingerprints(side.config)
+                make_run(self.root, side.study, seed, self.rng, config=side.config, shift=shift, data=data)
+        return 0.0
+
+
+@pytest.mark.parametrize(("gap", "found"), [(3.0, True), (0.0, False)])
+def test_until_decided_looks_where_its_rule_says_and_stops_there(
+    tiny_study: Study, tmp_path: Path, gap: float, found: bool
+) -> None:
+    both = sides(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
+    launch, seen = Seeds(both, tmp_path, gap), []
+    decision = until_decided(both, 3, 8, launch=launch, on_look=seen.append)
+    assert decision.significant is found
+    assert decision.stop
+    assert launch.rounds == [tuple(range(1, n + 1)) for n in range(3, decision.n + 1)]
+    assert [look.n for look in seen] == [len(seeds) for seeds in launch.rounds]
+    if not found:
+        assert decision.n == 8
+    made = build([tiny_study], tmp_path, report_options(both))
+    gaps = made.blocks[0].comparisons[0].gaps["avg"]
+    assert gaps.result is not None
+    assert seen[-1].p == gaps.result.p
+    text = markdown(made)
+    assert "rule fixed beforehand" in text
+    assert ("the rule found a difference" in text) is found
+
+
+def test_a_rule_goes_on_as_it_was_begun(tiny_study: Study, tmp_path: Path) -> None:
+    both = sides(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
+    launch, rules = Seeds(both, tmp_path, 0.0), []
+
+    def interrupted(seeds: Sequence[int]) -> float:
+        if len(seeds) > 3:
+            raise KeyboardInterrupt
+        return launch(seeds)
+
+    with pytest.raises(KeyboardInterrupt):
+        until_decided(both, 3, 6, launch=interrupted)
+    last = until_decided(both, 5, 20, launch=launch, on_rule=lambda kept, new: rules.append((kept, new)))
+    assert last.n == 6
+    assert [(kept.rule.looks, new) for kept, new in rules] == [((3, 4, 5, 6), False)]
+
+
+def test_a_rule_counts_no_seed_that_was_looked_at(tiny_study: Study, tmp_path: Path) -> None:
+    both = sides(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
+    study = both[0].study.model_copy(update={"search_seed": 7})
+    both = [replace(both[0], study=study), both[1]]
+    launch, rules = Seeds(both, tmp_path, 0.0), []
+    launch((1, 2, 3, 4, 5))
+    until_decided(both, 3, 4, launch=launch, on_rule=lambda kept, new: rules.append(kept.seeds))
+    assert rules == [(6, 8, 9, 10)]
+    assert launch.rounds[1:] == [(6, 8, 9), (6, 8, 9, 10)]
+    assert "Seeds 1-5, tested apart from the rule, are no part of its looks." in markdown(
+        build([study], tmp_path, report_options(both))
+    )
+
+
+def test_a_rule_asks_for_every_score(tiny_study: Study, tmp_path: Path) -> None:
+    both = sides(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
+    launch = Seeds(both, tmp_path, 0.0)
+    with pytest.raises(RunError, match="looks at 3 seeds a side, and not all have scores"):
+        until_decided(both, 3, 6, launch=lambda seeds: launch(seeds[:-1]))
+    with pytest.raises(ConfigError, match="no baseline to decide against"):
+        until_decided(both[1:], 3, 6, launch=launch)
 
 
 def test_no_search_yet(tmp_path: Path) -> None:
