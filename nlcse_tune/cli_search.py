@@ -1,5 +1,7 @@
 """`search`: the command with the most options, in a file of its own."""
 
+import time
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,7 +54,7 @@ def search(
             "--trials",
             "--max-trials",
             min=1,
-            help="points to try [default: the study's, else the grid]",
+            help="points to try [default: the study's, else the grid, of a large one two thirds]",
         ),
     ] = None,
     space: Annotated[str | None, typer.Option(help="another search space: a name or a YAML file")] = None,
@@ -98,35 +100,53 @@ def search(
 
     chosen, values = chosen_study(study, sets)
     if space is not None:
-        chosen = chosen.model_copy(update={"space": load_space(resolve("search_spaces", space))})
+        chosen = chosen.with_space(load_space(resolve("search_spaces", space)))
     if show:
         _show(chosen, StudyPaths(out, chosen.name), trials, figures)
         return
+    from nlcse_tune.launch.plan import complete_point, make_plan
+    from nlcse_tune.launch.plan import prior as prior_points
     from nlcse_tune.show import status
 
+    # Everything that can be wrong is found before torch and Ray are imported, which takes ten times as long.
+    paths, seconds = StudyPaths(out, chosen.name), parse_time(max_time)
+    baseline = chosen.baseline_study(values) if with_baseline else None
+    if with_baseline and baseline is None:
+        raise ConfigError(f"{chosen.name}: --with-baseline: the study has no baseline; add `baseline:` to it")
+    plan, points = make_plan(chosen, paths, trials), tuple(assignments(text.split(",")) for text in tries or ())
+    for point in points:
+        complete_point(plan, point)
+    if prior:
+        prior_points(plan, StudyPaths(out, prior))
     with status(f"{chosen.name}: reading the study"):
         from nlcse_tune.launch.search import Options
         from nlcse_tune.launch.spec import Launch
     options = Options(
         trials=trials, method=sampler.value if sampler else None, scheduler=scheduler.value if scheduler else None,
-        grace=grace, select_seeds=select_seeds, tries=tuple(assignments(text.split(",")) for text in tries or ()),
-        prior=StudyPaths(out, prior) if prior else None, seconds=parse_time(max_time), keep=keep, fresh=fresh,
+        grace=grace, select_seeds=select_seeds, tries=points, prior=StudyPaths(out, prior) if prior else None,
+        seconds=seconds, keep=keep, fresh=fresh,
     )  # fmt: skip
     launch = Launch(workers, cpus_per_worker, gpus_per_worker, concurrent, address)
-    if with_baseline:
-        if (baseline := chosen.baseline_study(values)) is None:
-            raise ConfigError(f"{chosen.name}: --with-baseline: the study has no baseline; add `baseline:` to it")
-        # Points and prior of the method's space mean nothing in the baseline's.
-        _run(baseline, StudyPaths(out, baseline.name), _for_baseline(options, chosen), launch)
-    _run(chosen, StudyPaths(out, chosen.name), options, launch)
+    if baseline is not None:
+        options = _equal_terms(options, chosen)
+        started = time.monotonic()
+        # Points and prior of the method's space mean nothing in the baseline's; of the time it gets at most half.
+        half = None if options.seconds is None else options.seconds / 2
+        _run(baseline, StudyPaths(out, baseline.name), replace(options, tries=(), prior=None, seconds=half), launch)
+        if options.seconds is not None:
+            options = replace(options, seconds=max(0.0, options.seconds - (time.monotonic() - started)))
+    _run(chosen, paths, options, launch)
 
 
-def _for_baseline(options: "Options", method: "Study") -> "Options":
-    from dataclasses import replace
-
+def _equal_terms(options: "Options", method: "Study") -> "Options":
+    """The options with the method's own defaults in place: a smaller space would suggest others to the baseline."""
     from nlcse_tune.launch.plan import budget
+    from nlcse_tune.launch.search import scheduler_of, seeds_of
 
-    return replace(options, trials=budget(method, options.trials), tries=(), prior=None)
+    points = budget(method, options.trials)
+    return replace(
+        options, trials=points, scheduler=scheduler_of(points, options), select_seeds=seeds_of(points, options)
+    )
 
 
 def _run(study: "Study", paths: "StudyPaths", options: "Options", launch: "Launch") -> None:
@@ -139,7 +159,8 @@ def _run(study: "Study", paths: "StudyPaths", options: "Options", launch: "Launc
             found = search(study, paths, options, launch, view)
         except KeyboardInterrupt:
             done = len(view.plan.done) if view.plan else 0
-            console.print(f"interrupted with {done} runs on record; the same command goes on from there")
+            same = "the same command without --fresh" if options.fresh else "the same command"
+            console.print(f"interrupted with {done} runs on record; {same} goes on from there")
             raise typer.Exit(130) from None
     show_search.result(found, paths)
 
@@ -147,7 +168,7 @@ def _run(study: "Study", paths: "StudyPaths", options: "Options", launch: "Launc
 def _show(study: "Study", paths: "StudyPaths", trials: int | None, figures: bool) -> None:
     from nlcse_tune import show_search
     from nlcse_tune.launch.journal import importances
-    from nlcse_tune.launch.plan import make_plan
+    from nlcse_tune.launch.plan import last_choice, make_plan
     from nlcse_tune.show import console
 
     plan = make_plan(study, paths, trials)
@@ -157,12 +178,14 @@ def _show(study: "Study", paths: "StudyPaths", trials: int | None, figures: bool
             f"{study.name}: no run of this search is on record in {paths.folder}; pass the --set and --space options "
             "that it was searched with"
         )
-    show_search.overview(plan, candidates, importances(plan, candidates))
+    winner = last_choice(plan)
+    show_search.overview(plan, candidates, importances(plan, candidates), winner)
     if figures:
         from nlcse_tune.report.search_figures import write_search_figures
 
         runs = [(candidate.point, candidate.record) for candidate in candidates]
-        files = write_search_figures(study.name, runs, show_search.heat_fields(plan), paths.report)
+        best = winner.run_id if winner else candidates[0].record.run_id
+        files = write_search_figures(study.name, runs, best, show_search.heat_fields(plan), paths.report)
         console.print(f"written to {files[0].parent}: {', '.join(file.name for file in files)}")
 
 

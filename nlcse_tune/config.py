@@ -175,7 +175,7 @@ def check_field(field: str) -> None:
         raise ConfigError(f"{field}: no such field{nearest(field, known_fields())}")
 
 
-def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+def override(config: RunConfig, values: Mapping[str, Any], *, where: str = "--set") -> RunConfig:
     """`config` with dotted fields replaced, checked anew.
 
     `side=None` removes the side; a `side.*` field of a run without side is an error, as is an unknown field.
@@ -195,7 +195,7 @@ def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
                 raise ConfigError(f"{field}: this run has no side ({config.method}), so there is nothing to set")
             node = node[parent]
         node[leaf] = value
-    return validate(RunConfig, raw, where="--set")
+    return validate(RunConfig, raw, where=where)
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

@@ -99,10 +99,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
+def locked(path: Path, what: str, *, shared: bool = False) -> Iterator[None]:
     """Holds the lock file `path`; RunError, naming who holds it, where another process does.
 
-    The kernel lets go of it when its process ends, however it ends. It stays on disk, empty of meaning.
+    A `shared` lock lets other shared ones in. The kernel lets go of it when its process ends, however it ends. The
+    file stays on disk, empty of meaning.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,13 +112,13 @@ def locked(path: Path, what: str) -> Iterator[None]:
         raise storage_error(path, error) from error
     with stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             stream.seek(0)
             holder = stream.read().strip() or "another process"
             raise RunError(f"{what} is in use by {holder}; wait for it, or choose another --out") from None
         stream.seek(0)
-        stream.truncate()
+        stream.truncate()  # of several that share it the last one is named
         stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         stream.flush()
         yield

@@ -33,6 +33,11 @@ class RunPaths:
         return self.study / "checkpoints" / self.run_id
 
     @property
+    def lock(self) -> Path:
+        """Held by `nlcse-tune train` while it trains this run; searches and seed studies hold the study's."""
+        return self.folder / "lock"
+
+    @property
     def begun(self) -> Path:
         """Configuration and seed of a run that a search began."""
         return self.folder / "run.json"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from nlcse_tune.launch.plan import Candidate, Plan, View
+from nlcse_tune.launch.plan import Candidate, Chosen, Plan, View
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord
 from nlcse_tune.show import Watching, console, duration, number, outcome, point, score
@@ -60,6 +60,10 @@ class SearchView(Watching, View):
         """A round of repetitions starts."""
         console.print(f"  the best {runs} so far again, with seed {seed}")
 
+    def again(self, spec: "RunSpec") -> None:
+        """A run for its checkpoint's sake."""
+        console.print("  the winner's checkpoint was cleared by an earlier search, so it is trained again")
+
     def repeated(self, spec: "RunSpec", record: RunRecord | None, done: int, runs: int) -> None:
         """One line a repetition."""
         assert self.plan is not None
@@ -105,11 +109,12 @@ def result(found: "SearchResult", paths: StudyPaths) -> None:
         console.print("  the best few are not repeated to the end yet: the same command goes on with them")
     elif seeds == 1 and len(found.candidates) > 1:
         console.print("  the best of many single runs is partly luck: --select-seeds 3 repeats the best few")
-    console.print(f"checkpoint: {paths.run(best.run_id).best}")
+    path = paths.run(best.run_id).best
+    console.print(f"checkpoint: {path}" if path.exists() else "no checkpoint yet: the same command makes it")
     trained = f"{found.trained} trained now, " if found.trained < len(found.candidates) else ""
     console.print(f"{trained}{duration(found.seconds)} in all; records in {paths.records}")
     if found.exhausted:
-        console.print(f"every point of the space is on record ({len(found.candidates)}): more needs a larger space")
+        console.print(f"the space has no further point ({len(found.candidates)} on record): more needs a larger space")
     if found.missing:
         console.print(
             f"{found.missing} runs have no record yet (time was up, or a process died): the same command goes on"
@@ -139,18 +144,23 @@ def _standings(found: "SearchResult") -> None:
     )
 
 
-def overview(plan: Plan, candidates: Sequence[Candidate], importances: "Importances") -> None:
-    """`search --show`: ranking, importances, heat map, cost."""
+def overview(plan: Plan, candidates: Sequence[Candidate], importances: "Importances", winner: Chosen | None) -> None:
+    """`search --show`: ranking, winner, importances, heat map, cost."""
     ranking(plan.study.name, candidates)
+    if winner is not None:
+        mean = sum(winner.scores.values()) / len(winner.scores)
+        seeds = ", ".join(map(str, winner.scores))
+        console.print(f"winner of the last search: dev {score(mean)} (seed {seeds}); {point(winner.point)}")
     _importances(importances)
     if (fields := heat_fields(plan)) is not None:
         _heat_map(plan, candidates, *fields)
-    _cost(plan, candidates)
+    _cost(plan, candidates, winner.repetitions if winner else ())
 
 
 def _importances(found: "Importances") -> None:
     if not found.by_field:
-        console.print(f"importances: {found.runs} runs are too few to tell")
+        why = "are too few to tell" if found.runs < 4 else "score all the same"
+        console.print(f"importances: {found.runs} runs {why}")
         return
     parts = ", ".join(f"{name} {share:.0%}" for name, share in found.by_field.items())
     where = "at their end" if found.share == 1 else f"at {found.share:.0%} of a run, which all reached"
@@ -199,7 +209,7 @@ def _cell(candidate: Candidate | None) -> str:
     return f"({text})" if candidate.record.status == "stopped" else text
 
 
-def _cost(plan: Plan, candidates: Sequence[Candidate]) -> None:
+def _cost(plan: Plan, candidates: Sequence[Candidate], repetitions: Sequence[RunRecord]) -> None:
     timed = [candidate.record for candidate in candidates if candidate.record.timings]
     total = sum(record.timings.total for record in timed if record.timings)
     evaluating = sum(record.timings.evaluate for record in timed if record.timings)
@@ -208,6 +218,9 @@ def _cost(plan: Plan, candidates: Sequence[Candidate]) -> None:
     stopped = sum(record.status == "stopped" for record in timed)
     saved = f"; {stopped} stopped early, which saved {1 - done / whole:.0%} of the steps" if stopped and whole else ""
     console.print(f"cost: {duration(total)} of run time, {duration(evaluating)} of it dev evaluations{saved}")
+    if repetitions:
+        spent = sum(record.timings.total for record in repetitions if record.timings)
+        console.print(f"  and {duration(spent)} for {len(repetitions)} repetitions of the best few with further seeds")
     left = plan.trials - len(plan.done)
     if left > 0:
         console.print(f"{left} of {plan.trials} runs to go, {len(plan.under_way)} of them begun")

@@ -2,17 +2,24 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from nlcse_tune.config import Frozen, check_field, validate
+from nlcse_tune.config import PATH_FIELDS, SPEED_FIELDS, TEST_FIELDS, Frozen, check_field, known_fields, validate
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.files import read_yaml
 
 Point = dict[str, Any]
+LISTED = 10_000  # points up to which a finite space is listed
+NOT_SEARCHED = {
+    **dict.fromkeys(PATH_FIELDS, "inputs are not searched; make a study for each, so that their scores stay apart"),
+    **dict.fromkeys(SPEED_FIELDS, "changes speed and memory, not scores, so there is nothing to search"),
+    **dict.fromkeys(TEST_FIELDS, "says how a finished run is tested, and a search sees no test scores"),
+}
 
 
 class Choice(Frozen):
@@ -29,6 +36,10 @@ class Choice(Frozen):
 
     def contains(self, value: Any) -> bool:
         return value in self.values
+
+    def listed(self) -> Sequence[Any] | None:
+        """All its values."""
+        return self.values
 
 
 class Range(Frozen):
@@ -51,61 +62,118 @@ class Range(Frozen):
         return self
 
     def contains(self, value: Any) -> bool:
-        return isinstance(value, int | float) and self.low <= value <= self.high
+        fits = isinstance(value, int) or (isinstance(value, float) and not self.integer)
+        return fits and self.low <= value <= self.high
+
+    def listed(self) -> Sequence[Any] | None:
+        """All its values; None where it has infinitely many."""
+        return range(int(self.low), int(self.high) + 1) if self.integer else None
 
 
 class SearchSpace(Frozen):
-    """Named parameters; each is a dotted field of RunConfig."""
+    """Named parameters; each is a dotted field of RunConfig, its values of that field's type and in its bounds."""
 
     name: str
     description: str = ""
     parameters: dict[str, Choice | Range] = Field(min_length=1)
 
+    @field_validator("parameters")
+    @classmethod
+    def _fit_their_fields(cls, parameters: dict[str, Choice | Range]) -> dict[str, Choice | Range]:
+        return {field: _fitting(field, parameter) for field, parameter in parameters.items()}
+
     @model_validator(mode="after")
-    def _fields_exist(self) -> Self:
-        for field, parameter in self.parameters.items():
-            for name in (field, *(parameter.when or {})):
-                try:
-                    check_field(name)
-                except ConfigError as error:
-                    raise ValueError(str(error)) from None
+    def _conditions_end(self) -> Self:
+        try:
+            self._order()
+        except CycleError as error:
+            raise ValueError(f"when: {' -> '.join(error.args[1])} depend on each other in a circle") from None
         return self
+
+    def _order(self) -> tuple[str, ...]:
+        """The fields, each after those that its condition asks for."""
+        asked = {field: [name for name in p.when or {} if name in self.fields] for field, p in self.parameters.items()}
+        return tuple(TopologicalSorter(asked).static_order())
 
     @property
     def fields(self) -> tuple[str, ...]:
         return tuple(self.parameters)
 
-    @property
-    def grid_size(self) -> int | None:
-        """The number of distinct points; None where a range makes it infinite."""
-        if any(isinstance(parameter, Range) for parameter in self.parameters.values()):
+    def size(self, base: Mapping[str, Any] | None = None) -> int | None:
+        """The number of distinct points; None where there are infinitely many, or more than LISTED to count."""
+        choices = [parameter.listed() for parameter in self.parameters.values()]
+        if any(values is None for values in choices):
             return None
-        if not any(parameter.when for parameter in self.parameters.values()):
-            return math.prod(len(p.values) for p in self.parameters.values() if isinstance(p, Choice))
-        return sum(1 for _ in self.points())
+        product = math.prod(len(values) for values in choices if values is not None)
+        if product > LISTED:
+            return None
+        return sum(1 for _ in self.points(base)) if any(p.when for p in self.parameters.values()) else product
 
-    def points(self) -> Iterator[Point]:
-        """Every point of a finite space, once each, the last parameter varying fastest."""
-        choices = [p.values if isinstance(p, Choice) else () for p in self.parameters.values()]
+    def points(self, base: Mapping[str, Any] | None = None) -> Iterator[Point]:
+        """Every point of a finite space, once each, the last parameter varying fastest; `base` as in `active`."""
+        choices = [parameter.listed() or () for parameter in self.parameters.values()]
         seen = set()
         for values in itertools.product(*choices):
-            point = self.active(dict(zip(self.parameters, values, strict=True)))
+            point = self.active(dict(zip(self.parameters, values, strict=True)), base)
             if repr(point) not in seen:
                 seen.add(repr(point))
                 yield point
 
     def active(self, point: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Point:
-        """`point` without the parameters whose `when` does not hold in it (or in `base`, the study's own values)."""
-        around = {**(base or {}), **point}
+        """`point` without the parameters whose `when` does not hold.
 
-        def holds(field: str) -> bool:
-            return all(around.get(other) == value for other, value in (self.parameters[field].when or {}).items())
-
-        return {field: value for field, value in point.items() if holds(field)}
+        A condition is about the run's configuration: `base` (the study's own, flat) with the active parameters in
+        place. So a parameter that is itself left out counts with the study's value.
+        """
+        around, kept = dict(base or {}), set()
+        for field in self._order():
+            conditions = self.parameters[field].when if field in self.parameters else None
+            if field in point and all(around.get(other) == value for other, value in (conditions or {}).items()):
+                around[field] = point[field]
+                kept.add(field)
+        return {field: value for field, value in point.items() if field in kept}
 
     def contains(self, point: Mapping[str, Any]) -> bool:
         """Whether every value of `point` is one that this space can propose."""
         return all(field in self.parameters and self.parameters[field].contains(v) for field, v in point.items())
+
+
+def _fitting(field: str, parameter: Choice | Range) -> Choice | Range:
+    """The parameter with its values, and those of its condition, as the fields take them; ValueError where not."""
+    raw = parameter.model_dump()
+    if field in NOT_SEARCHED:
+        raise ValueError(f"{field}: {NOT_SEARCHED[field]}")
+    if parameter.when:
+        raw["when"] = {name: _value(name, value) for name, value in parameter.when.items()}
+    if isinstance(parameter, Choice):
+        return Choice(**{**raw, "values": tuple(_value(field, value) for value in parameter.values)})
+    if _is_whole(field):
+        raw["integer"] = True
+    for end in ("low", "high"):
+        _value(field, int(raw[end]) if raw["integer"] and float(raw[end]).is_integer() else raw[end])
+    return Range(**raw)
+
+
+def _value(field: str, value: Any) -> Any:
+    """`value` as the field takes it: 1 becomes 1.0 where a number may have decimals."""
+    try:
+        check_field(field)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    if field == "side":
+        return value
+    info = known_fields()[field]
+    try:
+        kind: Any = Annotated[info.annotation, field, *info.metadata]
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        rule = error.errors(include_url=False)[0]["msg"].replace("Input should", "must", 1)
+        raise ValueError(f"{field}: {rule}, got {value!r}") from None
+
+
+def _is_whole(field: str) -> bool:
+    annotation = known_fields()[field].annotation
+    return int in (annotation, *get_args(annotation)) and float not in (annotation, *get_args(annotation))
 
 
 def parse_space(raw: Mapping[str, Any], *, name: str, where: str) -> SearchSpace:

@@ -39,7 +39,9 @@ class Study(Frozen):
     description: str = ""
     baseline: str | None = Field(None, description="the study to compare with; null for a baseline itself")
     space: SearchSpace | None = Field(None, description="name of a file in search_spaces/, or the space itself")
-    trials: int | None = Field(None, ge=1, description="points a search tries; null: the grid, or 30")
+    trials: int | None = Field(
+        None, ge=1, description="points a search tries; null: the grid, of a large one two thirds, else 30"
+    )
     search_seed: int = Field(42, ge=0, description="the seed of a search's runs; the paper's is 42")
     seeds: tuple[int, ...] = Field((1, 2, 3, 4, 5), min_length=1, description="seeds of a report")
     config: RunConfig
@@ -48,10 +50,21 @@ class Study(Frozen):
 
     @model_validator(mode="after")
     def _space_fits_config(self) -> Self:
-        for field in self.space.fields if self.space else ():
-            if field.startswith("side.") and self.config.side is None:
-                raise ValueError(f"space: {field} cannot be searched: the study has no side")
+        if (field := self._without_side()) is not None:
+            raise ValueError(f"space: {field} cannot be searched: the study has no side")
         return self
+
+    def _without_side(self) -> str | None:
+        """A field of the space that belongs to a side which the study does not have."""
+        fields = self.space.fields if self.space and self.config.side is None else ()
+        return next((field for field in fields if field.startswith("side.")), None)
+
+    def _copied(self, **update: Any) -> "Study":
+        copy = self.model_copy(update=update)
+        copy._written = self.written
+        if (field := copy._without_side()) is not None:
+            raise ConfigError(f"{self.name}: the space searches {field}, and the study has no side; choose --space")
+        return copy
 
     @property
     def written(self) -> RunConfig:
@@ -68,13 +81,20 @@ class Study(Frozen):
 
     def configure(self, values: Mapping[str, Any]) -> RunConfig:
         """The study's configuration with `values` (dotted fields) in place."""
-        return override(self.config, values)
+        return override(self.config, values, where=f"{self.name}: a point of its search space")
 
     def with_overrides(self, values: Mapping[str, Any]) -> "Study":
         """A copy with dotted fields replaced and every path made absolute."""
-        copy = self.model_copy(update={"config": with_absolute_paths(override(self.config, values))})
-        copy._written = self.written
-        return copy
+        return self._copied(config=with_absolute_paths(override(self.config, values)))
+
+    def with_space(self, space: SearchSpace) -> "Study":
+        """A copy with another search space."""
+        return self._copied(space=space)
+
+    @property
+    def grid_size(self) -> int | None:
+        """The number of points of its space; None where they are infinitely many, or it has none."""
+        return self.space.size(flatten(self.config)) if self.space else None
 
     def baseline_study(self, values: Mapping[str, Any]) -> "Study | None":
         """The baseline under the same overrides, but for those of the side, which it does not have."""

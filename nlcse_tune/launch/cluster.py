@@ -3,7 +3,7 @@
 import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -39,12 +39,14 @@ class Resources:
     cpus: float = 1.0  # a worker
     gpus: float = 0.0  # a worker
 
-    def concurrent(self, cpus: float, gpus: float) -> int:
-        """How many runs fit side by side into that many CPUs and GPUs."""
-        fits = [math.floor(cpus / (self.workers * self.cpus))] if self.cpus else []
-        if self.gpus:
-            fits.append(math.floor(gpus / (self.workers * self.gpus)))
-        return min(fits)
+    def concurrent(self, nodes: Sequence[tuple[float, float]]) -> int:
+        """How many runs fit side by side into nodes of so many CPUs and GPUs each; a worker needs one node's."""
+        return sum(self._fits(cpus, gpus) for cpus, gpus in nodes) // self.workers
+
+    def _fits(self, cpus: float, gpus: float) -> int:
+        """How many workers fit into one node; a little is added since 1 / 0.1 may come out below 10."""
+        fits = [math.floor(cpus / self.cpus + 1e-6)] if self.cpus else []
+        return min([*fits, math.floor(gpus / self.gpus + 1e-6)] if self.gpus else fits)
 
     def __str__(self) -> str:
         gpus = f" and {self.workers * self.gpus:g} GPUs" if self.gpus else ""
@@ -86,26 +88,30 @@ def _dashboard() -> str | None:
     return f"http://{url}" if url else None
 
 
-def cluster_size() -> tuple[float, float]:
-    """(CPUs, GPUs) of the running cluster."""
-    total = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return float(total.get("CPU", 0)), float(total.get("GPU", 0))
+def cluster_nodes() -> list[tuple[float, float]]:
+    """(CPUs, GPUs) of every node of the running cluster."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    sizes = [node["Resources"] for node in nodes if node["Alive"]]
+    return [(float(size.get("CPU", 0)), float(size.get("GPU", 0))) for size in sizes]
 
 
 def fit(launch: Launch) -> Resources:
     """What a run will ask for: a GPU for each worker where there are GPUs, one CPU unless said otherwise."""
-    _, gpus = cluster_size()
-    gpus_each = launch.gpus_per_worker if launch.gpus_per_worker is not None else (1.0 if gpus else 0.0)
+    any_gpu = any(gpus for _, gpus in cluster_nodes())
+    gpus_each = launch.gpus_per_worker if launch.gpus_per_worker is not None else (1.0 if any_gpu else 0.0)
     return Resources(launch.workers, launch.cpus_per_worker if launch.cpus_per_worker is not None else 1.0, gpus_each)
 
 
 def concurrency(resources: Resources, wanted: int | None) -> int:
     """Runs side by side; RunError where not even one fits, since Ray would wait for ever (ray#17359)."""
-    cpus, gpus = cluster_size()
-    possible = resources.concurrent(cpus, gpus)
+    nodes = cluster_nodes()
+    possible = resources.concurrent(nodes)
     if possible < 1:
+        cpus, gpus = (sum(sizes) for sizes in zip(*nodes, strict=True))
+        each = "; ".join(f"{n} CPUs and {g} GPUs" for n, g in sorted({(f"{n:g}", f"{g:g}") for n, g in nodes}))
+        split = f" on {len(nodes)} nodes ({each}; a worker needs its own on one node)" if len(nodes) > 1 else ""
         raise RunError(
-            f"a run asks for {resources}, and the cluster has {cpus:g} CPUs and {gpus:g} GPUs in all; "
+            f"a run asks for {resources}, and the cluster has {cpus:g} CPUs and {gpus:g} GPUs in all{split}; "
             "ask for fewer with --workers, --cpus-per-worker or --gpus-per-worker, or join a larger cluster (--address)"
         )
     return min(possible, wanted or possible)

@@ -7,6 +7,7 @@ from pathlib import Path
 from nlcse_tune.config import SCRATCH, RunConfig
 from nlcse_tune.errors import StorageError
 from nlcse_tune.launch.plan import Plan
+from nlcse_tune.launch.selection import FIRST
 from nlcse_tune.launch.spec import RunSpec
 
 KEEP = 3
@@ -26,19 +27,23 @@ def clear_checkpoints(plan: Plan, keep: int, winner: str | None = None, repeats:
             shutil.rmtree(run.folder, ignore_errors=True)
 
 
-def check_space(plan: Plan, side_by_side: int, keep: int) -> None:
+def check_space(plan: Plan, side_by_side: int, keep: int, seeds: int = 1) -> None:
     """StorageError where the disk has less room than the search will take, as far as that can be told beforehand."""
     weights = weights_bytes(plan.study.config)
     if weights is None or len(plan.done) >= plan.trials:
         return
     restart = weights * (5 if plan.study.config.side else 3)  # weights, and two moments an optimizer
-    needed = side_by_side * (restart + 2 * weights) + keep * weights
+    # A file is replaced by a new one beside it, so for a moment each restart point and each best model is there twice.
+    # Repetitions keep theirs until their round ends.
+    kept = keep if seeds == 1 else max(keep, FIRST) + FIRST
+    needed = 2 * side_by_side * (restart + weights) + kept * weights
     free = shutil.disk_usage(_existing(plan.paths.folder)).free
     if free < needed:
         raise StorageError(
             f"{plan.paths.folder}: {_gib(free)} free, and this search takes about {_gib(needed)} ({side_by_side} runs "
-            f"side by side, each with a restart point of {_gib(restart)} and up to two models; {keep} kept models of "
-            f"{_gib(weights)}): free space, lower --keep or --concurrent, or choose another --out"
+            f"side by side, each with a restart point of {_gib(restart)} and a model, both twice while they are "
+            f"replaced; {kept} kept models of {_gib(weights)}): free space, lower --keep or --concurrent, or "
+            "choose another --out"
         )
 
 

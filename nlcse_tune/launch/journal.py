@@ -89,7 +89,7 @@ class Importances:
 
 
 def importances(plan: Plan, candidates: Sequence[Candidate]) -> Importances:
-    """fANOVA (Hutter et al. 2014) over all runs that have every field; no field below 4 such runs.
+    """fANOVA (Hutter et al. 2014) over all runs that have every field; no field below 4 such runs, or at equal scores.
 
     Where some were stopped, all are compared at the share that each of them reached: those that finished alone are
     the survivors of the very fields in question.
@@ -103,5 +103,7 @@ def importances(plan: Plan, candidates: Sequence[Candidate]) -> Importances:
     for candidate in scored:
         value = score_at(curve_of(candidate.record), share)
         study.add_trial(optuna.trial.create_trial(params=candidate.point, distributions=known, value=value))
+    if len({trial.value for trial in study.trials}) == 1:
+        return Importances({}, len(scored), share)  # nothing varies that could be shared out
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     return Importances(optuna.importance.get_param_importances(study, evaluator=evaluator), len(scored), share)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nlcse_tune.config import RunConfig, digest, flatten, validate
+from nlcse_tune.config import RunConfig, digest, flatten, override, validate
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.files import write_json
@@ -98,6 +98,9 @@ class View:
     def round(self, seed: int, runs: int) -> None:
         """The best few are about to be repeated with another seed."""
 
+    def again(self, spec: RunSpec) -> None:
+        """The winner's checkpoint is gone, so its run is trained once more."""
+
     def repeated(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:
         """A repetition ended."""
 
@@ -107,6 +110,8 @@ def make_plan(study: Study, paths: StudyPaths, trials: int | None) -> Plan:
     if study.space is None:
         raise ConfigError(f"{study.name}: has no search space; add `space:` to the study or pass --space")
     plan = Plan(study, paths, study.search_seed, fingerprints(study.config), budget(study, trials))
+    for point in plan.space.points(flatten(study.config)) if study.grid_size else ():
+        plan.config(point)  # values that do not go together are an error now, not after hours
     base = digest(study.config, plan.data, without=study.space.fields)
     for record in ledger(paths):
         if record.seed == plan.seed and record.data == plan.data and _belongs(plan, base, record.run_id, record.config):
@@ -115,25 +120,58 @@ def make_plan(study: Study, paths: StudyPaths, trials: int | None) -> Plan:
     return plan
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """What the last search of a folder chose: its point, and the dev scores that it was chosen by."""
+
+    run_id: str
+    point: Point
+    scores: dict[int, float]  # by seed
+    repetitions: tuple[RunRecord, ...]  # runs of the best few with further seeds
+
+
+def last_choice(plan: Plan) -> Chosen | None:
+    """The choice on disk, where it is of this very plan; None otherwise."""
+    try:
+        raw = json.loads(plan.paths.search.read_text(encoding="utf-8"))
+        run_id, scores = str(raw["run_id"]), {int(seed): float(dev) for seed, dev in raw["dev_by_seed"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if (record := plan.done.get(run_id)) is None:
+        return None
+    searched = {digest(other.config, other.data) for other in plan.done.values()}
+    again = (r for r in ledger(plan.paths) if r.seed in scores and r.seed != plan.seed)
+    repetitions = tuple(r for r in again if digest(r.config, r.data) in searched)
+    return Chosen(run_id, plan.point_of(record.config), scores, repetitions)
+
+
 def budget(study: Study, trials: int | None) -> int:
     """How many points a search tries: as asked, else as the study says, else the space (of a large one two thirds)."""
-    size = study.space.grid_size if study.space else None
+    size = study.grid_size
     suits = DEFAULT_TRIALS if size is None else size if size < LARGE_GRID else math.ceil(size * 2 / 3)
     wanted = trials or study.trials or suits
     return min(wanted, size or wanted)
 
 
 def prior(plan: Plan, paths: StudyPaths) -> list[tuple[Point, float]]:
-    """Another search's points that lie in this plan's space, with their scores (the mean over seeds)."""
-    scores: dict[str, tuple[Point, list[float]]] = {}
+    """Another search's points that lie in this plan's space, with their scores (the mean over seeds).
+
+    Runs whose other fields or data differ are on another level; the largest group that shares them is taken.
+    ConfigError where there is no such point.
+    """
+    groups: dict[str, dict[str, tuple[Point, list[float]]]] = {}
     for record in ledger(paths):
         flat = flatten(record.config)
         if record.status != "completed" or record.best_dev is None or not set(plan.space.fields) <= set(flat):
             continue
         point = plan.point_of(record.config)
         if plan.space.contains(point):
-            scores.setdefault(repr(point), (point, []))[1].append(record.best_dev)
-    return [(point, sum(values) / len(values)) for point, values in scores.values()]
+            base = digest(record.config, record.data, without=plan.space.fields)
+            groups.setdefault(base, {}).setdefault(repr(point), (point, []))[1].append(record.best_dev)
+    if not groups:
+        raise ConfigError(f"--from {paths.folder}: no finished run there is in the space {plan.space.name}")
+    known = max(groups.values(), key=len)
+    return [(point, sum(values) / len(values)) for point, values in known.values()]
 
 
 def complete_point(plan: Plan, values: Mapping[str, Any]) -> Point:
@@ -141,7 +179,7 @@ def complete_point(plan: Plan, values: Mapping[str, Any]) -> Point:
     for name in values:
         if name not in plan.space.fields:
             raise ConfigError(f"--try: {name} is not searched by {plan.space.name}: {', '.join(plan.space.fields)} are")
-    flat = {**flatten(plan.study.config), **values}
+    flat = flatten(override(plan.study.config, values, where="--try"))
     point = plan.space.active({name: flat[name] for name in plan.space.fields}, flat)
     if not plan.space.contains(point):
         wrong = {name: value for name, value in point.items() if not plan.space.parameters[name].contains(value)}

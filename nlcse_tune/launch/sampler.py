@@ -5,6 +5,7 @@ of stopped runs as if they had finished, turns a NaN into a log line and cannot 
 (PITFALLS, points 8 to 12). What is left of it once those are mended is ask and tell.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -40,11 +41,11 @@ class Sampler:
         self.optuna = optuna.create_study(direction="maximize", sampler=sampler)
         self.distributions = distributions(space)
         self.known: set[str] = set()
-        self.asked: dict[str, optuna.trial.Trial] = {}
         self.queue: list[Point] = [own_point] if own_point and space.contains(own_point) else []
         self.waiting: list[tuple[Point, float]] = []  # another search's scores
         self.scores: dict[str, float] = {}  # our own, of runs that ran to their end
-        self.untried = _shuffled(list(space.points()), self.rng) if space.grid_size is not None else None
+        finite = space.size(base) is not None
+        self.untried = _shuffled(list(space.points(base)), self.rng) if finite else None
 
     def first(self, points: Sequence[Point]) -> None:
         """Points to propose before all others, in this order, unless they are known by then."""
@@ -65,49 +66,46 @@ class Sampler:
         self.queue += [point for point, _ in self.waiting[:PRIOR_TRIES]]
 
     def ask(self) -> Point | None:
-        """The next point, never one proposed or learnt before; None when the space is exhausted."""
+        """The next point, never one proposed or learnt before; None when the space is exhausted.
+
+        What TPE and Optuna's other samplers repeat is passed over; where they do nothing else, a point is drawn at
+        random. A space of infinitely many points counts as exhausted when TRIES such draws are all known.
+        """
         self._take_prior()
         while self.queue:
             point = self.queue.pop(0)
             if _key(point) not in self.known:
-                return self._propose(point)
-        if self.untried is not None and not self.untried:
-            return None
-        if self.method == "grid":
-            return self._propose(self.untried[0]) if self.untried else None
+                return self._seen(point)
+        if self.untried is not None and (not self.untried or self.method == "grid"):
+            return self._seen(self.untried[0]) if self.untried else None
         for _ in range(TRIES):
             trial = self.optuna.ask(self.distributions)
+            self.optuna.tell(trial, state=TrialState.FAIL)  # `_add` enters it with its score, as after a restart
             point = self.space.active(trial.params, self.base)
             if _key(point) not in self.known:
-                self._seen(point)
-                self.asked[_key(point)] = trial
-                return point
-            self.optuna.tell(trial, state=TrialState.FAIL)
-        return self._propose(self.untried[0]) if self.untried else None
+                return self._seen(point)
+        if self.untried is not None:
+            return self._seen(self.untried[0])
+        draws = (self.space.active(_draw(self.space, self.rng), self.base) for _ in range(TRIES))
+        return next((self._seen(point) for point in draws if _key(point) not in self.known), None)
 
     def tell(self, point: Point, score: float | None, *, stopped_at: float | None = None) -> None:
         """The score of a proposed point; None where its run failed. A stopped run's score counts as pruned."""
-        trial = self.asked.pop(_key(point), None)
-        if trial is None:
-            return
-        if score is None or not np.isfinite(score):
-            self.optuna.tell(trial, state=TrialState.FAIL)
-        elif stopped_at is not None:
-            trial.report(score, step=_percent(stopped_at))
-            self.optuna.tell(trial, state=TrialState.PRUNED)
-        else:
-            self.optuna.tell(trial, score)
-            self.scores[_key(point)] = score
+        self._add(point, score, stopped_at)
 
     def _add(self, point: Point, score: float | None, stopped_at: float | None = None) -> None:
-        if score is None or not np.isfinite(score) or set(point) != set(self.distributions):
+        """Enters a score; a parameter that was not active at the point is not in it."""
+        if score is None or not np.isfinite(score):
             return
-        known: dict[str, Any] = {"params": point, "distributions": self.distributions, "value": score}
+        known: dict[str, Any] = {**self._params(point), "value": score}
         if stopped_at is None:
             self.scores[_key(point)] = score
         else:
             known |= {"state": TrialState.PRUNED, "intermediate_values": {_percent(stopped_at): score}}
         self.optuna.add_trial(optuna.trial.create_trial(**known))
+
+    def _params(self, point: Point) -> dict[str, Any]:
+        return {"params": point, "distributions": {field: self.distributions[field] for field in point}}
 
     def _take_prior(self) -> None:
         if not (self.waiting and self.scores):
@@ -116,22 +114,28 @@ class Sampler:
         shared = [self.scores[key] - scored[key] for key in scored.keys() & self.scores.keys()]
         shift = float(np.median(shared or [np.median([*self.scores.values()]) - np.median([*scored.values()])]))
         for point, score in self.waiting:
-            if set(point) == set(self.distributions):
-                known: dict[str, Any] = {"params": point, "distributions": self.distributions}
-                self.optuna.add_trial(optuna.trial.create_trial(value=score + shift, **known))
+            self.optuna.add_trial(optuna.trial.create_trial(value=score + shift, **self._params(point)))
         self.waiting = []
 
-    def _propose(self, point: Point) -> Point:
-        self._seen(point)
-        if set(point) == set(self.distributions):
-            self.optuna.enqueue_trial(point)
-            self.asked[_key(point)] = self.optuna.ask(self.distributions)
-        return point
-
-    def _seen(self, point: Point) -> None:
+    def _seen(self, point: Point) -> Point:
         self.known.add(_key(point))
         if self.untried is not None:
             self.untried = [other for other in self.untried if _key(other) != _key(point)]
+        return point
+
+
+def _draw(space: SearchSpace, rng: np.random.Generator) -> Point:
+    """A value of every parameter, evenly (on its log scale where it has one)."""
+    return {field: _draw_one(parameter, rng) for field, parameter in space.parameters.items()}
+
+
+def _draw_one(parameter: Choice | Range, rng: np.random.Generator) -> Any:
+    if (values := parameter.listed()) is not None:
+        return values[int(rng.integers(len(values)))]
+    assert isinstance(parameter, Range)
+    if parameter.log:
+        return math.exp(rng.uniform(math.log(parameter.low), math.log(parameter.high)))
+    return float(rng.uniform(parameter.low, parameter.high))
 
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:

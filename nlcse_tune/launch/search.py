@@ -8,12 +8,12 @@ first, from its restart point.
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from nlcse_tune.config import flatten
-from nlcse_tune.errors import ConfigError, RunError
+from nlcse_tune.errors import RunError
 from nlcse_tune.files import locked, write_json
 from nlcse_tune.launch.cluster import Resources, concurrency, fit, ray_cluster
 from nlcse_tune.launch.disk import KEEP, check_space, clear_checkpoints
@@ -62,8 +62,8 @@ class SearchResult:
     trained: int  # runs of this call
     missing: int  # runs that it wanted and has no record of: time was up, or their process died
     unrepeated: bool  # the best few were to be repeated, and it did not come to that, or not to its end
-    seconds: float
-    exhausted: bool = False  # every point of the space is on record
+    seconds: float = 0.0
+    exhausted: bool = False  # the space has no further point
     standings: tuple[tuple[Candidate, Standing], ...] = ()  # those repeated with further seeds, best first
 
 
@@ -83,7 +83,7 @@ def search(
         if options.fresh and (aside := paths.set_aside()) is not None:
             view.set_aside(aside)
         plan = make_plan(study, paths, options.trials)
-        before = len(plan.done)
+        before, seeds = len(plan.done), seeds_of(plan.trials, options)
         sampler = _sampler(plan, options)
 
         @cache
@@ -92,7 +92,7 @@ def search(
             dashboard = stack.enter_context(ray_cluster(launch.address))
             resources = fit(launch)
             side_by_side = concurrency(resources, launch.concurrent)
-            check_space(plan, side_by_side, options.keep)
+            check_space(plan, side_by_side, options.keep, seeds)
             view.started(plan, dashboard, side_by_side)
             return resources, side_by_side
 
@@ -100,35 +100,49 @@ def search(
             left = None if options.seconds is None else max(0.0, options.seconds - (time.perf_counter() - clock))
             run_trials(source, *start(), plan.paths.ray, seconds=left)
 
+        exhausted = len(plan.done) == study.grid_size
         if before < plan.trials:
-            run(SearchSource(plan, sampler, options, view))
-        standings = _repeat(plan, seeds_of(plan, options), run, view) if len(plan.done) >= plan.trials else None
-        result = _result(plan, standings, before, time.perf_counter() - clock)
-        clear_checkpoints(plan, options.keep, winner=result.best.record.run_id)
+            source = SearchSource(plan, sampler, options, view)
+            run(source)
+            exhausted = source.exhausted or len(plan.done) == study.grid_size
+            if source.exhausted and not source.lost:
+                plan.trials = len(plan.done)  # the space has no more
+        standings = _repeat(plan, seeds, run, view) if len(plan.done) >= plan.trials else None
+        result = replace(_result(plan, standings, before), exhausted=exhausted)
         _write_choice(plan, result)
-        return result
+        best = result.best.record.run_id
+        # While the best few are still to be repeated any of them can win, and would be missed.
+        clear_checkpoints(plan, max(options.keep, FIRST) if result.unrepeated else options.keep, winner=best)
+        if not plan.paths.run(best).best.exists():  # cleared by a search that had another winner
+            again = plan.spec(result.best.point)
+            plan.begin(again)
+            view.again(again)
+            run(SeedSource([again], view.repeated))
+        return replace(result, seconds=time.perf_counter() - clock)
 
 
-def seeds_of(plan: Plan, options: Options) -> int:
-    """Over how many seeds the winner is chosen."""
-    return options.select_seeds or (SEEDS if plan.trials >= MANY else 1)
+def seeds_of(points: int, options: Options) -> int:
+    """Over how many seeds the winner of so many points is chosen."""
+    return options.select_seeds or (SEEDS if points >= MANY else 1)
+
+
+def scheduler_of(points: int, options: Options) -> Scheduler:
+    """The rule of early stopping for so many points."""
+    return options.scheduler or ("asha" if points >= MANY else "none")
 
 
 def _sampler(plan: Plan, options: Options) -> Sampler:
     """A sampler that knows what the records know, and what to try first."""
-    size = plan.space.grid_size
+    size = plan.study.grid_size
     chosen: Method = options.method or ("grid" if size is not None and plan.trials >= size else "tpe")
     sampler = Sampler(plan.space, chosen, plan.seed, plan.study.own_point, flatten(plan.study.config))
-    for candidate in plan.candidates():
-        record = candidate.record
+    for record in plan.done.values():  # in the order in which they ended, as a search under way learns of them
         stopped_at = record.steps / (record.total_steps or record.steps) if record.status == "stopped" else None
         score = record.best_dev if record.status != "failed" else None
-        sampler.learn(candidate.point, score, stopped_at=stopped_at)
+        sampler.learn(plan.point_of(record.config), score, stopped_at=stopped_at)
     sampler.first([*plan.under_way, *(complete_point(plan, values) for values in options.tries)])
     if options.prior is not None:
-        if not (known := prior(plan, options.prior)):
-            raise ConfigError(f"--from {options.prior.folder}: no finished run there is in the space {plan.space.name}")
-        sampler.prior(known)
+        sampler.prior(prior(plan, options.prior))
     return sampler
 
 
@@ -137,18 +151,19 @@ class SearchSource(Source):
 
     def __init__(self, plan: Plan, sampler: Sampler, options: Options, view: View) -> None:
         self.plan, self.sampler, self.view = plan, sampler, view
-        self.keep = max(options.keep, FIRST if seeds_of(plan, options) > 1 else 1)
-        suits: Scheduler = "asha" if plan.trials >= MANY else "none"
-        self.rule = make_rule(options.scheduler or suits, options.grace)
+        self.keep = max(options.keep, FIRST if seeds_of(plan.trials, options) > 1 else 1)
+        self.rule = make_rule(scheduler_of(plan.trials, options), options.grace)
         self.journal = Journal(plan)
         self.curves: dict[str, Curve] = {name: curve_of(record) for name, record in plan.done.items()}
         self.running: dict[str, Point] = {}
         self.lost = 0
+        self.exhausted = False  # the sampler had no further point
 
     def next(self) -> RunSpec | None:
         if len(self.plan.done) + len(self.running) + self.lost >= self.plan.trials:
             return None
         if (point := self.sampler.ask()) is None:
+            self.exhausted = True
             return None
         spec = self.plan.spec(point)
         self.plan.begin(spec)
@@ -217,7 +232,7 @@ class _Incomplete(Exception):
     """A repetition has no record: time was up, or its process died."""
 
 
-def _result(plan: Plan, standings: dict[str, Standing] | None, before: int, seconds: float) -> SearchResult:
+def _result(plan: Plan, standings: dict[str, Standing] | None, before: int) -> SearchResult:
     candidates = plan.candidates()
     if not candidates or candidates[0].record.status != "completed":
         errors = sorted({c.record.error or c.record.status for c in candidates})
@@ -228,8 +243,7 @@ def _result(plan: Plan, standings: dict[str, Standing] | None, before: int, seco
     return SearchResult(
         plan.study.name, candidates, best=ranked[0][0] if ranked else candidates[0],
         trained=len(plan.done) - before, missing=max(0, plan.trials - len(plan.done)),
-        unrepeated=standings is None, seconds=seconds, exhausted=len(candidates) == plan.space.grid_size,
-        standings=ranked,
+        unrepeated=standings is None, standings=ranked,
     )  # fmt: skip
 
 

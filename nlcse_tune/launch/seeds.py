@@ -197,7 +197,7 @@ def until_decided(
     A comparison that was begun under a rule goes on under that rule, whatever `first` and `maximum` say now: another
     one after a look would not keep the error rate. For the same reason a new rule counts fresh seeds alone, none of
     which the method was tested with and none that a search chose by: with five seeds seen and then looks at 5 to 20
-    under a rule, a true null hypothesis was rejected in 8.0% of simulated studies in place of 5% (LOG.md).
+    under a rule, a true null hypothesis was rejected in 8.1% of simulated studies in place of 5% (LOG.md).
     """
     if len(both) < 2:
         raise ConfigError(f"{both[0].study.name}: has no baseline to decide against; add `baseline:` to the study")

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import torch
 
 from nlcse_tune.data.catalog import fingerprints
+from nlcse_tune.files import locked
 from nlcse_tune.launch.spec import Launch, RunSpec
 from nlcse_tune.launch.worker import execute
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import DevPoint, RunRecord, read_record, run_id
+from nlcse_tune.records import DevPoint, RunRecord, is_whole, read_record, run_id
 from nlcse_tune.study import Study
 from nlcse_tune.training.context import RunContext
 
@@ -35,7 +36,11 @@ def train_one(
     *,
     on_point: OnPoint = lambda point: None,
 ) -> RunRecord:
-    """The record of the study's own configuration at `seed`: read if it is there, else trained."""
+    """The record of the study's own configuration at `seed`, trained unless it is there with its best model.
+
+    A run that a search stopped early, or whose model it cleared away, is trained to its end. RunError where a search
+    or a seed study works on this folder, or another process on this run.
+    """
     spec = RunSpec(
         study=study.name,
         study_folder=str(paths.folder.resolve()),
@@ -43,8 +48,14 @@ def train_one(
         seed=seed,
         config=study.config.model_dump(mode="json"),
     )
-    if spec.paths.record.is_file():
-        return read_record(spec.paths.record)
+    with locked(paths.lock, str(paths.folder), shared=True), locked(spec.paths.lock, f"run {spec.run_id}"):
+        record = read_record(spec.paths.record) if spec.paths.record.is_file() else None
+        if record and (record.status == "failed" or is_whole(record, spec.paths)):
+            return record
+        return _train(spec, launch, on_point)
+
+
+def _train(spec: RunSpec, launch: Launch, on_point: OnPoint) -> RunRecord:
     if launch.workers == 1:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return execute(spec, ConsoleContext(spec.paths.folder, device=device, on_point=on_point))

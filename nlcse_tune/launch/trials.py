@@ -15,6 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from nlcse_tune.config import RunConfig
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError, StorageError
@@ -188,8 +190,8 @@ def _trial(config: dict[str, Any], resources: Resources, then_test: bool) -> Non
             tune.report({"dev": float("nan"), "step": 0})
         except StorageError as full:
             _refuse(full)
-    except (RayError, TrainingFailedError):
-        raise  # a process died: Tune starts the run again
+    except (RayError, TrainingFailedError, MemoryError, torch.OutOfMemoryError):
+        raise  # a process died, or memory ran out beside others: Tune starts the run again
     except Exception as error:
         _refuse(_bug(spec, error))
 

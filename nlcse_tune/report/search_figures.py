@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 Runs = Sequence[tuple[Point, RunRecord]]  # best first
 
 
-def write_search_figures(study: str, runs: Runs, fields: tuple[str, str] | None, folder: Path) -> list[Path]:
-    """Writes `search-curves` and, where the space has two fields with values, `search-heat-map`; PNG and SVG."""
+def write_search_figures(
+    study: str, runs: Runs, winner: str, fields: tuple[str, str] | None, folder: Path
+) -> list[Path]:
+    """Writes `search-curves` and, where the space has two fields with values, `search-heat-map`; PNG and SVG.
+
+    `winner` is the run id of the chosen configuration, which need not be the best single run.
+    """
     import matplotlib
 
-    drawings: dict[str, Callable[[], Figure]] = {"search-curves": lambda: curves_figure(study, runs)}
+    drawings: dict[str, Callable[[], Figure]] = {"search-curves": lambda: curves_figure(study, runs, winner)}
     if fields is not None:
         drawings["search-heat-map"] = lambda: heat_figure(study, runs, *fields)
     written = []
@@ -35,15 +40,16 @@ def write_search_figures(study: str, runs: Runs, fields: tuple[str, str] | None,
     return written
 
 
-def curves_figure(study: str, runs: Runs) -> "Figure":
+def curves_figure(study: str, runs: Runs, winner: str) -> "Figure":
     """Every run's dev curve over the share of a run: the winner in colour, stopped runs with a cross at their end."""
     figure, axes = _figure(6.4, 4.0)
-    for rank, (_, record) in reversed(list(enumerate(runs))):
+    for _, record in reversed(runs):
+        chosen = record.run_id == winner
         total = record.total_steps or record.steps
         shares = [100 * point.step / total for point in record.dev_curve]
         scores = [point.score for point in record.dev_curve]
-        look: dict[str, Any] = {"color": COLOURS[0], "linewidth": 2, "zorder": 3} if rank == 0 else {"color": "#999999"}
-        axes.plot(shares, scores, **look, label="winner" if rank == 0 else None)
+        look: dict[str, Any] = {"color": COLOURS[0], "linewidth": 2, "zorder": 3} if chosen else {"color": "#999999"}
+        axes.plot(shares, scores, **look, label="winner" if chosen else None)
         if record.status == "stopped" and scores:
             axes.plot(shares[-1], scores[-1], "x", color=COLOURS[1], markersize=5, zorder=4)
     axes.plot([], [], "x", color=COLOURS[1], label="stopped early")

@@ -104,10 +104,15 @@ def test_a_run_that_diverges_is_a_record_not_a_crash(tiny_study: Study, tmp_path
 
 
 def test_more_than_the_machine_has_is_refused_with_the_arithmetic() -> None:
-    assert Resources(1, 1.0).concurrent(2, 0) == 2
-    assert Resources(2, 1.0).concurrent(3, 0) == 1
-    assert Resources(2, 2.0, 1.0).concurrent(16, 3) == 1
-    assert Resources(4, 1.0).concurrent(2, 0) == 0
+    assert Resources(1, 1.0).concurrent([(2, 0)]) == 2
+    assert Resources(2, 1.0).concurrent([(3, 0)]) == 1
+    assert Resources(2, 2.0, 1.0).concurrent([(16, 3)]) == 1
+    assert Resources(4, 1.0).concurrent([(2, 0)]) == 0
+    assert Resources(1, 0.1).concurrent([(1, 0)]) == 10
+    # A worker needs one node's CPUs and GPUs: of two nodes with four GPUs each, none has eight.
+    assert Resources(1, 1.0, 8.0).concurrent([(16, 4), (16, 4)]) == 0
+    assert Resources(8, 1.0, 1.0).concurrent([(16, 4), (16, 4)]) == 1
+    assert Resources(1, 1.0, 3.0).concurrent([(16, 4), (16, 4)]) == 2
     assert str(Resources(4, 1.0, 0.5)) == "4 CPUs and 2 GPUs (4 workers)"
 
 

@@ -5,17 +5,30 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from nlcse_tune.cli_search import _equal_terms, _show
 from nlcse_tune.config import override
 from nlcse_tune.errors import ConfigError, RunError, StorageError
 from nlcse_tune.files import locked
 from nlcse_tune.launch import disk
-from nlcse_tune.launch.plan import Plan, budget, complete_point, make_plan, prior
-from nlcse_tune.launch.search import MANY, Options, SearchSource, View, _sampler, search, seeds_of
+from nlcse_tune.launch.journal import importances
+from nlcse_tune.launch.plan import Plan, budget, complete_point, last_choice, make_plan, prior
+from nlcse_tune.launch.search import (
+    MANY,
+    Options,
+    SearchSource,
+    View,
+    _sampler,
+    scheduler_of,
+    search,
+    seeds_of,
+)
+from nlcse_tune.launch.single import train_one
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord, ledger, now, versions, write_record
 from nlcse_tune.space import Point, parse_space
@@ -49,10 +62,13 @@ def test_the_budget_is_two_thirds_of_a_large_grid_and_all_of_a_small_one() -> No
     assert budget(find_study("demo"), None) == 6  # as the study says
 
 
-def test_defaults_follow_the_number_of_points(tiny_study: Study, tmp_path: Path) -> None:
-    assert seeds_of(plan_of(tiny_study, tmp_path, MANY - 1), Options()) == 1
-    assert seeds_of(plan_of(tiny_study, tmp_path, MANY), Options()) == 3
-    assert seeds_of(plan_of(tiny_study, tmp_path, MANY), Options(select_seeds=1)) == 1
+def test_defaults_follow_the_number_of_points() -> None:
+    assert [seeds_of(points, Options()) for points in (MANY - 1, MANY)] == [1, 3]
+    assert [scheduler_of(points, Options()) for points in (MANY - 1, MANY)] == ["none", "asha"]
+    assert seeds_of(MANY, Options(select_seeds=1)) == 1
+    assert scheduler_of(MANY, Options(scheduler="none")) == "none"
+    demo = _equal_terms(Options(trials=18), find_study("demo"))  # the baseline's space has six points alone
+    assert (demo.trials, demo.scheduler, demo.select_seeds) == (18, "asha", 3)
 
 
 def test_a_run_that_was_under_way_comes_first(tiny_study: Study, tmp_path: Path) -> None:
@@ -144,6 +160,68 @@ with locked(Path({str(paths.lock)!r}), "x"):
         assert f"process {os.getpid()}" in paths.lock.read_text()
 
 
+def test_train_and_search_do_not_meet_but_two_trainings_may(tiny_study: Study, tmp_path: Path) -> None:
+    paths = StudyPaths(tmp_path, tiny_study.name)
+    with locked(paths.lock, "x"), pytest.raises(RunError, match="in use by process"):
+        train_one(tiny_study, paths, 7)
+    with locked(paths.lock, "x", shared=True):
+        record = train_one(tiny_study, paths, 7)
+        with pytest.raises(RunError, match="is in use by"):
+            search(tiny_study, paths, Options(trials=1))
+    run = paths.run(record.run_id)
+    with locked(run.lock, "x"), pytest.raises(RunError, match=f"run {record.run_id} is in use by"):
+        train_one(tiny_study, paths, 7)
+    assert train_one(tiny_study, paths, 7) == record  # not trained again
+    shutil.rmtree(run.folder)
+    again = train_one(tiny_study, paths, 7)
+    assert run.best.is_dir()
+    assert again.dev_curve == record.dev_curve
+
+
+def test_show_names_the_winner_over_seeds_not_the_best_single_run(
+    tiny_study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = plan_of(tiny_study, tmp_path)
+    for i, point in enumerate(points(tiny_study)[:5]):
+        plan.paths.run(put(plan, point, 50.0 + (i if i < 2 else 0)).run_id).best.mkdir(parents=True)
+        put(plan, point, 60.0 - 5 * i, seed=43)
+    assert last_choice(plan) is None
+    search(tiny_study, plan.paths, Options(trials=5, select_seeds=2))
+    capsys.readouterr()
+    _show(tiny_study, plan.paths, 5, figures=True)
+    text = capsys.readouterr().out
+    own = plan_of(tiny_study, tmp_path)
+    chosen = last_choice(own)
+    assert chosen is not None
+    assert chosen.point == points(tiny_study)[0]
+    assert chosen.scores == {42: 50.0, 43: 60.0}
+    assert len(chosen.repetitions) == 5
+    assert "winner of the last search: dev 55.00 (seed 42, 43); text.batch_size=32" in text
+    assert "for 5 repetitions of the best few" in text
+    assert own.candidates()[0].point == points(tiny_study)[1]  # the best single run
+    curves = (plan.paths.report / "search-curves.svg").read_text()
+    assert "winner" in curves
+
+
+def test_equal_scores_have_no_importances(tiny_study: Study, tmp_path: Path) -> None:
+    plan = plan_of(tiny_study, tmp_path)
+    for point in points(tiny_study)[:5]:
+        put(plan, point, 50.0)
+    plan = plan_of(tiny_study, tmp_path)
+    found = importances(plan, plan.candidates())
+    assert (dict(found.by_field), found.runs) == ({}, 5)
+
+
+def test_another_search_is_not_averaged_over_what_differs(tiny_study: Study, tmp_path: Path) -> None:
+    """A short trial in the same folder, or other data, are on another level."""
+    long, short = plan_of(tiny_study, tmp_path), plan_of(tiny_study.with_overrides({"train.max_steps": 2}), tmp_path)
+    for point in points(tiny_study)[:3]:
+        put(long, point, 57.0)
+    for point in points(tiny_study)[:2]:
+        put(short, point, 10.0)
+    assert [score for _, score in prior(long, long.paths)] == [57.0] * 3
+
+
 def test_fresh_moves_and_deletes_nothing(tiny_study: Study, tmp_path: Path) -> None:
     plan = plan_of(tiny_study, tmp_path)
     record = put(plan, tiny_study.own_point, 50.0)
@@ -178,12 +256,15 @@ def test_a_disk_without_room_is_refused_with_the_arithmetic(
     plan = plan_of(tiny_study, tmp_path)
     weights = disk.weights_bytes(plan.study.config)
     assert weights is not None
-    needed = 2 * (5 + 2) * weights + 3 * weights
+    needed = 2 * 2 * (5 + 1) * weights + 3 * weights  # two side by side, each file there twice; three kept
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(needed))
     disk.check_space(plan, 2, 3)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(needed - 1))
     with pytest.raises(StorageError, match=r"GiB free, and this search takes about .*2 runs side by side"):
         disk.check_space(plan, 2, 3)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(needed + 9 * weights - 1))
+    with pytest.raises(StorageError, match="12 kept models"):  # six to repeat, and their repetitions
+        disk.check_space(plan, 2, 3, seeds=3)
 
 
 def test_the_weights_of_a_folder_are_its_files(tiny_study: Study, tmp_path: Path) -> None:
@@ -203,12 +284,41 @@ def test_a_large_space_is_exhausted_and_says_so(tiny_study: Study, tmp_path: Pat
     specs = [source.next(), source.next(), source.next()]
     assert specs[2] is None
     assert len({spec.run_id for spec in specs if spec}) == 2
+    for point in points(study):
+        plan.paths.run(put(plan, point, 50.0).run_id).best.mkdir(parents=True)
+    found = search(study, plan.paths, Options(trials=100))
+    assert found.exhausted
+    assert found.missing == 0
+
+
+def test_a_space_that_ends_early_is_exhausted_not_unfinished(
+    tiny_study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of infinitely many points in name the sampler finds no more: the search has what it wanted."""
+    space = parse_space({"parameters": {"text.learning_rate": {"low": 1e-4, "high": 1e-3}}}, name="x", where="x")
+    study = tiny_study.with_space(space)
+    plan = plan_of(study, tmp_path, 10)
+
+    def run_all(source: SearchSource, *_: object, **__: object) -> None:
+        while (spec := source.next()) is not None:
+            if len(source.plan.done) == 3:
+                monkeypatch.setattr(source.sampler, "ask", lambda: None)
+            record = put(source.plan, source.running[spec.run_id], 50.0)
+            spec.paths.best.mkdir()
+            source.done(spec, record)
+
+    monkeypatch.setattr("nlcse_tune.launch.search.run_trials", run_all)
+    monkeypatch.setattr("nlcse_tune.launch.search.ray_cluster", lambda address: nullcontext())
+    monkeypatch.setattr("nlcse_tune.launch.search.fit", lambda launch: None)
+    monkeypatch.setattr("nlcse_tune.launch.search.concurrency", lambda resources, wanted: 1)
+    found = search(study, plan.paths, Options(trials=10, select_seeds=1))
+    assert (len(found.candidates), found.missing, found.exhausted, found.unrepeated) == (4, 0, True, False)
 
 
 def test_the_choice_names_the_seeds_it_was_made_with(tiny_study: Study, tmp_path: Path) -> None:
     plan = plan_of(tiny_study, tmp_path)
     for i, point in enumerate(points(tiny_study)[:2]):
-        put(plan, point, 50.0 + i)
+        plan.paths.run(put(plan, point, 50.0 + i).run_id).best.mkdir(parents=True)
         put(plan, point, 60.0 - 5 * i, seed=43)
     result = search(tiny_study, plan.paths, Options(trials=2, select_seeds=2))  # all on record: Ray never starts
     assert [standing.scores for _, standing in result.standings] == [(50.0, 60.0), (51.0, 55.0)]

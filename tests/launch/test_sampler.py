@@ -79,7 +79,8 @@ def test_failures_and_nan_are_no_scores() -> None:
         point = sampler.ask()
         assert point is not None
         sampler.tell(point, value)
-    assert [trial.state.name for trial in sampler.optuna.trials] == ["FAIL", "FAIL", "COMPLETE"]
+    known = [trial for trial in sampler.optuna.trials if trial.state.name != "FAIL"]
+    assert [(trial.state.name, trial.value) for trial in known] == [("COMPLETE", 70.0)]
 
 
 def test_a_stopped_run_counts_as_pruned_with_what_it_reached() -> None:
@@ -87,8 +88,8 @@ def test_a_stopped_run_counts_as_pruned_with_what_it_reached() -> None:
     point = sampler.ask()
     assert point is not None
     sampler.tell(point, 61.0, stopped_at=0.25)
-    assert sampler.optuna.trials[0].state.name == "PRUNED"
-    assert sampler.optuna.trials[0].intermediate_values == {25: 61.0}
+    assert sampler.optuna.trials[-1].state.name == "PRUNED"
+    assert sampler.optuna.trials[-1].intermediate_values == {25: 61.0}
 
 
 def test_conditional_parameters_are_dropped_where_they_do_not_apply() -> None:
@@ -98,6 +99,50 @@ def test_conditional_parameters_are_dropped_where_they_do_not_apply() -> None:
     points = exhaust_plain(Sampler(conditional, "tpe", 0, {}))
     assert len(points) == 3
     assert {"side.loss": "simclr"} in points
+
+
+def test_an_infinite_space_is_searched_on_where_tpe_repeats_itself() -> None:
+    """The best value of a choice has nothing further to vary, and TPE proposes it again and again."""
+    conditional = space(
+        {
+            "side.loss": ["supcon", "simclr"],
+            "side.weight": {"low": 0.1, "high": 1.0, "when": {"side.loss": "supcon"}},
+        }
+    )
+    sampler = Sampler(conditional, "tpe", 0, {})
+    points = []
+    for _ in range(30):
+        point = sampler.ask()
+        assert point is not None
+        points.append(point)
+        sampler.tell(point, 90.0 if point["side.loss"] == "simclr" else 50.0)
+    assert len({repr(point) for point in points}) == 30
+
+
+@pytest.mark.parametrize("stopped_at", [None, 0.25])
+def test_a_sampler_rebuilt_from_scores_knows_what_it_knew(stopped_at: float | None) -> None:
+    """Conditional parameters, stopped runs and the order of learning included."""
+    conditional = space(
+        {
+            "side.loss": ["supcon", "simclr"],
+            "side.weight": {"low": 0.1, "high": 1.0, "when": {"side.loss": "supcon"}},
+            "text.learning_rate": {"low": 1e-5, "high": 1e-3, "log": True},
+        }
+    )
+    live, rebuilt = (Sampler(conditional, "tpe", 0, {}) for _ in range(2))
+    for i in range(20):
+        point = live.ask()
+        assert point is not None
+        live.tell(point, 50.0 + i % 7, stopped_at=stopped_at if i % 2 else None)
+        rebuilt.learn(point, 50.0 + i % 7, stopped_at=stopped_at if i % 2 else None)
+
+    def known(sampler: Sampler) -> list[object]:
+        trials = [trial for trial in sampler.optuna.trials if trial.state.name != "FAIL"]
+        return [(trial.state, trial.params, trial.value, trial.intermediate_values) for trial in trials]
+
+    assert known(live) == known(rebuilt)
+    assert live.known == rebuilt.known
+    assert len(known(live)) == 20
 
 
 def exhaust_plain(sampler: Sampler) -> list[Point]:

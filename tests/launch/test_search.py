@@ -1,6 +1,7 @@
 """A search: dev only, each point once, continued from its records."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,11 @@ def test_a_search_ranks_by_dev_and_goes_on_from_its_records(tiny_study: Study, t
     again = search(tiny_study, paths, Options(trials=3))
     assert again.trained == 0
     assert again.candidates == first.candidates
+
+    shutil.rmtree(paths.run(first.best.record.run_id).folder)  # as a search with another winner would
+    restored = search(tiny_study, paths, Options(trials=3))
+    assert (paths.folder / choice["checkpoint"] / "config.json").is_file()
+    assert restored.best.record.best_dev == first.best.record.best_dev
 
     more = search(tiny_study, paths, Options(trials=5))
     assert more.trained == 2
