@@ -46,6 +46,11 @@ def test_studies_are_listed_and_shown() -> None:
         (["search", "demo", "--try", "side.weight=1"], "side.weight is not searched by demo-grid"),
         (["search", "demo", "--from", "nothing"], "no finished run there is in the space demo-grid"),
         (["search", "demo-simcse", "--with-baseline"], "the study has no baseline"),
+        (
+            ["search", "simcse-bert", "--space", "image-grid"],
+            "the space searches side.learning_rate, and the study has no",
+        ),
+        (["seeds", "demo", "--seeds", "7,8", "--until-decided"], "a stopping rule takes seeds of its own"),
         (["search", "demo", "--show"], "no run of this search is on record"),
         (["search", "demo", "--space", "demo-gird"], "no such search space; did you mean 'demo-grid'"),
         (["studies", "nope"], "no such study"),

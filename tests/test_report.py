@@ -594,6 +594,17 @@ def test_plan_needs_two_seeds(tmp_path: Path, rng: np.random.Generator) -> None:
         cli_report.plan(METHOD.name, out=tmp_path)
 
 
+def test_a_study_from_elsewhere_is_left_out_with_a_word(root: Path, run: Callable[..., str]) -> None:
+    """Its folder does not say which YAML file it came from."""
+    (root / "mine" / "tests").mkdir(parents=True)
+    (root / "mine" / "tests" / "0123456789ab-s1.json").write_text("{}")
+    assert "visualcse-bert minus simcse-bert" in run("report", "--out", str(root), "--no-write")
+    app = Typer()
+    app.command()(cli_report.report)
+    told = CliRunner().invoke(app, ["--out", str(root), "--no-write"])
+    assert "mine: left out, no study has this name; give its YAML file to report it" in told.stderr
+
+
 def test_report_prints_each_format(root: Path, run: Callable[..., str]) -> None:
     for kind, sign in (
         ("markdown", "| --- |"),
