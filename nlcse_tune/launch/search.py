@@ -105,8 +105,8 @@ def search(
             source = SearchSource(plan, sampler, options, view)
             run(source)
             exhausted = source.exhausted or len(plan.done) == study.grid_size
-            if source.exhausted and not source.lost:
-                plan.trials = len(plan.done)  # the space has no more
+            if source.exhausted:
+                plan.trials = len(plan.done) + len(source.running) + source.lost  # the space has no more
         standings = _repeat(plan, seeds, run, view) if len(plan.done) >= plan.trials else None
         result = replace(_result(plan, standings, before), exhausted=exhausted)
         _write_choice(plan, result)
