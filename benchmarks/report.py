@@ -107,7 +107,12 @@ def make_study(
     """Tested runs of `seeds`, and the log of the opening that tested them."""
     records = [make_run(root, study, seed, rng, shift=shift, **options) for seed in seeds]
     paths = StudyPaths(root, study.name)
-    opening = {"time": "2026-11-20T12:00:00+00:00", "command": "seeds", "runs": [r.run_id for r in records]}
+    opening = {
+        "time": "2026-11-20T12:00:00+00:00",
+        "command": "seeds",
+        "by": "seeds",
+        "runs": [r.run_id for r in records],
+    }
     with paths.openings.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(opening) + "\n")
 

@@ -108,12 +108,15 @@ def search(
     from nlcse_tune.launch.plan import prior as prior_points
     from nlcse_tune.show import status
 
-    # Everything that can be wrong is found before torch and Ray are imported, which takes ten times as long.
+    # What can be wrong with the call is found before torch and Ray are imported, which takes ten times as long.
     paths, seconds = StudyPaths(out, chosen.name), parse_time(max_time)
     baseline = chosen.baseline_study(values) if with_baseline else None
     if with_baseline and baseline is None:
         raise ConfigError(f"{chosen.name}: --with-baseline: the study has no baseline; add `baseline:` to it")
-    plan, points = make_plan(chosen, paths, trials), tuple(assignments(text.split(",")) for text in tries or ())
+    if baseline is not None:
+        make_plan(baseline, StudyPaths(out, baseline.name), trials, fresh=fresh)
+    plan = make_plan(chosen, paths, trials, fresh=fresh)
+    points = tuple(assignments(text.split(",")) for text in tries or ())
     for point in points:
         complete_point(plan, point)
     if prior:

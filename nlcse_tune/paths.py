@@ -43,6 +43,11 @@ class RunPaths:
         return self.folder / "run.json"
 
     @property
+    def error(self) -> Path:
+        """The traceback of the last error that ended an attempt."""
+        return self.folder / "error.txt"
+
+    @property
     def best(self) -> Path:
         """The best dev checkpoint, a Hugging Face folder with its pooling."""
         return self.folder / "best"

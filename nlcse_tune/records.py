@@ -211,9 +211,9 @@ def ledger(paths: StudyPaths) -> Iterator[RunRecord]:
     yield from sorted(records, key=lambda record: (record.finished, record.run_id))
 
 
-def log_opening(paths: StudyPaths, runs: Sequence[str]) -> None:
+def log_opening(paths: StudyPaths, runs: Sequence[str], by: Literal["seeds", "evaluate"]) -> None:
     """Notes that the test sets of a study are about to be scored for `runs`: one line a time, never rewritten."""
-    line = {"time": now(), "command": "nlcse-tune " + " ".join(sys.argv[1:]), "runs": list(runs)}
+    line = {"time": now(), "command": "nlcse-tune " + " ".join(sys.argv[1:]), "by": by, "runs": list(runs)}
     try:
         paths.folder.mkdir(parents=True, exist_ok=True)
         with paths.openings.open("a", encoding="utf-8") as stream:

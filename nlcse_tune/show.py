@@ -181,7 +181,7 @@ def studies(found: Sequence[Study]) -> None:
         table.add_column(name)
     for item in found:
         space = item.space
-        size = f"{space.name} ({item.grid_size or 'infinite'})" if space else "-"
+        size = f"{space.name} ({item.grid_size or 'no grid'})" if space else "-"
         table.add_row(item.name, item.config.method, item.baseline or "-", size, item.description)
     console.print(table)
 
@@ -193,7 +193,7 @@ def study(item: Study) -> None:
         f"baseline {item.baseline or '-'}, seeds {', '.join(map(str, item.seeds))}, search seed {item.search_seed}"
     )
     if item.space:
-        console.print(f"space {item.space.name}: {item.grid_size or 'infinitely many'} points")
+        console.print(f"space {item.space.name}: {item.grid_size or 'infinitely many, or too many to list:'} points")
     table = Table(box=None, pad_edge=False)
     for name in ("field", "value", "searched", "meaning"):
         table.add_column(name)

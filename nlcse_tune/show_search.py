@@ -117,8 +117,17 @@ def result(found: "SearchResult", paths: StudyPaths) -> None:
         console.print(f"the space has no further point ({len(found.candidates)} on record): more needs a larger space")
     if found.missing:
         console.print(
-            f"{found.missing} runs have no record yet (time was up, or a process died): the same command goes on"
+            f"{found.missing} runs have no record yet (time was up, or a process died{_last_error(paths)}): the same "
+            "command goes on"
         )
+
+
+def _last_error(paths: StudyPaths) -> str:
+    """Where the newest error of a run without a record is told."""
+    found = [
+        path for path in paths.folder.glob("checkpoints/*/error.txt") if not paths.run(path.parent.name).record.exists()
+    ]
+    return f"; see {max(found, key=lambda path: path.stat().st_mtime)}" if found else ""
 
 
 def _seeds(first: int, count: int) -> str:

@@ -147,6 +147,8 @@ def _fitting(field: str, parameter: Choice | Range) -> Choice | Range:
         raw["when"] = {name: _value(name, value) for name, value in parameter.when.items()}
     if isinstance(parameter, Choice):
         return Choice(**{**raw, "values": tuple(_value(field, value) for value in parameter.values)})
+    if parameter.integer and not _is_whole(field):
+        raise ValueError(f"{field}: integer is for fields of whole numbers; list the values instead")
     if _is_whole(field):
         raw["integer"] = True
     for end in ("low", "high"):

@@ -272,18 +272,21 @@ def test_a_chosen_configuration_does_not_hide_the_search(root: Path, rng: np.ran
     assert arm.seeds == (1, 2, 3, 4, 5)
     assert arm.search_runs == 3
     assert arm.left_out == ("1 run of other configurations",)
+    searched = next(r for r in records.ledger(StudyPaths(root, METHOD.name)) if r.seed == METHOD.search_seed)
+    records.log_opening(StudyPaths(root, METHOD.name), [searched.run_id], by="evaluate")  # still a search's run
     text = words(build(root, choose={METHOD.name: arm.runs[0].record.run_id[:12]}))
+    assert "1 time since" in text
     assert "Search runs on record: simcse-bert 0, visualcse-bert 3. The tuning was not equal" in text
 
 
 def test_a_seed_that_was_begun_and_left_no_record_is_told(root: Path, rng: np.random.Generator) -> None:
     for study in (METHOD, BASELINE):
         paths, run = StudyPaths(root, study.name), _test_file(root, study, 1).stem
-        records.log_opening(paths, [run.replace("-s1", "-s9")])
+        records.log_opening(paths, [run.replace("-s1", "-s9"), f"{run}-old"], by="seeds")
     text = words(build(root))
     assert text.count("seed 9: begun, no record: interrupted, or its process died") == 2
     make_run(root, METHOD, METHOD.search_seed, rng, status="failed", error="nan", tested=False)
-    records.log_opening(StudyPaths(root, METHOD.name), [f"{run_id(METHOD, root)}-s{METHOD.search_seed}"])
+    records.log_opening(StudyPaths(root, METHOD.name), [f"{run_id(METHOD, root)}-s{METHOD.search_seed}"], by="seeds")
     arm = report.collect(METHOD, root)
     assert arm.search_runs == 0
     assert f"seed {METHOD.search_seed}: failed: nan" in arm.left_out
@@ -440,12 +443,12 @@ def test_a_stopping_rule_takes_the_verdict(root: Path) -> None:
     rule = stats.StoppingRule("welch", "obrien-fleming", 0.05, (5, 10), (0.0036, 0.045))
     arms = build(root).blocks[0].comparisons[0]
     method, baseline = (report.configuration_key(arm.runs[0].record) for arm in (arms.method, arms.baseline))
-    kept = report.KeptRule((method, baseline), tuple(range(1, 11)), rule, (rule.decide(5, 0.001),))
+    kept = report.KeptRule((method, baseline), "x", tuple(range(1, 11)), rule, (rule.decide(5, 0.001),))
     report.write_rule(paths, kept)
     assert report.read_rule(paths, (method, baseline)) == kept
     assert report.read_rule(paths, (baseline, method)) is None
     text = words(build(root))
-    assert "looks at 5, 10 seeds" in text
+    assert "looks at 5, 10 seeds and x" in text
     assert "no part of its looks" not in text
     assert "n = 5: p = 0.0010 against a bound of 0.00360; the rule found a difference" in text
     assert "take n as fixed and are too optimistic" in text
@@ -454,7 +457,9 @@ def test_a_stopping_rule_takes_the_verdict(root: Path) -> None:
 def test_a_stopping_rule_holds_for_its_own_configurations_only(root: Path) -> None:
     paths = StudyPaths(root, METHOD.name)
     rule = stats.StoppingRule("welch", "obrien-fleming", 0.05, (5, 10), (0.0, 0.045))
-    report.write_rule(paths, report.KeptRule(("0" * 12, "1" * 12), tuple(range(1, 11)), rule, (rule.decide(5, 0.001),)))
+    report.write_rule(
+        paths, report.KeptRule(("0" * 12, "1" * 12), "x", tuple(range(1, 11)), rule, (rule.decide(5, 0.001),))
+    )
     assert "rule" not in words(build(root))
     assert report.look_words(rule.decide(5, 0.001)) == "n = 5: p = 0.0010 against a bound that hardly any gap meets"
 

@@ -58,6 +58,7 @@ def test_bad_parameters(spec: object, rule: str) -> None:
         ("text.batch_size", {"low": 32, "high": 64.5}, "text.batch_size: must be a valid integer"),
         ("side.loss", ["supcon", "simlcr"], "side.loss: must be 'simclr', 'supcon'"),
         ("side.weight", [1, 1.0], "values must differ"),
+        ("side.weight", {"low": 1, "high": 3, "integer": True}, "integer is for fields of whole numbers"),
         ("text.data", ["a.txt", "b.txt"], "inputs are not searched; make a study for each"),
         ("train.micro_batch", [8, 16], "changes speed and memory, not scores"),
         ("eval.setting", ["all", "mean"], "a search sees no test scores"),

@@ -97,7 +97,7 @@ def evaluate(
     """
     loaded_data = _load(expand_tasks(tasks), data)
     if loaded_data.sts and (run := study_run(model, out)) is not None:
-        log_opening(run[0], [run[1]])
+        log_opening(run[0], [run[1]], by="evaluate")
     loaded = load_model(model, pooling, force=force_pooling, out=out)
     loaded.encoder.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return _score(loaded, loaded_data, data, precision, progress)

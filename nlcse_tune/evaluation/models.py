@@ -97,10 +97,11 @@ def _find(model: str, out: Path) -> str:
 
 def study_run(model: str, out: Path) -> tuple[StudyPaths, str] | None:
     """The study and run id whose checkpoint `model` names; None where it is no study's."""
-    best = Path(_find(model, out)).resolve()
-    study = best.parent.parent.parent
-    if best.name == "best" and best.parent.parent.name == "checkpoints" and (study / "records").is_dir():
-        return StudyPaths(study.parent, study.name), best.parent.name
+    best = Path(_find(model, out))
+    run = best.parent.resolve()  # `best` itself is a link to the step's folder
+    study = run.parent.parent
+    if best.name.startswith("best") and run.parent.name == "checkpoints" and (study / "records").is_dir():
+        return StudyPaths(study.parent, study.name), run.name
     return None
 
 

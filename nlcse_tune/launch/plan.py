@@ -105,13 +105,15 @@ class View:
         """A repetition ended."""
 
 
-def make_plan(study: Study, paths: StudyPaths, trials: int | None) -> Plan:
-    """Checks that the study can be searched and its data are there, and reads what was run before."""
+def make_plan(study: Study, paths: StudyPaths, trials: int | None, *, fresh: bool = False) -> Plan:
+    """Checks that the study can be searched and its data are there, and (unless `fresh`) reads what was run before."""
     if study.space is None:
         raise ConfigError(f"{study.name}: has no search space; add `space:` to the study or pass --space")
     plan = Plan(study, paths, study.search_seed, fingerprints(study.config), budget(study, trials))
     for point in plan.space.points(flatten(study.config)) if study.grid_size else ():
         plan.config(point)  # values that do not go together are an error now, not after hours
+    if fresh:
+        return plan
     base = digest(study.config, plan.data, without=study.space.fields)
     for record in ledger(paths):
         if record.seed == plan.seed and record.data == plan.data and _belongs(plan, base, record.run_id, record.config):

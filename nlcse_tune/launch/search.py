@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from nlcse_tune.config import flatten
-from nlcse_tune.errors import RunError
+from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.files import locked, write_json
 from nlcse_tune.launch.cluster import Resources, concurrency, fit, ray_cluster
 from nlcse_tune.launch.disk import KEEP, check_space, clear_checkpoints
@@ -134,6 +134,8 @@ def scheduler_of(points: int, options: Options) -> Scheduler:
 def _sampler(plan: Plan, options: Options) -> Sampler:
     """A sampler that knows what the records know, and what to try first."""
     size = plan.study.grid_size
+    if options.method == "grid" and size is None:
+        raise ConfigError(f"--sampler grid: {plan.space.name} has infinitely many points, or too many to list; use tpe")
     chosen: Method = options.method or ("grid" if size is not None and plan.trials >= size else "tpe")
     sampler = Sampler(plan.space, chosen, plan.seed, plan.study.own_point, flatten(plan.study.config))
     for record in plan.done.values():  # in the order in which they ended, as a search under way learns of them

@@ -19,7 +19,16 @@ from nlcse_tune.launch.cluster import concurrency, fit, ray_cluster
 from nlcse_tune.launch.spec import Launch, RunSpec
 from nlcse_tune.launch.trials import Source, run_trials
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import RunRecord, ledger, log_opening, run_id, tests_ledger
+from nlcse_tune.records import (
+    RunRecord,
+    is_whole,
+    ledger,
+    log_opening,
+    read_test_record,
+    run_id,
+    tests_ledger,
+    write_test_record,
+)
 from nlcse_tune.report import KeptRule
 from nlcse_tune.run import is_tested
 from nlcse_tune.stats import Decision
@@ -83,7 +92,8 @@ def _searched(study: Study, paths: StudyPaths) -> RunConfig | None:
         point = choice["point"]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{paths.search}: not a search's result ({error}); search again or move it away") from None
-    return config if override(study.config, point) == config else None
+    own = override(study.config, point)  # how it is tested, or how fast it runs, may be another
+    return own if digest(own, {}) == digest(config, {}) else None
 
 
 class SeedSource(Source):
@@ -127,6 +137,30 @@ def _known(side: Side, data: dict[str, str]) -> set[int]:
     }
 
 
+def adopt_setting(side: Side) -> None:
+    """Gives the test records of this configuration the setting that is asked for: they hold the scores of each."""
+    data, setting = fingerprints(side.config), side.config.eval.setting
+    for record in ledger(side.paths):
+        paths = side.paths.run(record.run_id)
+        if not paths.test.is_file() or report.configuration_key(record) != side.key(data):
+            continue
+        if (test := read_test_record(paths.test)).setting != setting:
+            write_test_record(test.model_copy(update={"setting": setting}), paths)
+
+
+def outdated(both: Sequence[Side], seeds: Sequence[int]) -> list[RunSpec]:
+    """Runs at other seeds than these that were tested otherwise than is asked now: no report could join them."""
+    found = []
+    for side in both:
+        data = fingerprints(side.config)
+        for record in ledger(side.paths):
+            spec = side.spec(record.seed, data)
+            stale = spec.paths.test.is_file() and not is_tested(spec.paths, side.config.eval)
+            if record.run_id == spec.run_id and record.seed not in seeds and stale and is_whole(record, spec.paths):
+                found.append(spec)
+    return found
+
+
 def run_seeds(
     both: Sequence[Side],
     seeds: Sequence[int],
@@ -146,14 +180,17 @@ def run_seeds(
     with ExitStack() as stack:
         for side in both:
             stack.enter_context(locked(side.paths.lock, str(side.paths.folder)))
-        if specs := missing_runs(both, seeds, any_version=any_version):
+        for side in both:
+            adopt_setting(side)
+        specs = [*missing_runs(both, seeds, any_version=any_version), *outdated(both, seeds)]
+        if specs:
             dashboard = stack.enter_context(ray_cluster(launch.address))
             resources = fit(launch)
             side_by_side = concurrency(resources, launch.concurrent)
             on_start(len(specs), dashboard, side_by_side)
             for side in both:
                 if runs := [spec.run_id for spec in specs if spec.study == side.study.name]:
-                    log_opening(side.paths, runs)
+                    log_opening(side.paths, runs, by="seeds")
             run_trials(SeedSource(specs, on_run), resources, side_by_side, both[0].paths.ray, then_test=True)
     return time.perf_counter() - clock
 
@@ -203,11 +240,17 @@ def until_decided(
         raise ConfigError(f"{both[0].study.name}: has no baseline to decide against; add `baseline:` to the study")
     method, baseline = both
     keys = method.key(fingerprints(method.config)), baseline.key(fingerprints(baseline.config))
+    scored = report.score_words(method.config.eval.setting, method.config.eval.tasks)
     kept = report.read_rule(method.paths, keys)
     new = kept is None
+    if kept is not None and kept.scored != scored:
+        raise ConfigError(
+            f"--until-decided: {method.study.name} was begun under a rule over {kept.scored}; {scored} would be a "
+            "second look at the same seeds"
+        )
     if kept is None:
         rule = stats.stopping_rule(stats.looks(first, maximum), np.random.default_rng(0))
-        kept = KeptRule(keys, fresh_seeds(both, keys, maximum), rule)
+        kept = KeptRule(keys, scored, fresh_seeds(both, keys, maximum), rule)
         report.write_rule(method.paths, kept)
     on_rule(kept, new)
     options, decisions = report_options(both, any_version=any_version), []

@@ -35,6 +35,7 @@ from ray.tune.search import Searcher  # isort: skip
 
 WATCHER_BYTES = 2**20
 RETRIES = 3  # fresh starts of a run whose process died; it goes on from its restart point
+OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)  # beside other runs, or others' processes: worth another try
 ERRORS: tuple[type[NlcseError], ...] = (StorageError, ConfigError, DataError, RunError)
 # Tune prints a trial's traceback as well as raising it; it lies in the trial's error.txt, and we print its last line.
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
@@ -190,8 +191,9 @@ def _trial(config: dict[str, Any], resources: Resources, then_test: bool) -> Non
             tune.report({"dev": float("nan"), "step": 0})
         except StorageError as full:
             _refuse(full)
-    except (RayError, TrainingFailedError, MemoryError, torch.OutOfMemoryError):
-        raise  # a process died, or memory ran out beside others: Tune starts the run again
+    except (RayError, TrainingFailedError, *OUT_OF_MEMORY) as error:
+        _bug(spec, error)  # for whoever looks for the reason: Tune starts the run again, as after a process's death
+        raise
     except Exception as error:
         _refuse(_bug(spec, error))
 
@@ -228,7 +230,7 @@ def _refuse(error: NlcseError) -> None:
 
 
 def _bug(spec: RunSpec, error: Exception) -> RunError:
-    path = spec.paths.folder / "error.txt"
+    path = spec.paths.error
     try:
         write_text(path, traceback.format_exc())
         where = f"the traceback is in {path}"
@@ -281,8 +283,10 @@ def _as_ours(error: WorkerGroupError) -> BaseException:
     """A worker's error as it was raised there, dug out of Train's wrappers; as it is where a process died."""
     for failure in error.worker_failures.values():
         cause: BaseException | None = getattr(failure, "_base_exc", None)  # of Train's UserExceptionWithTraceback
-        while cause is not None and not isinstance(cause, NlcseError):
+        while cause is not None and not isinstance(cause, (NlcseError, *OUT_OF_MEMORY)):
             cause = getattr(cause, "cause", None) or cause.__cause__
+        if isinstance(cause, OUT_OF_MEMORY):
+            return error
         if cause is not None:
             return next(kind for kind in ERRORS if isinstance(cause, kind))(*cause.args[:1])
         if hasattr(failure, "_base_exc"):

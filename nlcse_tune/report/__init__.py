@@ -9,7 +9,7 @@ from nlcse_tune.report.build import Block, Report, build, studies_with_tests
 from nlcse_tune.report.comparison import Comparison, Correction, Gap, Options, TestName
 from nlcse_tune.report.export import as_json, seeds_csv, summary_csv
 from nlcse_tune.report.figures import write_figures
-from nlcse_tune.report.stopping import KeptRule, look_words, read_rule, write_rule
+from nlcse_tune.report.stopping import KeptRule, look_words, read_rule, score_words, write_rule
 from nlcse_tune.report.tables import latex, markdown, terminal
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "markdown",
     "read_rule",
     "repeated_seeds",
+    "score_words",
     "seeds_csv",
     "studies_with_tests",
     "summary_csv",

@@ -112,7 +112,7 @@ def collect(
     chosen = tuple(kept[seed] for seed in sorted(kept))
     _same_tests(study.name, chosen)
     search_seeds = frozenset({study.search_seed, *repeated_seeds(paths)})
-    asked = {name for opening in read_openings(paths) for name in opening.get("runs", ())}
+    asked = {name for opening in read_openings(paths) if opening.get("by") == "seeds" for name in opening["runs"]}
     left_out, recorded, search_runs = _left_out(search_seeds, records, tests, chosen, asked)
     if choose is None:
         left_out += [
@@ -261,7 +261,7 @@ def _left_out(
     starts = {run.record.run_id.rsplit("-s", 1)[0] for run in chosen}
     for name in sorted(asked - {record.run_id for record in records}):
         start, _, seed = name.rpartition("-s")
-        if start in starts and int(seed) not in kept_seeds:
+        if seed.isdecimal() and start in starts and int(seed) not in kept_seeds:
             recorded.add(int(seed))
             lines.append(f"seed {seed}: begun, no record: interrupted, or its process died; `seeds` goes on with it")
     if others:

@@ -1,11 +1,11 @@
 """The stopping rule of `seeds --until-decided`, kept beside the records so that a report can say what it saw.
 
-A rule holds for two configurations and for a list of seeds none of which had been looked at when it was written:
-under another rule, or after a look, the error rate is not kept.
+A rule holds for two configurations, one way to score them, and a list of seeds of which the method had been tested
+with none when it was written: under another rule, or after a look, the error rate is not kept.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ class KeptRule:
     """A rule as it lies on disk: `keys` are the configurations' of method and baseline (`configuration_key`)."""
 
     keys: tuple[str, str]
+    scored: str  # how: `score_words`
     seeds: tuple[int, ...]  # a look at n sees the first n
     rule: StoppingRule
     taken: tuple[Decision, ...] = ()
@@ -46,9 +47,16 @@ def read_rule(paths: StudyPaths, keys: tuple[str, str]) -> KeptRule | None:
         raw = json.loads(path.read_text(encoding="utf-8"))
         looks, bounds = tuple(raw["rule"]["looks"]), tuple(raw["rule"]["bounds"])
         rule = StoppingRule(**{**raw["rule"], "looks": looks, "bounds": bounds})
-        return KeptRule(keys, tuple(raw["seeds"]), rule, tuple(Decision(**look) for look in raw["taken"]))
+        return KeptRule(
+            keys, raw["scored"], tuple(raw["seeds"]), rule, tuple(Decision(**look) for look in raw["taken"])
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a stopping rule: {error}; move it away to report without it") from None
+
+
+def score_words(setting: str, tasks: Sequence[str]) -> str:
+    """`the "all" average of sts12, ..., sickr`."""
+    return f'the "{setting}" average of {", ".join(tasks)}'
 
 
 def look_words(decision: Decision) -> str:
@@ -74,7 +82,8 @@ def stopping_words(method: Arm, baseline: Arm) -> Iterator[str]:
     before = sorted(set(method.seeds) - set(kept.seeds))
     yield (
         f"Seeds were added in rounds under a rule fixed beforehand ({TEST_LABELS[rule.test]}, {rule.spending} "
-        f"spending, looks at {', '.join(map(str, rule.looks))} seeds, error rate {rule.alpha:g} over all looks): "
+        f"spending, looks at {', '.join(map(str, rule.looks))} seeds and {kept.scored}, error rate {rule.alpha:g} over "
+        "all looks): "
         f"{looked}; {verdict}. This is the valid verdict on the average: the p and 95% interval above take n as "
         "fixed and are too optimistic after such looks."
         + (f" Seeds {seed_list(before)}, tested apart from the rule, are no part of its looks." if before else "")

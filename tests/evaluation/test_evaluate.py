@@ -70,7 +70,8 @@ def text(what: RenderableType) -> str:
 def test_scoring_a_studys_run_on_a_test_set_is_noted(model: str, data: str, tmp_path: Path) -> None:
     paths = StudyPaths(tmp_path, "mine")
     best = paths.run("0123456789ab-s7").best
-    shutil.copytree(model, best)
+    shutil.copytree(model, best.with_name("best-000040"))
+    best.symlink_to("best-000040")  # as a run leaves it
     paths.records.mkdir()
     evaluate("0123456789ab-s7", ["sts-dev"], data, out=tmp_path, device="cpu")
     assert read_openings(paths) == []

@@ -230,6 +230,9 @@ def test_fresh_moves_and_deletes_nothing(tiny_study: Study, tmp_path: Path) -> N
     assert (moved / "records" / f"{record.run_id}.json").is_file()
     assert plan_of(tiny_study, tmp_path).done == {}
     assert plan.paths.set_aside() is None
+    plan.paths.records.mkdir(parents=True)
+    (plan.paths.records / "0123456789ab-s42.json").write_text("{}")  # nothing that --fresh would need to read
+    assert make_plan(tiny_study, plan.paths, None, fresh=True).done == {}
 
 
 def test_only_the_best_few_keep_their_checkpoints(tiny_study: Study, tmp_path: Path) -> None:
@@ -298,6 +301,8 @@ def test_a_space_that_ends_early_is_exhausted_not_unfinished(
     space = parse_space({"parameters": {"text.learning_rate": {"low": 1e-4, "high": 1e-3}}}, name="x", where="x")
     study = tiny_study.with_space(space)
     plan = plan_of(study, tmp_path, 10)
+    with pytest.raises(ConfigError, match="--sampler grid: x has infinitely many points"):
+        _sampler(plan, Options(method="grid"))
 
     def run_all(source: SearchSource, *_: object, **__: object) -> None:
         while (spec := source.next()) is not None:

@@ -17,8 +17,10 @@ from nlcse_tune.files import write_json
 from nlcse_tune.launch.search import make_plan
 from nlcse_tune.launch.seeds import (
     Side,
+    adopt_setting,
     last_searched,
     missing_runs,
+    outdated,
     parse_seeds,
     report_options,
     run_seeds,
@@ -53,6 +55,9 @@ def test_a_search_result_is_used_if_it_is_of_this_very_study(tiny_study: Study, 
     assert method.config == chosen
     assert baseline.config.text.learning_rate == 3e-3
     assert last_searched(paths) == "demo"
+    scored = tiny_study.with_overrides({"eval.setting": "wmean", "train.micro_batch": 8})
+    assert sides(scored, paths, TINY)[0].origin == "search"  # how it is scored is no other study
+    assert sides(scored, paths, TINY)[0].config.eval.setting == "wmean"
     other = tiny_study.with_overrides({"train.max_steps": 7})
     assert sides(other, paths, {**TINY, "train.max_steps": 7})[0].origin == "changed"
     paths.search.write_text("{")
@@ -95,8 +100,9 @@ def test_runs_of_another_version_count_only_when_asked(
 
 def test_another_setting_or_another_test_set_is_scored_again(tiny_study: Study, tmp_path: Path) -> None:
     side = sides(tiny_study, StudyPaths(tmp_path, "demo"), TINY)[0]
-    spec = side.spec(1, fingerprints(side.config))
-    records.write_record(make_run(tmp_path, tiny_study, 1, np.random.default_rng(0), config=side.config), spec.paths)
+    data = fingerprints(side.config)
+    spec = side.spec(1, data)
+    make_run(tmp_path, tiny_study, 1, np.random.default_rng(0), config=side.config, data=data, tested=False)
     test = TestRecord(
         run_id=spec.run_id, opened="", setting="all", scores={}, versions=VERSIONS,
         data={task: fingerprint("synthetic") for task in side.config.eval.tasks},
@@ -105,11 +111,20 @@ def test_another_setting_or_another_test_set_is_scored_again(tiny_study: Study, 
     assert missing_runs([side], (1,)) == []
     other_setting = replace(side, config=override(side.config, {"eval.setting": "wmean"}))
     assert [s.run_id for s in missing_runs([other_setting], (1,))] == [spec.run_id]
+    adopt_setting(other_setting)  # the record holds the scores of every setting
+    assert missing_runs([other_setting], (1,)) == []
+    adopt_setting(side)
+    assert records.read_test_record(spec.paths.test) == test
     fewer = replace(side, config=override(side.config, {"eval.tasks": ["sts12"]}))
     assert missing_runs([fewer], (1,)) == []
     records.write_test_record(test.model_copy(update={"data": {**test.data, "sickr": "of old"}}), spec.paths)
     assert [s.run_id for s in missing_runs([side], (1,))] == [spec.run_id]
     assert missing_runs([fewer], (1,)) == []
+    assert outdated([side], (2, 3)) == []  # its model is gone, and nobody asked to train it again
+    spec.paths.best.mkdir(parents=True)
+    assert [s.run_id for s in outdated([side], (2, 3))] == [spec.run_id]
+    assert outdated([side], (1, 2)) == []  # `missing_runs` has it
+    assert outdated([fewer], (2, 3)) == []
 
 
 class Seeds:
@@ -166,6 +181,9 @@ def test_a_rule_goes_on_as_it_was_begun(tiny_study: Study, tmp_path: Path) -> No
     last = until_decided(both, 5, 20, launch=launch, on_rule=lambda kept, new: rules.append((kept, new)))
     assert last.n == 6
     assert [(kept.rule.looks, new) for kept, new in rules] == [((3, 4, 5, 6), False)]
+    other = [replace(side, config=override(side.config, {"eval.setting": "mean"})) for side in both]
+    with pytest.raises(ConfigError, match="would be a second look at the same seeds"):
+        until_decided(other, 3, 6, launch=launch)
 
 
 def test_a_rule_counts_no_seed_that_was_looked_at(tiny_study: Study, tmp_path: Path) -> None:
