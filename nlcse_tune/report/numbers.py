@@ -55,9 +55,14 @@ def signed(value: float) -> str:
     return "0.00" if abs(value) < 0.005 else f"{value:+.2f}"
 
 
+def plain(value: float) -> str:
+    """Two decimals, and never -0.00."""
+    return f"{value:.2f}".replace("-0.00", "0.00")
+
+
 def bounds(interval: stats.Interval | stats.Effect | stats.Probability | None) -> str:
     """`-0.10 to 2.31`."""
-    return DASH if interval is None else f"{interval.low:.2f} to {interval.high:.2f}"
+    return DASH if interval is None else f"{plain(interval.low)} to {plain(interval.high)}"
 
 
 def seed_list(seeds: tuple[int, ...] | list[int]) -> str:

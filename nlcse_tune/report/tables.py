@@ -12,7 +12,7 @@ from nlcse_tune.config import STS_TASKS
 from nlcse_tune.report.arms import AVERAGE, Arm, Column, other_setting
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Comparison, Options
-from nlcse_tune.report.numbers import DASH, bounds, column_label, mean_std, p_value, signed
+from nlcse_tune.report.numbers import DASH, bounds, column_label, mean_std, p_value, plain, signed
 from nlcse_tune.report.words import block_words, caption
 
 
@@ -41,7 +41,7 @@ def _arm_row(arm: Arm, block: Block, columns: Sequence[Column], options: Options
     scores = {column: list(arm.scores(column, block.tasks).values()) for column in columns}
     cells = [_cell(values, len(arm.runs)) for values in scores.values()]
     gap = next((c.gaps.get(AVERAGE) for c in block.comparisons if c.method is arm or c.method.name == arm.name), None)
-    p, g = (p_value(gap.p(options.correct)), f"{gap.effect.g:.2f}" if gap.effect else DASH) if gap else ("", "")
+    p, g = (p_value(gap.p(options.correct)), plain(gap.effect.g) if gap.effect else DASH) if gap else ("", "")
     return (arm.name, *cells, str(len(arm.runs)), p, g)
 
 
@@ -83,7 +83,7 @@ def gaps_grid(comparison: Comparison, block: Block, options: Options) -> Grid:
                 bounds(gap.interval),
                 p_value(gap.result.p if gap.result else None),
                 p_value(gap.holm),
-                f"{effect.g:.2f}" if effect else DASH,
+                plain(effect.g) if effect else DASH,
                 bounds(effect),
                 f"{better.value:.2f}" if better else DASH,
                 bounds(better),
