@@ -191,9 +191,9 @@ def _trial(config: dict[str, Any], resources: Resources, then_test: bool) -> Non
             tune.report({"dev": float("nan"), "step": 0})
         except StorageError as full:
             _refuse(full)
-    except (RayError, TrainingFailedError, *OUT_OF_MEMORY) as error:
-        _bug(spec, error)  # for whoever looks for the reason: Tune starts the run again, as after a process's death
-        raise
+    except (RayError, TrainingFailedError, *OUT_OF_MEMORY):
+        _keep_traceback(spec)  # for whoever looks for the reason
+        raise  # Tune starts the run again
     except Exception as error:
         _refuse(_bug(spec, error))
 
@@ -230,13 +230,16 @@ def _refuse(error: NlcseError) -> None:
 
 
 def _bug(spec: RunSpec, error: Exception) -> RunError:
-    path = spec.paths.error
+    return RunError(f"a run ended in an error: {type(error).__name__}: {error}; {_keep_traceback(spec)}")
+
+
+def _keep_traceback(spec: RunSpec) -> str:
+    """Writes the traceback of the error being handled; returns where it is."""
     try:
-        write_text(path, traceback.format_exc())
-        where = f"the traceback is in {path}"
+        write_text(spec.paths.error, traceback.format_exc())
+        return f"the traceback is in {spec.paths.error}"
     except StorageError:
-        where = "its traceback could not be written"
-    return RunError(f"a run ended in an error: {type(error).__name__}: {error}; {where}")
+        return "its traceback could not be written"
 
 
 def _write_failure(spec: RunSpec, error: NlcseError) -> None:
