@@ -494,6 +494,7 @@ def test_latex_is_balanced_and_escaped(root: Path) -> None:
     body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
     assert not re.search(r"(?<!\\)[%#]", body)
     assert "±" not in body
+    assert "``all'' setting" in body
     widths = {line.count(" & ") for line in body.splitlines() if line.endswith(r"\\")}
     assert widths == {11, 9}  # name, 7 tasks, average, n, p, g; and a row a test set
 

@@ -1,5 +1,6 @@
 """Tables: one grid of plain cells, rendered for a terminal, Markdown and LaTeX."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -175,4 +176,5 @@ def _tex(text: str) -> str:
         return f"${text}$"
     if text.startswith("  "):
         return "\\quad " + _tex(text.strip())
-    return "".join(_TEX.get(character, character) for character in text)
+    escaped = "".join(_TEX.get(character, character) for character in text)
+    return re.sub('"([^"]*)"', r"``\1''", escaped)
