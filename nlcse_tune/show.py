@@ -193,7 +193,8 @@ def study(item: Study) -> None:
         f"baseline {item.baseline or '-'}, seeds {', '.join(map(str, item.seeds))}, search seed {item.search_seed}"
     )
     if item.space:
-        console.print(f"space {item.space.name}: {item.grid_size or 'infinitely many, or too many to list:'} points")
+        size = f"{item.grid_size} points" if item.grid_size else "infinitely many points, or too many to list"
+        console.print(f"space {item.space.name}: {size}")
     table = Table(box=None, pad_edge=False)
     for name in ("field", "value", "searched", "meaning"):
         table.add_column(name)

@@ -18,6 +18,7 @@ LISTED = 10_000  # points up to which a finite space is listed
 NOT_SEARCHED = {
     **dict.fromkeys(PATH_FIELDS, "inputs are not searched; make a study for each, so that their scores stay apart"),
     **dict.fromkeys(SPEED_FIELDS, "changes speed and memory, not scores, so there is nothing to search"),
+    "side": "a study has a side or has none; search the side's fields",
     **dict.fromkeys(TEST_FIELDS, "says how a finished run is tested, and a search sees no test scores"),
 }
 
@@ -143,6 +144,7 @@ def _fitting(field: str, parameter: Choice | Range) -> Choice | Range:
     raw = parameter.model_dump()
     if field in NOT_SEARCHED:
         raise ValueError(f"{field}: {NOT_SEARCHED[field]}")
+    _check(field)
     if parameter.when:
         raw["when"] = {name: _value(name, value) for name, value in parameter.when.items()}
     if isinstance(parameter, Choice):
@@ -156,12 +158,16 @@ def _fitting(field: str, parameter: Choice | Range) -> Choice | Range:
     return Range(**raw)
 
 
-def _value(field: str, value: Any) -> Any:
-    """`value` as the field takes it: 1 becomes 1.0 where a number may have decimals."""
+def _check(field: str) -> None:
     try:
         check_field(field)
     except ConfigError as error:
         raise ValueError(str(error)) from None
+
+
+def _value(field: str, value: Any) -> Any:
+    """`value` as the field takes it: 1 becomes 1.0 where a number may have decimals."""
+    _check(field)
     if field == "side":
         return value
     info = known_fields()[field]

@@ -1,7 +1,6 @@
 """Studies: a method, its data, its baseline, its search space, its seeds; and how their names are found."""
 
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -71,7 +70,7 @@ class Study(Frozen):
         """The configuration as the YAML has it, whatever was overridden since."""
         return self._written or self.config
 
-    @cached_property
+    @property
     def own_point(self) -> dict[str, Any]:
         """The study's own values of its space's fields: the first point a search tries."""
         if self.space is None:

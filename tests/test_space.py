@@ -31,6 +31,8 @@ def test_shipped_names_are_found_beside_the_checkout() -> None:
 def test_a_typo_in_a_field_is_an_error_that_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'text.learning_rate'"):
         parse_space({"parameters": {"text.lerning_rate": [1, 2]}}, name="x", where="x.yaml")
+    with pytest.raises(ConfigError, match="did you mean 'text.learning_rate'"):
+        parse_space({"parameters": {"text.lerning_rate": {"low": 1e-5, "high": 1e-4}}}, name="x", where="x.yaml")
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,7 @@ def test_bad_parameters(spec: object, rule: str) -> None:
         ("text.data", ["a.txt", "b.txt"], "inputs are not searched; make a study for each"),
         ("train.micro_batch", [8, 16], "changes speed and memory, not scores"),
         ("eval.setting", ["all", "mean"], "a search sees no test scores"),
+        ("side", [None], "search the side's fields"),
         ("side.weight", {"values": [0.5], "when": {"side.loss": "supkon"}}, "side.loss: must be"),
     ],
 )

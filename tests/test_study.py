@@ -122,6 +122,12 @@ def test_overrides_reach_the_baseline_but_for_the_side() -> None:
     assert find_study("demo-simcse").baseline_study(values) is None
 
 
+def test_own_point_follows_what_is_overridden() -> None:
+    study = find_study("visualcse-bert")
+    assert study.own_point["side.learning_rate"] == 1e-6  # a copy must not keep what was computed here
+    assert study.with_overrides({"side.learning_rate": 5e-6}).own_point["side.learning_rate"] == 5e-6
+
+
 def test_own_point_is_the_first_to_try() -> None:
     assert find_study("visualcse-bert").own_point == {
         "text.batch_size": 64,

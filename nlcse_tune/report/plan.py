@@ -36,7 +36,7 @@ class Row:
 
 
 def spread(method: Arm, baseline: Arm | None, tasks: tuple[StsTask, ...], *, any_version: bool = False) -> Spread:
-    """The stds to plan with: of the test average where two seeds were tested, else of the best STS-B dev score."""
+    """The stds to plan with, of the test average; DataError where the method has fewer than two tested seeds."""
     a = method.scores(AVERAGE, tasks)
     b = baseline.scores(AVERAGE, tasks) if baseline else {}
     if len(a) < 2:
