@@ -2,9 +2,10 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import count, islice
 from typing import Any, Literal
 
@@ -26,7 +27,6 @@ from nlcse_tune.records import (
     log_opening,
     read_test_record,
     run_id,
-    tests_ledger,
     write_test_record,
 )
 from nlcse_tune.report import KeptRule
@@ -46,15 +46,25 @@ class Side:
     config: RunConfig
     origin: Origin  # its search; its YAML (not searched, or searched as another study); a baseline's: the method
 
-    def key(self, data: dict[str, str]) -> str:
-        """The configuration's name in a report: `report.configuration_key` of its records."""
-        return digest(self.config, data)[:12]
+    @cached_property
+    def data(self) -> dict[str, str]:
+        """Fingerprints of its inputs, read once: they can be gigabytes."""
+        return fingerprints(self.config)
 
-    def spec(self, seed: int, data: dict[str, str]) -> RunSpec:
+    @property
+    def key(self) -> str:
+        """The configuration's name in a report: `report.configuration_key` of its records."""
+        return digest(self.config, self.data)[:12]
+
+    def records(self) -> Iterator[RunRecord]:
+        """Its records at any seed, by whatever version of this code, oldest first."""
+        return (record for record in ledger(self.paths) if report.configuration_key(record) == self.key)
+
+    def spec(self, seed: int) -> RunSpec:
         return RunSpec(
             study=self.study.name,
             study_folder=str(self.paths.folder.resolve()),
-            run_id=run_id(self.config, seed, data),
+            run_id=run_id(self.config, seed, self.data),
             seed=seed,
             config=self.config.model_dump(mode="json"),
         )
@@ -117,34 +127,26 @@ def missing_runs(both: Sequence[Side], seeds: Sequence[int], *, any_version: boo
     `any_version` counts what another version of this code trained and tested, too.
     """
     specs = []
-    prints = [fingerprints(side.config) for side in both]
-    known = [_known(side, data) if any_version else set() for side, data in zip(both, prints, strict=True)]
+    known = [_known(side) if any_version else set() for side in both]
     for seed in seeds:
-        for side, data, old in zip(both, prints, known, strict=True):
-            spec = side.spec(seed, data)
+        for side, old in zip(both, known, strict=True):
+            spec = side.spec(seed)
             if seed not in old and not (spec.paths.record.is_file() and is_tested(spec.paths, side.config.eval)):
                 specs.append(spec)
     return specs
 
 
-def _known(side: Side, data: dict[str, str]) -> set[int]:
+def _known(side: Side) -> set[int]:
     """The seeds at which this configuration was trained, and tested as asked, by whatever version."""
-    return {
-        record.seed
-        for record in ledger(side.paths)
-        if report.configuration_key(record) == side.key(data)
-        and is_tested(side.paths.run(record.run_id), side.config.eval)
-    }
+    return {r.seed for r in side.records() if is_tested(side.paths.run(r.run_id), side.config.eval)}
 
 
 def adopt_setting(side: Side) -> None:
     """Gives the test records of this configuration the setting that is asked for: they hold the scores of each."""
-    data, setting = fingerprints(side.config), side.config.eval.setting
-    for record in ledger(side.paths):
+    setting = side.config.eval.setting
+    for record in side.records():
         paths = side.paths.run(record.run_id)
-        if not paths.test.is_file() or report.configuration_key(record) != side.key(data):
-            continue
-        if (test := read_test_record(paths.test)).setting != setting:
+        if paths.test.is_file() and (test := read_test_record(paths.test)).setting != setting:
             write_test_record(test.model_copy(update={"setting": setting}), paths)
 
 
@@ -152,11 +154,11 @@ def outdated(both: Sequence[Side], seeds: Sequence[int]) -> list[RunSpec]:
     """Runs at other seeds than these that were tested otherwise than is asked now: no report could join them."""
     found = []
     for side in both:
-        data = fingerprints(side.config)
-        for record in ledger(side.paths):
-            spec = side.spec(record.seed, data)
-            stale = spec.paths.test.is_file() and not is_tested(spec.paths, side.config.eval)
-            if record.run_id == spec.run_id and record.seed not in seeds and stale and is_whole(record, spec.paths):
+        for record in side.records():
+            spec = side.spec(record.seed)
+            if record.run_id != spec.run_id or record.seed in seeds or not spec.paths.test.is_file():
+                continue
+            if is_whole(record, spec.paths) and not is_tested(spec.paths, side.config.eval):
                 found.append(spec)
     return found
 
@@ -211,11 +213,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 def report_options(both: Sequence[Side], *, any_version: bool = False) -> report.Options:
     """A report over exactly these configurations, whatever else the studies' folders hold."""
-    choose = {}
-    for side in both:
-        data = fingerprints(side.config)
-        # A run id holds the version of the numerics, too.
-        choose[side.study.name] = side.key(data) if any_version else side.spec(1, data).run_id.rpartition("-s")[0]
+    # A run id holds the version of the numerics, too.
+    choose = {side.study.name: side.key if any_version else side.spec(1).run_id.rpartition("-s")[0] for side in both}
     return report.Options(choose=choose, any_version=any_version)
 
 
@@ -239,7 +238,7 @@ def until_decided(
     if len(both) < 2:
         raise ConfigError(f"{both[0].study.name}: has no baseline to decide against; add `baseline:` to the study")
     method, baseline = both
-    keys = method.key(fingerprints(method.config)), baseline.key(fingerprints(baseline.config))
+    keys = method.key, baseline.key
     scored = report.score_words(method.config.eval.setting, method.config.eval.tasks)
     kept = report.read_rule(method.paths, keys)
     new = kept is None
@@ -250,7 +249,7 @@ def until_decided(
         )
     if kept is None:
         rule = stats.stopping_rule(stats.looks(first, maximum), np.random.default_rng(0))
-        kept = KeptRule(keys, scored, fresh_seeds(both, keys, maximum), rule)
+        kept = KeptRule(keys, scored, fresh_seeds(both, maximum), rule)
         report.write_rule(method.paths, kept)
     on_rule(kept, new)
     options, decisions = report_options(both, any_version=any_version), []
@@ -271,11 +270,10 @@ def until_decided(
     return decisions[-1]
 
 
-def fresh_seeds(both: Sequence[Side], keys: tuple[str, str], n: int) -> tuple[int, ...]:
+def fresh_seeds(both: Sequence[Side], n: int) -> tuple[int, ...]:
     """n seeds after all that the method's configuration was tested with, from 1 on, less those of searches."""
     method = both[0]
-    tested = tests_ledger(method.paths)
-    seen = {r.seed for r in ledger(method.paths) if r.run_id in tested and report.configuration_key(r) == keys[0]}
+    seen = {record.seed for record in method.records() if method.paths.run(record.run_id).test.is_file()}
     searched = {seed for side in both for seed in (side.study.search_seed, *report.repeated_seeds(side.paths))}
     fresh = (seed for seed in count(max(seen, default=0) + 1) if seed not in searched)
     return tuple(islice(fresh, n))

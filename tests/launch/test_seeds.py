@@ -101,7 +101,7 @@ def test_runs_of_another_version_count_only_when_asked(
 def test_another_setting_or_another_test_set_is_scored_again(tiny_study: Study, tmp_path: Path) -> None:
     side = sides(tiny_study, StudyPaths(tmp_path, "demo"), TINY)[0]
     data = fingerprints(side.config)
-    spec = side.spec(1, data)
+    spec = side.spec(1)
     make_run(tmp_path, tiny_study, 1, np.random.default_rng(0), config=side.config, data=data, tested=False)
     test = TestRecord(
         run_id=spec.run_id, opened="", setting="all", scores={}, versions=VERSIONS,
