@@ -56,7 +56,7 @@ class Sampler:
     def learn(self, point: Point, score: float | None, *, stopped_at: float | None = None) -> None:
         """A point scored earlier; None where it failed, `stopped_at` the share of its run where it was stopped."""
         self._seen(point)
-        self._add(point, score, stopped_at)
+        self.tell(point, score, stopped_at=stopped_at)
 
     def prior(self, scored: Sequence[tuple[Point, float]]) -> None:
         """Another search's scores: its best points are proposed early, and all of them guide the sampler.
@@ -82,7 +82,7 @@ class Sampler:
             return self._seen(self.untried[0]) if self.untried else None
         for _ in range(TRIES):
             trial = self.optuna.ask(self.distributions)
-            self.optuna.tell(trial, state=TrialState.FAIL)  # `_add` enters it with its score, as after a restart
+            self.optuna.tell(trial, state=TrialState.FAIL)  # `tell` enters it with its score, as after a restart
             point = self.space.active(self._point(trial.params), self.base)
             if _key(point) not in self.known:
                 return self._seen(point)
@@ -92,11 +92,10 @@ class Sampler:
         return next((self._seen(point) for point in draws if _key(point) not in self.known), None)
 
     def tell(self, point: Point, score: float | None, *, stopped_at: float | None = None) -> None:
-        """The score of a proposed point; None where its run failed. A stopped run's score counts as pruned."""
-        self._add(point, score, stopped_at)
+        """The score of a proposed point; None where its run failed. A stopped run's score counts as pruned.
 
-    def _add(self, point: Point, score: float | None, stopped_at: float | None = None) -> None:
-        """Enters a score; a parameter that was not active at the point is not in it."""
+        A parameter that was not active at the point is not in what Optuna is told.
+        """
         if score is None or not np.isfinite(score):
             return
         known: dict[str, Any] = {**self._params(point), "value": score}

@@ -100,15 +100,14 @@ def search(
             left = None if options.seconds is None else max(0.0, options.seconds - (time.perf_counter() - clock))
             run_trials(source, *start(), plan.paths.ray, seconds=left)
 
-        exhausted = len(plan.done) == study.grid_size
+        dry = False  # the sampler had no further point, be the space infinite in name
         if before < plan.trials:
             source = SearchSource(plan, sampler, options, view)
             run(source)
-            exhausted = source.exhausted or len(plan.done) == study.grid_size
-            if source.exhausted:
+            if dry := source.exhausted:
                 plan.trials = len(plan.done) + len(source.running) + source.lost  # the space has no more
         standings = _repeat(plan, seeds, run, view) if len(plan.done) >= plan.trials else None
-        result = replace(_result(plan, standings, before), exhausted=exhausted)
+        result = _result(plan, standings, before, exhausted=dry or len(plan.done) == study.grid_size)
         _write_choice(plan, result)
         best = result.best.record.run_id
         # While the best few are still to be repeated any of them can win, and would be missed.
@@ -234,7 +233,7 @@ class _Incomplete(Exception):
     """A repetition has no record: time was up, or its process died."""
 
 
-def _result(plan: Plan, standings: dict[str, Standing] | None, before: int) -> SearchResult:
+def _result(plan: Plan, standings: dict[str, Standing] | None, before: int, *, exhausted: bool) -> SearchResult:
     candidates = plan.candidates()
     if not candidates or candidates[0].record.status != "completed":
         errors = sorted({c.record.error or c.record.status for c in candidates})
@@ -245,7 +244,7 @@ def _result(plan: Plan, standings: dict[str, Standing] | None, before: int) -> S
     return SearchResult(
         plan.study.name, candidates, best=ranked[0][0] if ranked else candidates[0],
         trained=len(plan.done) - before, missing=max(0, plan.trials - len(plan.done)),
-        unrepeated=standings is None, standings=ranked,
+        unrepeated=standings is None, exhausted=exhausted, standings=ranked,
     )  # fmt: skip
 
 
