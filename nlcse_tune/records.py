@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -220,6 +220,18 @@ def log_opening(paths: StudyPaths, runs: Sequence[str], by: Literal["seeds", "ev
             stream.write(json.dumps(line) + "\n")
     except OSError as error:
         raise storage_error(paths.openings, error) from error
+
+
+def read_openings(paths: StudyPaths) -> list[dict[str, Any]]:
+    """Each time the study's test sets were scored, oldest first."""
+    if not paths.openings.is_file():
+        return []
+    lines = [line for line in paths.openings.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        found = [json.loads(line) for line in lines]
+        return sorted(found, key=lambda opening: str(opening["time"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{paths.openings}: not a log of test openings: {error}; move it away to go on") from None
 
 
 def tests_ledger(paths: StudyPaths) -> dict[str, TestRecord]:

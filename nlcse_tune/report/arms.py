@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nlcse_tune.config import PATH_FIELDS, SPEED_FIELDS, STS_TASKS, TEST_FIELDS, RunConfig, StsTask, digest, flatten
 from nlcse_tune.errors import DataError
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import RunRecord, TestRecord, ledger, tests_ledger
+from nlcse_tune.records import RunRecord, TestRecord, ledger, read_openings, tests_ledger
 from nlcse_tune.study import Study
 
 Column = StsTask | Literal["avg"]
@@ -42,7 +42,6 @@ class Arm:
     recorded: frozenset[int]  # seeds with any record of this configuration, but for those of the search
     search_runs: int  # runs with a seed of the search that were never tested
     search_seeds: frozenset[int]  # the search's own seed, and those that it repeated its best few with
-    mixed_numerics: bool = False
 
     @property
     def name(self) -> str:
@@ -118,8 +117,7 @@ def collect(
         left_out += [
             f"test record {name} has no run record" for name in sorted(set(tests) - {r.run_id for r in records})
         ]
-    numerics = {run.record.versions.numerics for run in chosen}
-    return Arm(study, paths, chosen, tuple(left_out), frozenset(recorded), search_runs, search_seeds, len(numerics) > 1)
+    return Arm(study, paths, chosen, tuple(left_out), frozenset(recorded), search_runs, search_seeds)
 
 
 def configuration_key(record: RunRecord) -> str:
@@ -285,18 +283,6 @@ def _reason(record: RunRecord, tests: Mapping[str, TestRecord], kept_seeds: set[
     if record.run_id not in tests:
         return "trained but not tested"
     return "an earlier record of the same configuration" if record.seed in kept_seeds else "not asked for"
-
-
-def read_openings(paths: StudyPaths) -> list[dict[str, Any]]:
-    """Each time the study's test sets were scored, oldest first."""
-    if not paths.openings.is_file():
-        return []
-    lines = [line for line in paths.openings.read_text(encoding="utf-8").splitlines() if line.strip()]
-    try:
-        found = [json.loads(line) for line in lines]
-        return sorted(found, key=lambda opening: str(opening["time"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{paths.openings}: not a log of test openings: {error}; move it away to go on") from None
 
 
 def task_order(arms: Iterable[Arm]) -> tuple[StsTask, ...]:

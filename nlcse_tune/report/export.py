@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from nlcse_tune import stats
-from nlcse_tune.report.arms import AVERAGE, Arm, read_openings
+from nlcse_tune.records import read_openings
+from nlcse_tune.report.arms import AVERAGE, Arm
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Gap
 from nlcse_tune.report.words import block_words, caption

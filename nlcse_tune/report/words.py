@@ -5,7 +5,8 @@ from itertools import chain
 
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS
-from nlcse_tune.report.arms import AVERAGE, Arm, other_setting, read_openings
+from nlcse_tune.records import read_openings
+from nlcse_tune.report.arms import AVERAGE, Arm, other_setting
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Options
 from nlcse_tune.report.numbers import TASK_LABELS, TEST_LABELS, p_equals, plural, seed_list, signed

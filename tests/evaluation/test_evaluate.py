@@ -23,7 +23,7 @@ from nlcse_tune.evaluation.render import render, render_json, render_retrieval
 from nlcse_tune.evaluation.retrieval import Hit
 from nlcse_tune.models.encoder import load_encoder, save_encoder
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.report.arms import read_openings
+from nlcse_tune.records import read_openings
 from tests.models.tiny import checkpoint
 
 torch.set_num_threads(1)
