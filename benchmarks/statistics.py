@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from nlcse_tune import stats
+from nlcse_tune.stats.sequential import null_p_values
 
 Pair = tuple[np.ndarray, np.ndarray]
 PAPER_RATIO = 0.38 / 0.90  # stds of VisualCSE and SimCSE over five seeds, Table 3
@@ -109,6 +110,14 @@ def sequential_error(
     return hits / count, peeks / count
 
 
+def late_rule_error(count: int, at: tuple[int, ...], seed: int) -> tuple[float, float]:
+    """(error rate of Welch's rule, of a fixed test at its first look and then the rule) over simulated null studies."""
+    rule = stats.stopping_rule(at, np.random.default_rng(seed))
+    p = null_p_values(at, "welch", np.random.default_rng(seed + 1), count)[0]
+    found = (p <= np.asarray(rule.bounds)).any(axis=1)
+    return float(found.mean()), float((found | (p[:, 0] <= 0.05)).mean())
+
+
 def two_level_coverage(
     count: int, n: int, pairs: int, seed: int, *, spread: float = 0.01, common: float = 0.8
 ) -> dict[str, float]:
@@ -188,6 +197,8 @@ def main() -> None:
                 for ratio in (1.0, 1 / PAPER_RATIO) if test == "welch" else (1.0,):
                     rule, peek = sequential_error(count, at, test, spending, seed, ratio=ratio)
                     print(f"  {test}, {spending}, looks {at}, ratio {ratio:.2f}: {100 * rule:.2f}% / {100 * peek:.1f}%")
+    alone, late = late_rule_error(200_000, (5, 8, 11, 14, 17, 20), seed=0)
+    print(f"  a rule begun on seeds already tested (200,000 studies): {100 * late:.1f}% in place of {100 * alone:.1f}%")
     print("\nSeeds and pairs: coverage of 95% intervals for the gap on infinitely many pairs, 500 studies")
     for n, pairs, spread, common in (
         (5, 500, 0.01, 0.8),
