@@ -142,7 +142,7 @@ def main() -> None:
         f"{args.records} records under {root}: build {built - clock:.2f} s, files {time.perf_counter() - built:.2f} s"
     )
     call = f"report(['visualcse-bert'], out=Path({str(root)!r}))"
-    code = f"from pathlib import Path; from nlcse_tune.cli_report import report; {call}"
+    code = f"from pathlib import Path; from nlcse_tune.cli.report import report; {call}"
     for label, extra in (("without figures", ""), ("with", ", figures=True")):
         clock = time.perf_counter()
         subprocess.run([sys.executable, "-c", code[:-1] + extra + ")"], check=True, capture_output=True)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.stats import spearmanr
 
-from nlcse_tune.launch import sampler, selection, stopping
+from nlcse_tune.search import early_stopping, sampler, selection
 from nlcse_tune.space import Point, SearchSpace, load_space
 from nlcse_tune.study import resolve
 
@@ -44,13 +44,13 @@ class Method:
     name: str
     sampler: sampler.Method
     points: int
-    rule: stopping.Rule | None = None
+    rule: early_stopping.Rule | None = None
     seeds: int = 1
 
 
 def methods() -> list[Method]:
     """The rows of the table, the grid first."""
-    asha = stopping.make_rule("asha")
+    asha = early_stopping.make_rule("asha")
     return [
         Method("grid", "grid", 54),
         Method("random", "random", 27),
@@ -118,9 +118,9 @@ class Search:
     """A search under way: the event simulation of runs side by side."""
 
     world: World
-    rule: stopping.Rule | None
+    rule: early_stopping.Rule | None
     source: sampler.Sampler
-    curves: dict[int, stopping.Curve] = field(default_factory=dict)  # of every point begun
+    curves: dict[int, early_stopping.Curve] = field(default_factory=dict)  # of every point begun
     finals: dict[int, float] = field(default_factory=dict)  # of every run that was not stopped
     running: list[tuple[int, int, int]] = field(default_factory=list)  # (time of its next evaluation, order, point)
     now: int = 0
@@ -162,7 +162,12 @@ class Search:
 
 
 def searches(
-    world: World, method: sampler.Method, rule: stopping.Rule | None, budgets: Sequence[int], parallel: int, seed: int
+    world: World,
+    method: sampler.Method,
+    rule: early_stopping.Rule | None,
+    budgets: Sequence[int],
+    parallel: int,
+    seed: int,
 ) -> dict[int, Search]:
     """For every budget the ended search of that many points; they share their beginnings, so one run serves all."""
     search = Search(world, rule, sampler.Sampler(world.space, method, seed, OWN))

@@ -1,5 +1,5 @@
 """`python -m nlcse_tune` is `nlcse-tune`."""
 
-from nlcse_tune.cli import main
+from nlcse_tune.cli.main import main
 
 main()

@@ -1,4 +1,7 @@
-"""Imports run one way (DESIGN §2), held from the source and from sys.modules in a fresh process."""
+"""Imports run one way (DESIGN §2), held from the source and from sys.modules in a fresh process.
+
+A room is a folder of the package, or a file that lies beside the folders.
+"""
 
 import ast
 import subprocess
@@ -10,119 +13,139 @@ import pytest
 import nlcse_tune
 
 PACKAGE = Path(nlcse_tune.__file__).parent
-LIGHT = (
-    "config",
-    "space",
-    "study",
-    "paths",
-    "records",
-    "stats",
-    "report",
-    "errors",
-    "files",
-    "cli",
-    "show",
-    "launch.plan",
-    "launch.spec",
-)
-HEAVY = ("torch", "transformers", "ray", "optuna")
-TRAINING_CORE = ("data", "models", "training", "evaluation", "run")
+BASE = {"config", "errors", "files", "paths"}
+# What each room may import. A room that is not here, or an import that is not, fails.
+ROOMS: dict[str, set[str]] = {
+    "errors": set(),
+    "paths": set(),
+    "files": {"errors"},
+    "stats": {"errors"},
+    "config": {"errors", "files"},
+    "space": {"config", "errors", "files"},
+    "study": {"config", "errors", "files", "space"},
+    "records": BASE,
+    "data": BASE,
+    "models": BASE,
+    "training": {*BASE, "models", "data", "records"},
+    "evaluation": {*BASE, "models", "data", "records"},
+    "export": {*BASE, "models", "records"},
+    "run": {*BASE, "data", "models", "training", "evaluation", "records"},
+    "launch": {*BASE, "run", "training", "data", "records", "study"},
+    "search": {*BASE, "launch", "data", "records", "space", "study"},
+    "report": {*BASE, "stats", "records", "space", "study"},
+    "seeds": {*BASE, "launch", "run", "report", "stats", "data", "records", "study"},
+    "cli": {*BASE, "seeds", "search", "launch", "run", "report", "evaluation", "export", "data", "records", "space",
+            "study", "stats"},
+    "__main__": {"cli"},
+}  # fmt: skip
+LIGHT = ("config", "space", "study", "paths", "records", "stats", "report", "errors", "files", "cli")
+HEAVY = {"torch", "transformers", "ray", "optuna", "sentence_transformers"}
+HOMES = {
+    "ray": {"launch"},
+    "optuna": {"search"},
+    "rich": {"cli", "report", "evaluation"},
+    "matplotlib": {"cli", "report", "evaluation"},
+    "sentence_transformers": {"evaluation", "export"},
+}
+MOST_LAYERS = 10
 
 
-def modules() -> dict[str, Path]:
-    files = (path for path in PACKAGE.rglob("*.py"))
-    return {".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
+def _modules() -> dict[str, Path]:
+    """Every module of the package by its name below it; the package's own face has none."""
+    files = {path.relative_to(PACKAGE).with_suffix(""): path for path in PACKAGE.rglob("*.py")}
+    return {".".join(name.parts).removesuffix(".__init__"): path for name, path in files.items() if name.parts[-1:]}
 
 
-def imported(path: Path, *, at_import: bool) -> set[str]:
-    """Modules that a file imports; `at_import` leaves out those inside functions and under TYPE_CHECKING."""
-    tree = ast.parse(path.read_text())
-    nodes = ast.walk(tree)
-    if at_import:
-        nodes = (
-            node
-            for top in tree.body
-            if not isinstance(top, ast.FunctionDef | ast.ClassDef | ast.If)
-            for node in ast.walk(top)
-        )  # type: ignore[assignment]
-    found: set[str] = set()
-    for node in nodes:
+MODULES = {name: path for name, path in _modules().items() if name != "__init__"}
+
+
+def imported(path: Path) -> set[str]:
+    """Modules that a file imports, those inside functions and under TYPE_CHECKING too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-    return found
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return names
 
 
-def part(module: str) -> str:
-    """The part of the package that a module belongs to: its first name."""
+def room(module: str) -> str:
     return module.removeprefix("nlcse_tune.").split(".")[0]
 
 
-def ours(path: Path) -> set[str]:
-    return {part(name) for name in imported(path, at_import=False) if name.startswith("nlcse_tune.")} & {
-        part(name) for name in modules()
-    }
+def ours(module: str) -> set[str]:
+    """Modules of the package that one of them imports."""
+    names = {name.removeprefix("nlcse_tune.") for name in imported(MODULES[module]) if name.startswith("nlcse_tune.")}
+    return {name for name in names if name in MODULES} - {module}
 
 
-def test_ray_and_optuna_live_in_launch_alone() -> None:
-    for name, path in modules().items():
-        if part(name) != "launch":
-            heavy = {module for module in imported(path, at_import=False) if module.split(".")[0] in ("ray", "optuna")}
-            assert not heavy, f"{name} imports {heavy}"
+def layers(graph: dict[str, set[str]]) -> dict[str, int]:
+    """Floor of each node, 1 for those that import nothing; AssertionError, naming it, for a circle."""
+    floors: dict[str, int] = {}
+
+    def floor(node: str, above: tuple[str, ...]) -> int:
+        assert node not in above, f"circle: {' -> '.join((*above[above.index(node) :], node))}"
+        if node not in floors:
+            floors[node] = 1 + max((floor(below, (*above, node)) for below in sorted(graph[node])), default=0)
+        return floors[node]
+
+    for node in graph:
+        floor(node, ())
+    return floors
 
 
-def test_one_module_asks_optuna_and_one_shows_it() -> None:
-    users = {
-        name
-        for name, path in modules().items()
-        if any(m.split(".")[0] == "optuna" for m in imported(path, at_import=False))
-    }
-    assert users == {"launch.sampler", "launch.journal"}
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_each_module_imports_only_what_its_room_may(module: str) -> None:
+    assert room(module) in ROOMS, f"{module}: say in ROOMS what it may import"
+    strays = {name for name in ours(module) if room(name) != room(module)}
+    assert {room(name) for name in strays} <= ROOMS[room(module)], strays
 
 
-@pytest.mark.parametrize("name", sorted(set(modules()) - {""}))
-def test_direction(name: str) -> None:
-    allowed = {
-        "data": {"data", "config", "errors", "files", "paths"},
-        "models": {"models", "config", "errors", "files", "paths", "records"},
-        "training": {"training", "models", "data", "config", "errors", "files", "paths", "records"},
-        "evaluation": {"evaluation", "models", "data", "config", "errors", "files", "paths", "records"},
-        "stats": {"stats", "errors"},
-        "run": {"data", "models", "training", "evaluation", "config", "errors", "files", "paths", "records"},
-    }
-    if part(name) in allowed:
-        assert ours(modules()[name]) <= allowed[part(name)], name
+def test_no_two_modules_import_each_other() -> None:
+    layers({module: ours(module) for module in MODULES})
+
+
+def test_the_rooms_have_at_most_ten_layers() -> None:
+    graph: dict[str, set[str]] = {room(module): set() for module in MODULES}
+    for module in MODULES:
+        graph[room(module)] |= {room(name) for name in ours(module)} - {room(module)}
+    floors = layers(graph)
+    assert max(floors.values()) <= MOST_LAYERS, sorted(floors.items(), key=lambda item: -item[1])
+
+
+@pytest.mark.parametrize("library", sorted(HOMES))
+def test_each_library_has_its_home(library: str) -> None:
+    users = {name for name, path in MODULES.items() if any(m.split(".")[0] == library for m in imported(path))}
+    assert {room(name) for name in users} <= HOMES[library], users
 
 
 def test_models_and_data_meet_in_steps_and_evaluation_only() -> None:
-    for name, path in modules().items():
-        if {"models", "data"} <= ours(path) and part(name) not in ("models", "data"):
-            assert name in ("training.steps", "training.loop", "run") or part(name) in (
-                "evaluation",
-                "launch",
-                "cli_evaluate",
-            ), name
+    for module in MODULES:
+        if {"models", "data"} <= {room(name) for name in ours(module)}:
+            assert module in ("training.steps", "training.loop", "run") or room(module) == "evaluation", module
 
 
 def test_training_and_evaluation_meet_in_run_only() -> None:
-    for name, path in modules().items():
-        if {"training", "evaluation"} <= ours(path) and part(name) != "launch":
-            assert name == "run", name
+    for module in MODULES:
+        if {"training", "evaluation"} <= {room(name) for name in ours(module)}:
+            assert module == "run"
 
 
-def loaded_by(statement: str) -> set[str]:
-    """Top-level modules in a fresh process after `statement`."""
-    code = f"{statement}\nimport sys\nprint(' '.join(sorted({{name.split('.')[0] for name in sys.modules}})))"
+def loaded_by(modules: list[str]) -> set[str]:
+    """Top-level modules in a fresh process after importing these."""
+    statements = "\n".join(f"import nlcse_tune.{name}" for name in modules)
+    code = f"{statements}\nimport sys\nprint(' '.join(sorted({{name.split('.')[0] for name in sys.modules}})))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
 
 def test_light_modules_load_nothing_heavy() -> None:
-    statement = "\n".join(f"import nlcse_tune.{name}" for name in LIGHT if name in {part(m) for m in modules()})
-    assert loaded_by(statement).isdisjoint(HEAVY)
+    light = [name for name in MODULES if room(name) in LIGHT]
+    assert {room(name) for name in light} == set(LIGHT)
+    assert loaded_by([*light, "search.state", "launch.spec"]).isdisjoint(HEAVY)
 
 
 def test_the_training_core_loads_neither_ray_nor_optuna() -> None:
-    statement = "\n".join(f"import nlcse_tune.{name}" for name in sorted(modules()) if part(name) in TRAINING_CORE)
-    assert loaded_by(statement).isdisjoint({"ray", "optuna"})
+    core = [name for name in MODULES if room(name) in ("data", "models", "training", "evaluation", "run")]
+    assert loaded_by(core).isdisjoint({"ray", "optuna"})

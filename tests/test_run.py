@@ -12,8 +12,8 @@ import torch
 
 from nlcse_tune.config import RunConfig, override
 from nlcse_tune.errors import ConfigError, RunError
+from nlcse_tune.export.folder import export_run
 from nlcse_tune.models.encoder import load_encoder
-from nlcse_tune.models.export import export_run
 from nlcse_tune.records import NUMERICS, RunRecord
 from nlcse_tune.run import run_one
 from nlcse_tune.training.context import RunContext, StopRun

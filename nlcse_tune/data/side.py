@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nlcse_tune.config import SYNTHETIC, SideConfig
 from nlcse_tune.errors import DataError
 
 VIEWS = 2
@@ -55,21 +54,3 @@ def list_folder(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], li
     if not files:
         raise DataError(f"{folder}: no files ending in {', '.join(suffixes)} in the folders of its classes")
     return files, labels, classes
-
-
-def load_side(config: SideConfig) -> SideData:
-    """The data of a side; one line a modality."""
-    from nlcse_tune.data.audio import AudioFolder, SyntheticAudio
-    from nlcse_tune.data.image import ImageFolder, SyntheticImages
-
-    sources: dict[str, tuple[type[SideData], type[SideData]]] = {
-        "image": (SyntheticImages, ImageFolder),
-        "audio": (SyntheticAudio, AudioFolder),
-    }
-    made, read = sources[config.modality]
-    data = made() if config.data == SYNTHETIC else read(Path(config.data))  # type: ignore[call-arg, arg-type]
-    if len(data) < config.batch_size:
-        raise DataError(
-            f"{config.data}: {len(data)} items do not fill one batch; side.batch_size is {config.batch_size}"
-        )
-    return data

@@ -1,1 +1,1 @@
-"""Ray and Optuna live here, and nowhere else."""
+"""Ray lives here, and nowhere else."""

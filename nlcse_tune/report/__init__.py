@@ -6,9 +6,9 @@ from nlcse_tune.files import write_text
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.report.arms import Arm, collect, configuration_key, repeated_seeds
 from nlcse_tune.report.build import Block, Report, build, studies_with_tests
-from nlcse_tune.report.comparison import Comparison, Correction, Gap, Options, TestName
-from nlcse_tune.report.export import as_json, seeds_csv, summary_csv
+from nlcse_tune.report.comparison import Comparison, Correction, Gap, ReportOptions, TestName
 from nlcse_tune.report.figures import write_figures
+from nlcse_tune.report.formats import as_json, seeds_csv, summary_csv
 from nlcse_tune.report.stopping import KeptRule, look_words, read_rule, score_words, write_rule
 from nlcse_tune.report.tables import latex, markdown, terminal
 
@@ -19,8 +19,8 @@ __all__ = [
     "Correction",
     "Gap",
     "KeptRule",
-    "Options",
     "Report",
+    "ReportOptions",
     "TestName",
     "as_json",
     "build",

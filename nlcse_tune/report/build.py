@@ -7,7 +7,7 @@ from pathlib import Path
 from nlcse_tune.config import StsTask
 from nlcse_tune.errors import DataError
 from nlcse_tune.report.arms import Arm, collect, task_order
-from nlcse_tune.report.comparison import Comparison, Options, check_comparable, compare, with_holm
+from nlcse_tune.report.comparison import Comparison, ReportOptions, check_comparable, compare, with_holm
 from nlcse_tune.study import Study, find_study
 
 
@@ -40,7 +40,7 @@ class Report:
     """All blocks, and the number of tests in them: the family of a correction."""
 
     blocks: tuple[Block, ...]
-    options: Options
+    options: ReportOptions
     family: int
 
     @property
@@ -49,12 +49,12 @@ class Report:
         return list({arm.name: arm for block in self.blocks for arm in block.arms}.values())
 
 
-def build(studies: Sequence[Study | str], root: Path, options: Options | None = None) -> Report:
+def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | None = None) -> Report:
     """The report over `studies` from the records under `root`; a baseline comes along with its methods.
 
     DataError where no study has a tested run, or where records cannot be averaged or compared, naming why.
     """
-    options = options or Options()
+    options = options or ReportOptions()
     chosen = {study.name: study for study in (find_study(s) if isinstance(s, str) else s for s in studies)}
     if unknown := options.choose.keys() - chosen.keys() - {study.baseline for study in chosen.values()}:
         raise DataError(f"--config {min(unknown)}: not a study of this report ({', '.join(chosen)})")
@@ -90,7 +90,7 @@ def build(studies: Sequence[Study | str], root: Path, options: Options | None = 
     return _corrected(drafts, options)
 
 
-def _block(baseline: Arm | None, methods: Sequence[Arm], options: Options) -> Block:
+def _block(baseline: Arm | None, methods: Sequence[Arm], options: ReportOptions) -> Block:
     arms = ([baseline] if baseline else []) + list(methods)
     with_runs = [arm for arm in arms if arm.runs]
     tasks = task_order(with_runs)
@@ -102,7 +102,7 @@ def _block(baseline: Arm | None, methods: Sequence[Arm], options: Options) -> Bl
     return Block(baseline, tuple(methods), tasks, comparisons)
 
 
-def _corrected(blocks: Sequence[Block], options: Options) -> Report:
+def _corrected(blocks: Sequence[Block], options: ReportOptions) -> Report:
     adjusted = iter(with_holm([c for block in blocks for c in block.comparisons]))
     corrected = tuple(
         Block(b.baseline, b.methods, b.tasks, tuple(next(adjusted) for _ in b.comparisons)) for b in blocks

@@ -19,7 +19,7 @@ PAIRED: tuple[TestName, ...] = ("paired", "signflip", "wilcoxon")
 
 
 @dataclass(frozen=True)
-class Options:
+class ReportOptions:
     """What a report computes. Choose the test before looking at its results."""
 
     test: TestName = "welch"
@@ -99,7 +99,7 @@ def check_comparable(method: Arm, baseline: Arm, *, any_version: bool = False) -
         )
 
 
-def compare(method: Arm, baseline: Arm, tasks: tuple[StsTask, ...], options: Options) -> Comparison:
+def compare(method: Arm, baseline: Arm, tasks: tuple[StsTask, ...], options: ReportOptions) -> Comparison:
     """Every column in which both sides have scores, each tested alone; see `with_holm` for the correction."""
     columns: Sequence[Column] = (*tasks, AVERAGE)
     rng = np.random.default_rng(options.seed)
@@ -115,7 +115,7 @@ def compare(method: Arm, baseline: Arm, tasks: tuple[StsTask, ...], options: Opt
 
 
 def _gap(
-    column: Column, a: Mapping[int, float], b: Mapping[int, float], options: Options, rng: np.random.Generator
+    column: Column, a: Mapping[int, float], b: Mapping[int, float], options: ReportOptions, rng: np.random.Generator
 ) -> Gap:
     shared = sorted(a.keys() & b.keys())
     if options.paired:
@@ -175,7 +175,7 @@ def with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def _two_level(
-    method: Arm, baseline: Arm, gap: Gap, tasks: tuple[StsTask, ...], options: Options, rng: np.random.Generator
+    method: Arm, baseline: Arm, gap: Gap, tasks: tuple[StsTask, ...], options: ReportOptions, rng: np.random.Generator
 ) -> stats.TwoLevel | None:
     """Both errors of the average's gap; None where a run's per-pair similarities were not kept."""
     runs = [

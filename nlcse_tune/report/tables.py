@@ -12,7 +12,7 @@ from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.report.arms import AVERAGE, Arm, Column, other_setting
 from nlcse_tune.report.build import Block, Report
-from nlcse_tune.report.comparison import Comparison, Options
+from nlcse_tune.report.comparison import Comparison, ReportOptions
 from nlcse_tune.report.numbers import DASH, bounds, column_label, mean_std, p_value, plain, signed
 from nlcse_tune.report.words import block_words, caption
 
@@ -26,7 +26,7 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
 
 
-def scores_grid(block: Block, options: Options) -> Grid:
+def scores_grid(block: Block, options: ReportOptions) -> Grid:
     """Table 3 widened: a row a method with seven tasks, average, n, p and g; published rows below their own."""
     columns: list[Column] = [*block.tasks, AVERAGE]
     p_name = "p (Holm)" if options.correct == "holm" else "p"
@@ -38,7 +38,7 @@ def scores_grid(block: Block, options: Options) -> Grid:
     return Grid(caption(block, options), header, tuple(rows))
 
 
-def _arm_row(arm: Arm, block: Block, columns: Sequence[Column], options: Options) -> tuple[str, ...]:
+def _arm_row(arm: Arm, block: Block, columns: Sequence[Column], options: ReportOptions) -> tuple[str, ...]:
     scores = {column: list(arm.scores(column, block.tasks).values()) for column in columns}
     cells = [_cell(values, len(arm.runs)) for values in scores.values()]
     gap = next((c.gaps.get(AVERAGE) for c in block.comparisons if c.method is arm or c.method.name == arm.name), None)
@@ -70,7 +70,7 @@ def _published_rows(arm: Arm, columns: Sequence[Column], *, seven: bool) -> list
     return rows
 
 
-def gaps_grid(comparison: Comparison, block: Block, options: Options) -> Grid:
+def gaps_grid(comparison: Comparison, block: Block, options: ReportOptions) -> Grid:
     """A row a test set: gap, interval, p, adjusted p, effect sizes, and the n they rest on."""
     header = ("", "gap", "95% interval", "p", "p (Holm)", "g", "g, 95%", "P(better)", "P, 95%", "n")
     rows = []
@@ -94,7 +94,7 @@ def gaps_grid(comparison: Comparison, block: Block, options: Options) -> Grid:
     return Grid(f"{comparison.method.name} minus {comparison.baseline.name}", header, tuple(rows))
 
 
-def grids(block: Block, options: Options) -> list[Grid]:
+def grids(block: Block, options: ReportOptions) -> list[Grid]:
     """The block's tables in order."""
     return [scores_grid(block, options), *(gaps_grid(c, block, options) for c in block.comparisons)]
 

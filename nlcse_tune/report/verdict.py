@@ -7,14 +7,14 @@ from nlcse_tune import stats
 from nlcse_tune.config import RunConfig
 from nlcse_tune.errors import DataError
 from nlcse_tune.report.arms import AVERAGE, Arm, config_differences
-from nlcse_tune.report.comparison import Comparison, Gap, Options
+from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
 from nlcse_tune.report.numbers import TEST_LABELS, column_label, p_equals, p_value, plural, seed_list, signed
 from nlcse_tune.report.stopping import stopping_words
 
 POWER = 0.8  # the usual convention; the sentences say 80%
 
 
-def comparison_words(comparison: Comparison, options: Options, family: int) -> Iterator[str]:
+def comparison_words(comparison: Comparison, options: ReportOptions, family: int) -> Iterator[str]:
     """All sentences about a comparison, the result first."""
     pair = f"{comparison.method.name} against {comparison.baseline.name}"
     gap = comparison.gaps.get(AVERAGE)
@@ -38,7 +38,7 @@ def comparison_words(comparison: Comparison, options: Options, family: int) -> I
     yield from _fairness(comparison.method, comparison.baseline)
 
 
-def _result(pair: str, comparison: Comparison, gap: Gap, options: Options, family: int) -> str:
+def _result(pair: str, comparison: Comparison, gap: Gap, options: ReportOptions, family: int) -> str:
     result, interval, p = gap.result, gap.interval, gap.p(options.correct)
     assert result is not None  # the caller has checked
     assert p is not None
@@ -68,7 +68,7 @@ def _result(pair: str, comparison: Comparison, gap: Gap, options: Options, famil
     )
 
 
-def _assumption(gap: Gap, options: Options) -> Iterator[str]:
+def _assumption(gap: Gap, options: ReportOptions) -> Iterator[str]:
     """Where the chosen test leans on equal spreads, how much that costs. Measured: benchmarks/statistics.py."""
     if options.test in ("student", "permutation") and gap.method.std is not None and gap.baseline.std is not None:
         rate = {"student": "6.0%", "permutation": "6.2%"}[options.test]
@@ -79,14 +79,14 @@ def _assumption(gap: Gap, options: Options) -> Iterator[str]:
         )
 
 
-def _n(gap: Gap, options: Options) -> str:
+def _n(gap: Gap, options: ReportOptions) -> str:
     a, b = gap.method.n, gap.baseline.n
     if options.paired:
         return plural(a, "shared seed")
     return f"{plural(a, 'seed')} a side" if a == b else f"{a} and {b} seeds"
 
 
-def _resolution(gap: Gap, options: Options, family: int) -> Iterator[str]:
+def _resolution(gap: Gap, options: ReportOptions, family: int) -> Iterator[str]:
     """Which gap so many seeds can find, and how many the observed one would take."""
     holm = options.correct == "holm"
     alpha = options.alpha / family if holm else options.alpha
@@ -127,7 +127,7 @@ def _count(seeds: Callable[[], int]) -> str:
         return f"more than {stats.MAX_SEEDS:,}"
 
 
-def _floor(gap: Gap, options: Options, family: int) -> Iterator[str]:
+def _floor(gap: Gap, options: ReportOptions, family: int) -> Iterator[str]:
     """The sign-flip test's p beside the chosen one, and what rearrangement tests cannot reach with these seeds."""
     flip, result = gap.signflip, gap.result
     if flip is not None:
@@ -164,7 +164,7 @@ def _pairing(gap: Gap) -> Iterator[str]:
         )
 
 
-def _other_intervals(gap: Gap, options: Options) -> Iterator[str]:
+def _other_intervals(gap: Gap, options: ReportOptions) -> Iterator[str]:
     if gap.bootstrap:
         n = min(gap.method.n, gap.baseline.n)
         known = max((k for k in stats.BOOTSTRAP_COVERAGE if k <= n), default=min(stats.BOOTSTRAP_COVERAGE))

@@ -8,12 +8,12 @@ from nlcse_tune.config import STS_TASKS
 from nlcse_tune.records import read_openings
 from nlcse_tune.report.arms import AVERAGE, Arm, other_setting
 from nlcse_tune.report.build import Block, Report
-from nlcse_tune.report.comparison import Options
+from nlcse_tune.report.comparison import ReportOptions
 from nlcse_tune.report.numbers import TASK_LABELS, TEST_LABELS, p_equals, plural, seed_list, signed
 from nlcse_tune.report.verdict import comparison_words
 
 
-def caption(block: Block, options: Options) -> str:
+def caption(block: Block, options: ReportOptions) -> str:
     """What the scores of a table are."""
     what = f'Spearman x 100, "{block.setting}" setting, mean ± sample std over n seeds'
     if not block.comparisons or block.baseline is None:
@@ -168,7 +168,7 @@ def _published(arm: Arm, block: Block) -> Iterator[str]:
         )
 
 
-def _limits(block: Block, options: Options) -> Iterator[str]:
+def _limits(block: Block, options: ReportOptions) -> Iterator[str]:
     if any(len(arm.runs) == 1 for arm in block.tested):
         yield "A row with n = 1 has no std: one seed cannot tell a better method from a luckier seed."
     if block.comparisons:

@@ -23,7 +23,8 @@ from nlcse_tune.data.audio import (
     spec_augment,
 )
 from nlcse_tune.data.image import ImageFolder, SyntheticImages, crop_box, random_view
-from nlcse_tune.data.side import load_side, stack_views
+from nlcse_tune.data.modalities import load_side
+from nlcse_tune.data.side import stack_views
 from nlcse_tune.errors import DataError
 from tests.shared_data import DATA, needs_data
 

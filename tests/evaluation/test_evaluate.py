@@ -11,7 +11,8 @@ import torch
 from rich.console import Console, RenderableType
 from typer.testing import CliRunner, Result
 
-from nlcse_tune.cli import app
+from nlcse_tune.cli.main import app
+from nlcse_tune.cli.show_evaluation import render, render_json, render_retrieval
 from nlcse_tune.config import STS_TASKS, SYNTHETIC
 from nlcse_tune.data import synthetic
 from nlcse_tune.data.sts import MissingDataError
@@ -19,7 +20,6 @@ from nlcse_tune.data.transfer import TRANSFER_TASKS
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.evaluation import sts
 from nlcse_tune.evaluation.evaluate import EvaluationResult, evaluate, expand_tasks
-from nlcse_tune.evaluation.render import render, render_json, render_retrieval
 from nlcse_tune.evaluation.retrieval import Hit
 from nlcse_tune.models.encoder import load_encoder, save_encoder
 from nlcse_tune.paths import StudyPaths

@@ -16,8 +16,8 @@ from nlcse_tune.config import EncoderConfig, Pooler
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.evaluation.embed import embed
 from nlcse_tune.evaluation.models import load_model
+from nlcse_tune.export.folder import export_run
 from nlcse_tune.models.encoder import SentenceEncoder, build_encoder, load_encoder, save_encoder
-from nlcse_tune.models.export import export_run
 from tests.models.tiny import checkpoint, load_plain
 
 torch.set_num_threads(1)

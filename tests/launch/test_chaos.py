@@ -15,9 +15,9 @@ import psutil
 import pytest
 import yaml
 
-from nlcse_tune.launch.search import Options, search
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord, ledger
+from nlcse_tune.search.search import SearchOptions, search
 from nlcse_tune.study import load_study
 from tests.conftest import TINY
 
@@ -164,7 +164,7 @@ def test_a_search_survives_kills_of_its_driver_its_trials_and_ray(
     assert any("continued from step" in event for record in records for event in record.events)
     request.getfixturevalue("ray_session")
     undisturbed = StudyPaths(tmp_path / "undisturbed", "chaos")
-    search(load_study(study), undisturbed, Options(scheduler="none", method="grid"))
+    search(load_study(study), undisturbed, SearchOptions(scheduler="none", method="grid"))
     expected = {record.run_id: plain(record) for record in ledger(undisturbed)}
     assert {record.run_id: plain(record) for record in records} == expected
     text = driver.output()

@@ -9,8 +9,8 @@ import pytest
 from nlcse_tune.config import override
 from nlcse_tune.errors import DataError, RunError
 from nlcse_tune.launch.cluster import Resources
+from nlcse_tune.launch.pool import RunSource, run_trials
 from nlcse_tune.launch.spec import RunSpec
-from nlcse_tune.launch.trials import Source, run_trials
 from nlcse_tune.launch.worker import ReportingContext, execute, run_on_workers
 from nlcse_tune.models.encoder import load_encoder
 from nlcse_tune.records import RunRecord, read_record, run_id
@@ -20,7 +20,7 @@ from nlcse_tune.training.context import RunContext
 pytestmark = pytest.mark.ray
 
 
-class One(Source):
+class One(RunSource):
     """A source of a single run."""
 
     def __init__(self, spec: RunSpec) -> None:
@@ -118,12 +118,12 @@ def test_more_than_the_machine_has_is_refused_with_the_arithmetic() -> None:
 
 @pytest.mark.usefixtures("ray_session")
 def test_a_run_that_can_never_be_scheduled_is_refused(tiny_study: Study, tmp_path: Path) -> None:
-    from nlcse_tune.launch.search import Options, search
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
+    from nlcse_tune.search.search import SearchOptions, search
 
     with pytest.raises(RunError, match=r"a run asks for 64 CPUs \(64 workers\), and the cluster has 4 CPUs"):
-        search(tiny_study, StudyPaths(tmp_path, "demo"), Options(trials=1), Launch(workers=64))
+        search(tiny_study, StudyPaths(tmp_path, "demo"), SearchOptions(trials=1), Launch(workers=64))
 
 
 def test_a_context_alone_reports_nothing_and_restores_nothing(tmp_path: Path) -> None:

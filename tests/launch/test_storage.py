@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from nlcse_tune.errors import StorageError
-from nlcse_tune.launch.plan import Candidate, View
-from nlcse_tune.launch.search import Options, search
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import ledger
+from nlcse_tune.search.search import SearchOptions, search
+from nlcse_tune.search.state import Candidate, View
 from nlcse_tune.study import Study
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
@@ -36,7 +36,7 @@ def before_and_after(study: Study, paths: StudyPaths) -> tuple[dict[str, bytes],
     records = {path.name: path.read_bytes() for path in paths.records.glob("*.json")}
     assert records
     with pytest.raises(StorageError) as caught:
-        search(study, paths, Options(trials=6, scheduler="none"))
+        search(study, paths, SearchOptions(trials=6, scheduler="none"))
     for name, content in records.items():
         assert (paths.records / name).read_bytes() == content
     return records, str(caught.value)
@@ -44,12 +44,12 @@ def before_and_after(study: Study, paths: StudyPaths) -> tuple[dict[str, bytes],
 
 def test_a_full_disk_ends_the_search_and_keeps_what_was_found(tiny_study: Study, small_disk: Path) -> None:
     paths = StudyPaths(small_disk, tiny_study.name)
-    search(tiny_study, paths, Options(trials=2, scheduler="none"))
+    search(tiny_study, paths, SearchOptions(trials=2, scheduler="none"))
     (small_disk / "ballast").write_bytes(b"x" * shutil.disk_usage(small_disk).free)
     _, message = before_and_after(tiny_study, paths)
     assert "free space" in message
     (small_disk / "ballast").unlink()
-    again = search(tiny_study, paths, Options(trials=3, scheduler="none"))
+    again = search(tiny_study, paths, SearchOptions(trials=3, scheduler="none"))
     assert len(again.candidates) == 3
 
 
@@ -62,13 +62,13 @@ def test_a_disk_that_fills_up_during_a_run_makes_no_failed_record(tiny_study: St
             (small_disk / "ballast").write_bytes(b"x" * max(0, free - 40_000))  # less than a model, more than a record
 
     with pytest.raises(StorageError, match=r"cannot be written: .*No space left on device.*; free space"):
-        search(tiny_study, paths, Options(trials=6, scheduler="none", keep=6), view=Filling())
+        search(tiny_study, paths, SearchOptions(trials=6, scheduler="none", keep=6), view=Filling())
     assert {record.status for record in ledger(paths)} == {"completed"}
 
 
 def test_a_read_only_folder_is_refused(tiny_study: Study, small_disk: Path) -> None:
     paths = StudyPaths(small_disk, tiny_study.name)
-    search(tiny_study, paths, Options(trials=1, scheduler="none"))
+    search(tiny_study, paths, SearchOptions(trials=1, scheduler="none"))
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     _, message = before_and_after(tiny_study, paths)
     assert "Read-only file system; free space or choose another --out" in message
@@ -87,6 +87,6 @@ def test_a_folder_that_vanishes_ends_the_search_with_its_name(tiny_study: Study,
     thread = threading.Thread(target=vanish)
     thread.start()
     with pytest.raises(StorageError, match=r"gone/.*cannot be written"):
-        search(study, paths, Options(trials=2, scheduler="none"))
+        search(study, paths, SearchOptions(trials=2, scheduler="none"))
     thread.join()
     assert list((tmp_path / "elsewhere").glob("checkpoints/*/best"))

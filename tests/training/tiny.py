@@ -11,7 +11,8 @@ import torch
 import torch.distributed as dist
 
 from nlcse_tune.config import RunConfig, override
-from nlcse_tune.data.side import SideData, load_side
+from nlcse_tune.data.modalities import load_side
+from nlcse_tune.data.side import SideData
 from nlcse_tune.data.text import Columns, TextData, load_columns, load_text
 from nlcse_tune.models.encoder import SentenceEncoder, build_encoder
 from nlcse_tune.training.context import RunContext

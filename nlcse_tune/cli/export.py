@@ -13,7 +13,7 @@ def export(
     out: Annotated[Path, typer.Option("--out", help="where runs are looked up")] = Path("runs"),
 ) -> None:
     """Write a run as a folder that sentence-transformers loads, with a model card."""
-    from nlcse_tune.models.export import export_run
+    from nlcse_tune.export.folder import export_run
 
     folder = export_run(run, to, out=out, force=force)
     typer.echo(f'wrote {folder}: load it with SentenceTransformer("{folder}"); state a licence in its README.md')

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from nlcse_tune.config import SCRATCH, RunConfig
 from nlcse_tune.errors import StorageError
-from nlcse_tune.launch.plan import Plan
-from nlcse_tune.launch.selection import FIRST
 from nlcse_tune.launch.spec import RunSpec
+from nlcse_tune.search.selection import FIRST
+from nlcse_tune.search.state import SearchState
 
 KEEP = 3
 _WEIGHTS = (("*.safetensors", "model.safetensors"), ("pytorch_model*.bin", "pytorch_model.bin"))
 
 
-def clear_checkpoints(plan: Plan, keep: int, winner: str | None = None, repeats: Sequence[RunSpec] = ()) -> None:
+def clear_checkpoints(plan: SearchState, keep: int, winner: str | None = None, repeats: Sequence[RunSpec] = ()) -> None:
     """Deletes the checkpoints of all finished runs that this search began but the best `keep` and the winner.
 
     Those of `repeats` go too. Records stay, always. A run trained otherwise (`nlcse-tune train`) is left alone.
@@ -27,7 +27,7 @@ def clear_checkpoints(plan: Plan, keep: int, winner: str | None = None, repeats:
             shutil.rmtree(run.folder, ignore_errors=True)
 
 
-def check_space(plan: Plan, side_by_side: int, keep: int, seeds: int = 1) -> None:
+def check_space(plan: SearchState, side_by_side: int, keep: int, seeds: int = 1) -> None:
     """StorageError where the disk has less room than the search will take, as far as that can be told beforehand."""
     weights = weights_bytes(plan.study.config)
     if weights is None or len(plan.done) >= plan.trials:

@@ -11,12 +11,12 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from nlcse_tune.cli_export import export
+from nlcse_tune.cli.export import export
 from nlcse_tune.config import EncoderConfig, Pooler
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.evaluation.models import load_model
+from nlcse_tune.export.folder import export_run
 from nlcse_tune.models.encoder import build_encoder, load_encoder, save_encoder
-from nlcse_tune.models.export import export_run
 from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.records import RunRecord, TaskScore, TestRecord, versions, write_record, write_test_record
 from nlcse_tune.run import run_one

@@ -16,17 +16,16 @@ from nlcse_tune.config import flatten
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.files import locked, write_json
 from nlcse_tune.launch.cluster import Resources, concurrency, fit, ray_cluster
-from nlcse_tune.launch.disk import KEEP, check_space, clear_checkpoints
-from nlcse_tune.launch.journal import Journal
-from nlcse_tune.launch.plan import Candidate, Plan, View, complete_point, make_plan, prior
-from nlcse_tune.launch.sampler import Method, Sampler
-from nlcse_tune.launch.seeds import SeedSource
-from nlcse_tune.launch.selection import FIRST, Standing, repeat
+from nlcse_tune.launch.pool import ListedRuns, RunSource, run_trials
 from nlcse_tune.launch.spec import Launch, RunSpec
-from nlcse_tune.launch.stopping import GRACE, Curve, Scheduler, curve_of, make_rule
-from nlcse_tune.launch.trials import Source, run_trials
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord, read_record
+from nlcse_tune.search.disk import KEEP, check_space, clear_checkpoints
+from nlcse_tune.search.early_stopping import GRACE, Curve, Scheduler, curve_of, make_rule
+from nlcse_tune.search.journal import Journal
+from nlcse_tune.search.sampler import Method, Sampler
+from nlcse_tune.search.selection import FIRST, Standing, repeat
+from nlcse_tune.search.state import Candidate, SearchState, View, complete_point, load_state, prior
 from nlcse_tune.space import Point
 from nlcse_tune.study import Study
 
@@ -37,7 +36,7 @@ SEEDS = 3
 
 
 @dataclass(frozen=True)
-class Options:
+class SearchOptions:
     """How to search; None means the default that suits the study."""
 
     trials: int | None = None
@@ -70,7 +69,7 @@ class SearchResult:
 def search(
     study: Study,
     paths: StudyPaths,
-    options: Options = Options(),
+    options: SearchOptions = SearchOptions(),
     launch: Launch = Launch(),  # noqa: B008
     view: View = View(),  # noqa: B008
 ) -> SearchResult:
@@ -82,7 +81,7 @@ def search(
     with locked(paths.lock, str(paths.folder)), ExitStack() as stack:
         if options.fresh and (aside := paths.set_aside()) is not None:
             view.set_aside(aside)
-        plan = make_plan(study, paths, options.trials)
+        plan = load_state(study, paths, options.trials)
         before, seeds = len(plan.done), seeds_of(plan.trials, options)
         sampler = _sampler(plan, options)
 
@@ -96,13 +95,13 @@ def search(
             view.started(plan, dashboard, side_by_side)
             return resources, side_by_side
 
-        def run(source: Source) -> None:
+        def run(source: RunSource) -> None:
             left = None if options.seconds is None else max(0.0, options.seconds - (time.perf_counter() - clock))
             run_trials(source, *start(), plan.paths.ray, seconds=left)
 
         dry = False  # the sampler had no further point, be the space infinite in name
         if before < plan.trials:
-            source = SearchSource(plan, sampler, options, view)
+            source = SearchRuns(plan, sampler, options, view)
             run(source)
             if dry := source.exhausted:
                 plan.trials = len(plan.done) + len(source.running) + source.lost  # the space has no more
@@ -116,21 +115,21 @@ def search(
             again = plan.spec(result.best.point)
             plan.begin(again)
             view.again(again)
-            run(SeedSource([again], view.repeated))
+            run(ListedRuns([again], view.repeated))
         return replace(result, seconds=time.perf_counter() - clock)
 
 
-def seeds_of(points: int, options: Options) -> int:
+def seeds_of(points: int, options: SearchOptions) -> int:
     """Over how many seeds the winner of so many points is chosen."""
     return options.select_seeds or (SEEDS if points >= MANY else 1)
 
 
-def scheduler_of(points: int, options: Options) -> Scheduler:
+def scheduler_of(points: int, options: SearchOptions) -> Scheduler:
     """The rule of early stopping for so many points."""
     return options.scheduler or ("asha" if points >= MANY else "none")
 
 
-def _sampler(plan: Plan, options: Options) -> Sampler:
+def _sampler(plan: SearchState, options: SearchOptions) -> Sampler:
     """A sampler that knows what the records know, and what to try first."""
     size = plan.study.grid_size
     if options.method == "grid" and size is None:
@@ -147,10 +146,10 @@ def _sampler(plan: Plan, options: Options) -> Sampler:
     return sampler
 
 
-class SearchSource(Source):
+class SearchRuns(RunSource):
     """The sampler's points as runs, until the plan has as many records as it wants or the space is exhausted."""
 
-    def __init__(self, plan: Plan, sampler: Sampler, options: Options, view: View) -> None:
+    def __init__(self, plan: SearchState, sampler: Sampler, options: SearchOptions, view: View) -> None:
         self.plan, self.sampler, self.view = plan, sampler, view
         self.keep = max(options.keep, FIRST if seeds_of(plan.trials, options) > 1 else 1)
         self.rule = make_rule(scheduler_of(plan.trials, options), options.grace)
@@ -199,7 +198,9 @@ class SearchSource(Source):
         self.view.finished(Candidate(point, record), len(self.plan.done), self.plan.trials)
 
 
-def _repeat(plan: Plan, seeds: int, launch: Callable[[Source], None], view: View) -> dict[str, Standing] | None:
+def _repeat(
+    plan: SearchState, seeds: int, launch: Callable[[RunSource], None], view: View
+) -> dict[str, Standing] | None:
     """Repeats the best few configurations with further seeds; standings by run id of the search's own seed.
 
     None where a repetition is missing: a mean that lacks it would favour whoever has it.
@@ -215,7 +216,7 @@ def _repeat(plan: Plan, seeds: int, launch: Callable[[Source], None], view: View
             for spec in missing:
                 plan.begin(spec)
             view.round(plan.seed + i, len(missing))
-            launch(SeedSource(missing, view.repeated))
+            launch(ListedRuns(missing, view.repeated))
             clear_checkpoints(plan, len(plan.done), repeats=missing)
         if not all(spec.paths.record.is_file() for spec in specs.values()):
             raise _Incomplete
@@ -233,7 +234,7 @@ class _Incomplete(Exception):
     """A repetition has no record: time was up, or its process died."""
 
 
-def _result(plan: Plan, standings: dict[str, Standing] | None, before: int, *, exhausted: bool) -> SearchResult:
+def _result(plan: SearchState, standings: dict[str, Standing] | None, before: int, *, exhausted: bool) -> SearchResult:
     candidates = plan.candidates()
     if not candidates or candidates[0].record.status != "completed":
         errors = sorted({c.record.error or c.record.status for c in candidates})
@@ -248,7 +249,7 @@ def _result(plan: Plan, standings: dict[str, Standing] | None, before: int, *, e
     )  # fmt: skip
 
 
-def _write_choice(plan: Plan, result: SearchResult) -> None:
+def _write_choice(plan: SearchState, result: SearchResult) -> None:
     best = result.best
     scores = result.standings[0][1].scores if result.standings else (best.record.best_dev,)
     write_json(

@@ -32,7 +32,7 @@ class Candidate:
 
 
 @dataclass
-class Plan:
+class SearchState:
     """Where a search is, from which base, how many runs, which are on record and which were under way."""
 
     study: Study
@@ -89,7 +89,7 @@ class View:
     def set_aside(self, folder: Path) -> None:
         """Earlier runs were moved there."""
 
-    def started(self, plan: "Plan", dashboard: str | None, concurrent: int) -> None:
+    def started(self, plan: "SearchState", dashboard: str | None, concurrent: int) -> None:
         """Ray is up: the plan, the dashboard's address, the runs side by side."""
 
     def finished(self, candidate: Candidate, done: int, trials: int) -> None:
@@ -105,11 +105,11 @@ class View:
         """A repetition ended."""
 
 
-def make_plan(study: Study, paths: StudyPaths, trials: int | None, *, fresh: bool = False) -> Plan:
+def load_state(study: Study, paths: StudyPaths, trials: int | None, *, fresh: bool = False) -> SearchState:
     """Checks that the study can be searched and its data are there, and (unless `fresh`) reads what was run before."""
     if study.space is None:
         raise ConfigError(f"{study.name}: has no search space; add `space:` to the study or pass --space")
-    plan = Plan(study, paths, study.search_seed, fingerprints(study.config), budget(study, trials))
+    plan = SearchState(study, paths, study.search_seed, fingerprints(study.config), budget(study, trials))
     for point in plan.space.points(flatten(study.config)) if study.grid_size else ():
         plan.config(point)  # values that do not go together are an error now, not after hours
     if fresh:
@@ -132,7 +132,7 @@ class Chosen:
     repetitions: tuple[RunRecord, ...]  # runs of the best few with further seeds
 
 
-def last_choice(plan: Plan) -> Chosen | None:
+def last_choice(plan: SearchState) -> Chosen | None:
     """The choice on disk, where it is of this very plan; None otherwise."""
     try:
         raw = json.loads(plan.paths.search.read_text(encoding="utf-8"))
@@ -155,7 +155,7 @@ def budget(study: Study, trials: int | None) -> int:
     return min(wanted, size or wanted)
 
 
-def prior(plan: Plan, paths: StudyPaths) -> list[tuple[Point, float]]:
+def prior(plan: SearchState, paths: StudyPaths) -> list[tuple[Point, float]]:
     """Another search's points that lie in this plan's space, with their scores (the mean over seeds).
 
     Runs whose other fields or data differ are on another level; the largest group that shares them is taken.
@@ -176,7 +176,7 @@ def prior(plan: Plan, paths: StudyPaths) -> list[tuple[Point, float]]:
     return [(point, sum(values) / len(values)) for point, values in known.values()]
 
 
-def complete_point(plan: Plan, values: Mapping[str, Any]) -> Point:
+def complete_point(plan: SearchState, values: Mapping[str, Any]) -> Point:
     """A point to try, its missing fields taken from the study; ConfigError where the space does not have it."""
     for name in values:
         if name not in plan.space.fields:
@@ -189,14 +189,14 @@ def complete_point(plan: Plan, values: Mapping[str, Any]) -> Point:
     return point
 
 
-def _belongs(plan: Plan, base: str, name: str, config: RunConfig) -> bool:
+def _belongs(plan: SearchState, base: str, name: str, config: RunConfig) -> bool:
     if digest(config, plan.data, without=plan.space.fields) != base:
         return False
     point = plan.point_of(config)
     return plan.space.contains(point) and name == plan.run_id(point)
 
 
-def _begun(plan: Plan, base: str) -> list[Point]:
+def _begun(plan: SearchState, base: str) -> list[Point]:
     """Points of this plan that a search began, oldest first."""
     found = []
     for path in sorted(plan.paths.folder.glob("checkpoints/*/run.json"), key=lambda path: path.stat().st_mtime):

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from nlcse_tune.errors import ConfigError, RunError
-from nlcse_tune.models.card import model_card
+from nlcse_tune.export.card import model_card
 from nlcse_tune.models.encoder import FAMILIES, POOLING_FILE, WITHOUT_POOLING_LAYER, SentenceEncoder, load_encoder
 from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS
 from nlcse_tune.paths import RunPaths

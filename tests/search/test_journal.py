@@ -10,11 +10,11 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from nlcse_tune.launch.journal import Journal, importances
-from nlcse_tune.launch.plan import make_plan
-from nlcse_tune.launch.search import Options, SearchSource, View, _sampler
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import DevPoint, write_record
+from nlcse_tune.search.journal import Journal, importances
+from nlcse_tune.search.search import SearchOptions, SearchRuns, View, _sampler
+from nlcse_tune.search.state import load_state
 from nlcse_tune.study import Study
 from tests.launch.test_plan import plan_of, points, put
 
@@ -25,7 +25,7 @@ def loaded(paths: StudyPaths) -> optuna.Study:
 
 def test_each_run_is_a_trial_with_its_curve_live_and_after_a_restart(tiny_study: Study, tmp_path: Path) -> None:
     plan = plan_of(tiny_study, tmp_path, 4)
-    source = SearchSource(plan, _sampler(plan, Options()), Options(), View())
+    source = SearchRuns(plan, _sampler(plan, SearchOptions()), SearchOptions(), View())
     spec = source.next()
     assert spec is not None
     [trial] = loaded(plan.paths).trials
@@ -44,7 +44,7 @@ def test_each_run_is_a_trial_with_its_curve_live_and_after_a_restart(tiny_study:
     put(plan, points(tiny_study)[0], 30.0, status="failed")
     lock = plan.paths.journal.with_name("optuna.journal.lock")
     lock.touch()  # as a kill leaves it
-    Journal(make_plan(tiny_study, plan.paths, 4))
+    Journal(load_state(tiny_study, plan.paths, 4))
     assert sorted(trial.state.name for trial in loaded(plan.paths).trials) == ["COMPLETE", "FAIL"]
 
 
@@ -54,7 +54,7 @@ def test_the_dashboard_opens_the_file(tiny_study: Study, tmp_path: Path) -> None
     plan = plan_of(tiny_study, tmp_path, 4)
     for i, point in enumerate(points(tiny_study)[:3]):
         put(plan, point, 50.0 + i)
-    Journal(make_plan(tiny_study, plan.paths, 4))
+    Journal(load_state(tiny_study, plan.paths, 4))
     application = wsgi(JournalStorage(JournalFileBackend(str(plan.paths.journal))))
     answered: dict[str, Any] = {}
     environment = {
@@ -71,7 +71,7 @@ def test_importances_find_the_field_that_matters(tiny_study: Study, tmp_path: Pa
     plan = plan_of(tiny_study, tmp_path, 18)
     for i, point in enumerate(points(tiny_study)):
         put(plan, point, 60.0 + 1000 * point["text.learning_rate"] + 0.01 * (i % 3))
-    plan = make_plan(tiny_study, plan.paths, 18)
+    plan = load_state(tiny_study, plan.paths, 18)
     found = importances(plan, plan.candidates())
     assert (found.runs, found.share) == (18, 1.0)
     assert max(found.by_field, key=lambda name: found.by_field[name]) == "text.learning_rate"
@@ -88,6 +88,6 @@ def test_importances_compare_stopped_runs_with_the_others_where_they_stopped(tin
         stopped = point["side.learning_rate"] < 3e-4
         update = {"dev_curve": curve[:1] if stopped else curve, "status": "stopped" if stopped else "completed"}
         write_record(record.model_copy(update=update), plan.paths.run(record.run_id))
-    found = importances(plan, make_plan(tiny_study, plan.paths, 18).candidates())
+    found = importances(plan, load_state(tiny_study, plan.paths, 18).candidates())
     assert (found.runs, found.share) == (18, 0.25)
     assert found.by_field["side.learning_rate"] > 0.9

@@ -1,7 +1,10 @@
 """Evaluation results as tables for people and as JSON for programs."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -9,8 +12,10 @@ from rich.table import Table
 
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.data.transfer import TRANSFER_TASKS
-from nlcse_tune.evaluation.evaluate import EvaluationResult, Setting
-from nlcse_tune.evaluation.retrieval import Hit
+
+if TYPE_CHECKING:
+    from nlcse_tune.evaluation.evaluate import EvaluationResult, Setting
+    from nlcse_tune.evaluation.retrieval import Hit
 
 TITLES = {
     "sts12": "STS12", "sts13": "STS13", "sts14": "STS14", "sts15": "STS15", "sts16": "STS16", "stsb": "STS-B",

@@ -14,10 +14,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from nlcse_tune.files import storage_error
-from nlcse_tune.launch.plan import Candidate, Plan
-from nlcse_tune.launch.sampler import distributions
-from nlcse_tune.launch.stopping import curve_of, score_at
 from nlcse_tune.records import RunRecord
+from nlcse_tune.search.early_stopping import curve_of, score_at
+from nlcse_tune.search.sampler import distributions
+from nlcse_tune.search.state import Candidate, SearchState
 from nlcse_tune.space import Point
 
 _STATES = {"completed": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -26,7 +26,7 @@ _STATES = {"completed": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "fail
 class Journal:
     """One Optuna trial a run, with its dev curve."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: SearchState) -> None:
         path = plan.paths.journal
         with _writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ class Importances:
     share: float
 
 
-def importances(plan: Plan, candidates: Sequence[Candidate]) -> Importances:
+def importances(plan: SearchState, candidates: Sequence[Candidate]) -> Importances:
     """fANOVA (Hutter et al. 2014) over all runs that have every field; no field below 4 such runs, or at equal scores.
 
     Where some were stopped, all are compared at the share that each of them reached: those that finished alone are

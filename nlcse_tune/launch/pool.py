@@ -9,7 +9,7 @@ import time
 import traceback
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -41,7 +41,7 @@ ERRORS: tuple[type[NlcseError], ...] = (StorageError, ConfigError, DataError, Ru
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 
-class Source(ABC):
+class RunSource(ABC):
     """What to run, one after the other."""
 
     @abstractmethod
@@ -57,8 +57,23 @@ class Source(ABC):
         """A run ended; without a record if its process died once too often, or time was up before its end."""
 
 
+class ListedRuns(RunSource):
+    """A list of runs; reports each as it ends."""
+
+    def __init__(self, specs: Sequence[RunSpec], on_run: Callable[[RunSpec, RunRecord | None, int, int], None]) -> None:
+        self.left, self.total, self.on_run = list(specs), len(specs), on_run
+        self.ended = 0
+
+    def next(self) -> RunSpec | None:
+        return self.left.pop(0) if self.left else None
+
+    def done(self, spec: RunSpec, record: RunRecord | None) -> None:
+        self.ended += 1
+        self.on_run(spec, record, self.ended, self.total)
+
+
 def run_trials(
-    source: Source,
+    source: RunSource,
     resources: Resources,
     side_by_side: int,
     storage: Path,
@@ -153,7 +168,7 @@ class _End(_Driver, tune.Stopper):
 class _SourceScheduler(_Driver, FIFOScheduler):
     """Asks the source about each dev score."""
 
-    def __init__(self, source: Source, end: _End) -> None:
+    def __init__(self, source: RunSource, end: _End) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.source, self.end = source, end
 
@@ -253,9 +268,9 @@ def _write_failure(spec: RunSpec, error: NlcseError) -> None:
 
 
 class _SourceSearcher(_Driver, Searcher):
-    """A Source in the shape that Tune asks for."""
+    """A RunSource in the shape that Tune asks for."""
 
-    def __init__(self, source: Source, end: _End) -> None:
+    def __init__(self, source: RunSource, end: _End) -> None:
         super().__init__(metric="dev", mode="max")
         self.source, self.end = source, end
         self.running: dict[str, RunSpec] = {}

@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 
 from nlcse_tune.launch.cluster import Resources
-from nlcse_tune.launch.plan import Candidate, View, make_plan
-from nlcse_tune.launch.search import Options, search
-from nlcse_tune.launch.seeds import SeedSource
-from nlcse_tune.launch.stopping import Asha, Curve, Median, curve_of, make_rule
-from nlcse_tune.launch.trials import run_trials
+from nlcse_tune.launch.pool import ListedRuns, run_trials
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord, ledger
+from nlcse_tune.search.early_stopping import Asha, Curve, Median, curve_of, make_rule
+from nlcse_tune.search.search import SearchOptions, search
+from nlcse_tune.search.state import Candidate, View, load_state
 from nlcse_tune.study import Study
 
 
@@ -77,7 +76,7 @@ def test_a_stopped_run_says_where_and_why_and_the_search_goes_on_from_it(tiny_st
         def finished(self, candidate: Candidate, done: int, trials: int) -> None:
             seen.append(candidate)
 
-    result = search(study, paths, Options(trials=6, scheduler="asha"), view=Watching())
+    result = search(study, paths, SearchOptions(trials=6, scheduler="asha"), view=Watching())
     records = {record.run_id: record for record in ledger(paths)}
     assert len(records) == len(seen) == 6
     stopped = [record for record in records.values() if record.status == "stopped"]
@@ -91,16 +90,16 @@ def test_a_stopped_run_says_where_and_why_and_the_search_goes_on_from_it(tiny_st
     assert result.best.record.status == "completed"
     statuses = [candidate.record.status for candidate in result.candidates]
     assert statuses == sorted(statuses)  # completed before stopped
-    again = search(study, paths, Options(trials=6, scheduler="asha"))
+    again = search(study, paths, SearchOptions(trials=6, scheduler="asha"))
     assert again.trained == 0
     assert again.candidates == result.candidates
     assert_all_resources_are_back()
 
     # Asked for by `seeds`, the same run is trained whole and tested.
-    plan = make_plan(study, paths, 6)
+    plan = load_state(study, paths, 6)
     spec = plan.spec(plan.point_of(stopped[0].config))
     told: list[RunRecord | None] = []
-    source = SeedSource([spec], lambda spec, record, done, total: told.append(record))
+    source = ListedRuns([spec], lambda spec, record, done, total: told.append(record))
     run_trials(source, Resources(), 1, paths.ray, then_test=True)
     [record] = told
     assert record is not None

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from nlcse_tune import cli_evaluate, cli_export, cli_report, cli_search
-from nlcse_tune.cli_options import (
+from nlcse_tune.cli import evaluate, export, report, search
+from nlcse_tune.cli.options import (
     Address,
     Concurrent,
     CpusPerWorker,
@@ -42,7 +42,7 @@ def train(
     out: Out = Path("runs"),
 ) -> None:
     """Train one run of a study; with one worker in this process, with more through Ray Train."""
-    from nlcse_tune import show
+    from nlcse_tune.cli import show
     from nlcse_tune.paths import StudyPaths
 
     chosen, _ = chosen_study(study, sets)
@@ -83,13 +83,13 @@ def seeds(
     out: Out = Path("runs"),
 ) -> None:
     """Repeat a study's best configuration and its baseline with several seeds, on the seven STS test sets."""
-    from nlcse_tune import show
+    from nlcse_tune.cli import show
     from nlcse_tune.paths import StudyPaths
 
     if until_decided and seed_list:
         raise ConfigError("--seeds and --until-decided: a stopping rule takes seeds of its own; leave --seeds out")
     with show.status("reading the study"):
-        from nlcse_tune.launch import seeds as launcher
+        from nlcse_tune import seeds as launcher
         from nlcse_tune.launch.spec import Launch
     name = study or launcher.last_searched(StudyPaths(out, "")) or "visualcse-bert"
     chosen, values = chosen_study(name, sets)
@@ -116,7 +116,7 @@ def seeds(
 @app.command()
 def studies(study: Annotated[str | None, typer.Argument(help="a study to show whole")] = None) -> None:
     """List the studies at hand, or show one with every field and what it means."""
-    from nlcse_tune import show
+    from nlcse_tune.cli import show
     from nlcse_tune.study import find_study, names
 
     if study is None:
@@ -125,13 +125,13 @@ def studies(study: Annotated[str | None, typer.Argument(help="a study to show wh
         show.study(find_study(study))
 
 
-app.command()(cli_search.search)
-app.command()(cli_report.report)
-app.command()(cli_report.compare)
-app.command()(cli_report.plan)
-app.command()(cli_evaluate.evaluate)
-app.command()(cli_export.export)
-app.add_typer(cli_evaluate.data_app)
+app.command()(search.search)
+app.command()(report.report)
+app.command()(report.compare)
+app.command()(report.plan)
+app.command()(evaluate.evaluate)
+app.command()(export.export)
+app.add_typer(evaluate.data_app)
 
 
 def main() -> None:

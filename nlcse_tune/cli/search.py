@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nlcse_tune.cli_options import (
+from nlcse_tune.cli.options import (
     Address,
     Concurrent,
     CpusPerWorker,
@@ -23,9 +23,9 @@ from nlcse_tune.cli_options import (
 from nlcse_tune.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nlcse_tune.launch.search import Options
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
+    from nlcse_tune.search.search import SearchOptions
     from nlcse_tune.study import Study
 
 
@@ -104,9 +104,9 @@ def search(
     if show:
         _show(chosen, StudyPaths(out, chosen.name), trials, figures)
         return
-    from nlcse_tune.launch.plan import complete_point, make_plan
-    from nlcse_tune.launch.plan import prior as prior_points
-    from nlcse_tune.show import status
+    from nlcse_tune.cli.show import status
+    from nlcse_tune.search.state import complete_point, load_state
+    from nlcse_tune.search.state import prior as prior_points
 
     # What can be wrong with the call is found before torch and Ray are imported, which takes ten times as long.
     paths, seconds = StudyPaths(out, chosen.name), parse_time(max_time)
@@ -114,17 +114,17 @@ def search(
     if with_baseline and baseline is None:
         raise ConfigError(f"{chosen.name}: --with-baseline: the study has no baseline; add `baseline:` to it")
     if baseline is not None:
-        make_plan(baseline, StudyPaths(out, baseline.name), trials, fresh=fresh)
-    plan = make_plan(chosen, paths, trials, fresh=fresh)
+        load_state(baseline, StudyPaths(out, baseline.name), trials, fresh=fresh)
+    plan = load_state(chosen, paths, trials, fresh=fresh)
     points = tuple(assignments(text.split(",")) for text in tries or ())
     for point in points:
         complete_point(plan, point)
     if prior:
         prior_points(plan, StudyPaths(out, prior))
     with status(f"{chosen.name}: reading the study"):
-        from nlcse_tune.launch.search import Options
         from nlcse_tune.launch.spec import Launch
-    options = Options(
+        from nlcse_tune.search.search import SearchOptions
+    options = SearchOptions(
         trials=trials, method=sampler.value if sampler else None, scheduler=scheduler.value if scheduler else None,
         grace=grace, select_seeds=select_seeds, tries=points, prior=StudyPaths(out, prior) if prior else None,
         seconds=seconds, keep=keep, fresh=fresh,
@@ -141,10 +141,10 @@ def search(
     _run(chosen, paths, options, launch)
 
 
-def _equal_terms(options: "Options", method: "Study") -> "Options":
+def _equal_terms(options: "SearchOptions", method: "Study") -> "SearchOptions":
     """The options with the method's own defaults in place: a smaller space would suggest others to the baseline."""
-    from nlcse_tune.launch.plan import budget
-    from nlcse_tune.launch.search import scheduler_of, seeds_of
+    from nlcse_tune.search.search import scheduler_of, seeds_of
+    from nlcse_tune.search.state import budget
 
     points = budget(method, options.trials)
     return replace(
@@ -152,10 +152,10 @@ def _equal_terms(options: "Options", method: "Study") -> "Options":
     )
 
 
-def _run(study: "Study", paths: "StudyPaths", options: "Options", launch: "Launch") -> None:
-    from nlcse_tune import show_search
-    from nlcse_tune.launch.search import search
-    from nlcse_tune.show import console
+def _run(study: "Study", paths: "StudyPaths", options: "SearchOptions", launch: "Launch") -> None:
+    from nlcse_tune.cli import show_search
+    from nlcse_tune.cli.show import console
+    from nlcse_tune.search.search import search
 
     with show_search.SearchView(study.name) as view:
         try:
@@ -169,12 +169,12 @@ def _run(study: "Study", paths: "StudyPaths", options: "Options", launch: "Launc
 
 
 def _show(study: "Study", paths: "StudyPaths", trials: int | None, figures: bool) -> None:
-    from nlcse_tune import show_search
-    from nlcse_tune.launch.journal import importances
-    from nlcse_tune.launch.plan import last_choice, make_plan
-    from nlcse_tune.show import console
+    from nlcse_tune.cli import show_search
+    from nlcse_tune.cli.show import console
+    from nlcse_tune.search.journal import importances
+    from nlcse_tune.search.state import last_choice, load_state
 
-    plan = make_plan(study, paths, trials)
+    plan = load_state(study, paths, trials)
     candidates = plan.candidates()
     if not candidates:
         raise ConfigError(

@@ -66,9 +66,9 @@ def evaluate(
         _retrieve(models, query or [], corpus, top, pooling, force_pooling, precision, device, as_json, out)
         return
     _load_quietly()
+    from nlcse_tune.cli.show_evaluation import render, render_json
     from nlcse_tune.evaluation.evaluate import evaluate as run
     from nlcse_tune.evaluation.geometry import draw_geometry
-    from nlcse_tune.evaluation.render import render, render_json
 
     results = [
         run(
@@ -122,8 +122,8 @@ def _retrieve(
     if corpus is None or not queries:
         raise ConfigError('--tasks retrieval needs --query "..." and --corpus FILE (one sentence a line)')
     _load_quietly()
+    from nlcse_tune.cli.show_evaluation import render_retrieval
     from nlcse_tune.evaluation.models import load_model
-    from nlcse_tune.evaluation.render import render_retrieval
     from nlcse_tune.evaluation.retrieval import load_corpus, retrieve
 
     sentences, found = load_corpus(corpus), {}

@@ -14,8 +14,11 @@ from nlcse_tune.config import override
 from nlcse_tune.data.catalog import fingerprint, fingerprints
 from nlcse_tune.errors import ConfigError, DataError, RunError
 from nlcse_tune.files import write_json
-from nlcse_tune.launch.search import make_plan
-from nlcse_tune.launch.seeds import (
+from nlcse_tune.paths import StudyPaths
+from nlcse_tune.records import TestRecord
+from nlcse_tune.report import build, markdown
+from nlcse_tune.search.search import load_state
+from nlcse_tune.seeds import (
     Side,
     adopt_setting,
     last_searched,
@@ -27,9 +30,6 @@ from nlcse_tune.launch.seeds import (
     sides,
     until_decided,
 )
-from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import TestRecord
-from nlcse_tune.report import build, markdown
 from nlcse_tune.study import Study, find_study
 from tests.conftest import TINY
 from tests.launch.test_plan import put
@@ -46,7 +46,7 @@ def test_a_baseline_without_search_takes_the_methods_text_settings(tiny_study: S
 
 def test_a_search_result_is_used_if_it_is_of_this_very_study(tiny_study: Study, tmp_path: Path) -> None:
     paths = StudyPaths(tmp_path, "demo")
-    plan = make_plan(tiny_study, paths, 3)
+    plan = load_state(tiny_study, paths, 3)
     point = {**tiny_study.own_point, "text.learning_rate": 3e-3}
     chosen = plan.config(point)
     write_json(paths.search, {"config": chosen.model_dump(mode="json"), "point": point})
@@ -81,7 +81,7 @@ def test_runs_of_another_version_count_only_when_asked(
     both = sides(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
     monkeypatch.setattr(records, "NUMERICS", "0")
     for side in both:
-        plan = make_plan(tiny_study, side.paths, 3)
+        plan = load_state(tiny_study, side.paths, 3)
         data = fingerprints(side.config)
         name = records.run_id(side.config, 1, data)
         record = put(plan, tiny_study.own_point, 50.0).model_copy(

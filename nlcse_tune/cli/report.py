@@ -70,9 +70,9 @@ def report(
 ) -> None:
     """Tables and figures from the records of `seeds`: mean ± std, p, effect size, and what they can show."""
     from nlcse_tune import report as reports
-    from nlcse_tune import show
+    from nlcse_tune.cli import show
 
-    options = reports.Options(
+    options = reports.ReportOptions(
         test=Test(test).value,  # type: ignore[arg-type]  # the same six names
         correct=Correct(correct).value,
         pair_resamples=pairs,
@@ -143,7 +143,7 @@ def plan(
     """From a few seeds: how many a stated gap takes, and how many GPU hours."""
     from rich.table import Table
 
-    from nlcse_tune import show
+    from nlcse_tune.cli import show
     from nlcse_tune.report import plan as plans
     from nlcse_tune.report.arms import collect, task_order
     from nlcse_tune.study import find_study

@@ -16,7 +16,8 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from benchmarks.report import VERSIONS, make_run, make_study
-from nlcse_tune import cli_report, records, report, stats
+from nlcse_tune import records, report, stats
+from nlcse_tune.cli import report as cli_report
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.errors import ConfigError, DataError
 from nlcse_tune.files import write_json
@@ -45,7 +46,7 @@ def root(tmp_path: Path, rng: np.random.Generator) -> Path:
 
 
 def build(root: Path, **options: object) -> report.Report:
-    return report.build([METHOD], root, report.Options(**options))  # type: ignore[arg-type]
+    return report.build([METHOD], root, report.ReportOptions(**options))  # type: ignore[arg-type]
 
 
 def words(made: report.Report) -> str:
@@ -628,7 +629,7 @@ def test_reports_import_no_torch_and_commands_import_nothing_heavy() -> None:
     code = "import sys, nlcse_tune.{}; print([m for m in {!r} if m in sys.modules])"
     cases = {
         "report": ("torch", "transformers", "ray", "optuna", "matplotlib", "pandas", "scipy.stats"),
-        "cli_report": ("torch", "numpy", "scipy", "matplotlib", "pandas", "pydantic"),
+        "cli.report": ("torch", "numpy", "scipy", "matplotlib", "pandas", "pydantic"),
     }
     for module, heavy in cases.items():
         found = subprocess.run(

@@ -17,9 +17,9 @@ from nlcse_tune.records import DevPoint, RunRecord
 from nlcse_tune.study import Study
 
 if TYPE_CHECKING:
-    from nlcse_tune.launch.seeds import Side
     from nlcse_tune.launch.spec import RunSpec
     from nlcse_tune.report import KeptRule
+    from nlcse_tune.seeds import Side
     from nlcse_tune.stats import Decision
 
 # A pipe or a log file has no width of its own; 80 columns would break most rows.
@@ -143,7 +143,7 @@ class SeedsView(Watching):
 def report(both: Sequence["Side"], out: Path, *, any_version: bool = False) -> None:
     """The report over these sides, on the terminal and in its folder."""
     from nlcse_tune import report as reports
-    from nlcse_tune.launch.seeds import report_options
+    from nlcse_tune.seeds import report_options
 
     made = reports.build([side.study for side in both], out, report_options(both, any_version=any_version))
     console.print(reports.terminal(made))

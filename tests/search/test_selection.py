@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from nlcse_tune.launch.search import Options, search
-from nlcse_tune.launch.selection import Standing, repeat, round_sizes
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import ledger
+from nlcse_tune.search.search import SearchOptions, search
+from nlcse_tune.search.selection import Standing, repeat, round_sizes
 from nlcse_tune.study import Study
 
 
@@ -54,7 +54,7 @@ def test_one_seed_repeats_nothing() -> None:
 @pytest.mark.usefixtures("ray_session")
 def test_a_search_repeats_its_best_few_and_names_the_best_mean(tiny_study: Study, tmp_path: Path) -> None:
     paths = StudyPaths(tmp_path, tiny_study.name)
-    result = search(tiny_study, paths, Options(trials=3, select_seeds=2, keep=1))
+    result = search(tiny_study, paths, SearchOptions(trials=3, select_seeds=2, keep=1))
     seeds = sorted((record.seed, record.run_id) for record in ledger(paths))
     assert [seed for seed, _ in seeds] == [42, 42, 42, 43, 43, 43]
     assert len(result.candidates) == 3  # a repetition is no further point
@@ -69,6 +69,6 @@ def test_a_search_repeats_its_best_few_and_names_the_best_mean(tiny_study: Study
     kept = [folder.name for folder in (paths.folder / "checkpoints").iterdir()]
     assert result.best.record.run_id in kept
 
-    again = search(tiny_study, paths, Options(trials=3, select_seeds=2, keep=1))
+    again = search(tiny_study, paths, SearchOptions(trials=3, select_seeds=2, keep=1))
     assert again.trained == 0
     assert again.standings == result.standings

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from nlcse_tune.launch.sampler import Method, Sampler
+from nlcse_tune.search.sampler import Method, Sampler
 from nlcse_tune.space import Point, SearchSpace, parse_space
 
 GRID = {

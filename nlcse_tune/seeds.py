@@ -17,8 +17,8 @@ from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError, DataError, RunError
 from nlcse_tune.files import locked
 from nlcse_tune.launch.cluster import concurrency, fit, ray_cluster
+from nlcse_tune.launch.pool import ListedRuns, run_trials
 from nlcse_tune.launch.spec import Launch, RunSpec
-from nlcse_tune.launch.trials import Source, run_trials
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import (
     RunRecord,
@@ -106,21 +106,6 @@ def _searched(study: Study, paths: StudyPaths) -> RunConfig | None:
     return own if digest(own, {}) == digest(config, {}) else None
 
 
-class SeedSource(Source):
-    """A list of runs; reports each as it ends."""
-
-    def __init__(self, specs: Sequence[RunSpec], on_run: Callable[[RunSpec, RunRecord | None, int, int], None]) -> None:
-        self.left, self.total, self.on_run = list(specs), len(specs), on_run
-        self.ended = 0
-
-    def next(self) -> RunSpec | None:
-        return self.left.pop(0) if self.left else None
-
-    def done(self, spec: RunSpec, record: RunRecord | None) -> None:
-        self.ended += 1
-        self.on_run(spec, record, self.ended, self.total)
-
-
 def missing_runs(both: Sequence[Side], seeds: Sequence[int], *, any_version: bool = False) -> list[RunSpec]:
     """Runs that are not yet trained, or not tested as asked, seed by seed so that an interrupted study stays paired.
 
@@ -193,7 +178,7 @@ def run_seeds(
             for side in both:
                 if runs := [spec.run_id for spec in specs if spec.study == side.study.name]:
                     log_opening(side.paths, runs, by="seeds")
-            run_trials(SeedSource(specs, on_run), resources, side_by_side, both[0].paths.ray, then_test=True)
+            run_trials(ListedRuns(specs, on_run), resources, side_by_side, both[0].paths.ray, then_test=True)
     return time.perf_counter() - clock
 
 
@@ -211,11 +196,11 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         raise ConfigError(f"--seeds {text}: must be whole numbers with commas between, for instance 7,8,9") from None
 
 
-def report_options(both: Sequence[Side], *, any_version: bool = False) -> report.Options:
+def report_options(both: Sequence[Side], *, any_version: bool = False) -> report.ReportOptions:
     """A report over exactly these configurations, whatever else the studies' folders hold."""
     # A run id holds the version of the numerics, too.
     choose = {side.study.name: side.key if any_version else side.spec(1).run_id.rpartition("-s")[0] for side in both}
-    return report.Options(choose=choose, any_version=any_version)
+    return report.ReportOptions(choose=choose, any_version=any_version)
 
 
 def until_decided(

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from nlcse_tune.launch.plan import Candidate, Chosen, Plan, View
+from nlcse_tune.cli.show import Watching, console, duration, number, outcome, point, score
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord
-from nlcse_tune.show import Watching, console, duration, number, outcome, point, score
+from nlcse_tune.search.state import Candidate, Chosen, SearchState, View
 from nlcse_tune.space import Choice
 
 if TYPE_CHECKING:
-    from nlcse_tune.launch.journal import Importances
-    from nlcse_tune.launch.search import SearchResult
     from nlcse_tune.launch.spec import RunSpec
+    from nlcse_tune.search.journal import Importances
+    from nlcse_tune.search.search import SearchResult
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -26,9 +26,9 @@ class SearchView(Watching, View):
     def __init__(self, study: str) -> None:
         super().__init__(f"{study}: starting Ray (15 to 20 s)")
         self.study = study
-        self.plan: Plan | None = None
+        self.plan: SearchState | None = None
 
-    def started(self, plan: Plan, dashboard: str | None, concurrent: int) -> None:
+    def started(self, plan: SearchState, dashboard: str | None, concurrent: int) -> None:
         """Says what is about to happen, once Ray is up."""
         self.plan = plan
         text = plan.study.config.text
@@ -153,7 +153,9 @@ def _standings(found: "SearchResult") -> None:
     )
 
 
-def overview(plan: Plan, candidates: Sequence[Candidate], importances: "Importances", winner: Chosen | None) -> None:
+def overview(
+    plan: SearchState, candidates: Sequence[Candidate], importances: "Importances", winner: Chosen | None
+) -> None:
     """`search --show`: ranking, winner, importances, heat map, cost."""
     ranking(plan.study.name, candidates)
     if winner is not None:
@@ -176,7 +178,7 @@ def _importances(found: "Importances") -> None:
     console.print(f"importances (fANOVA over {found.runs} runs, their dev {where}): {parts}")
 
 
-def heat_fields(plan: Plan) -> tuple[str, str] | None:
+def heat_fields(plan: SearchState) -> tuple[str, str] | None:
     """The two fields of the heat map, rows then columns: side rate and text rate, else the first two with values."""
     finite = [name for name, parameter in plan.space.parameters.items() if isinstance(parameter, Choice)]
     if {"side.learning_rate", "text.learning_rate"} <= set(finite):
@@ -193,7 +195,7 @@ def best_cells(candidates: Sequence[Candidate], row: str, column: str) -> dict[t
     return cells
 
 
-def _heat_map(plan: Plan, candidates: Sequence[Candidate], row: str, column: str) -> None:
+def _heat_map(plan: SearchState, candidates: Sequence[Candidate], row: str, column: str) -> None:
     cells = best_cells(candidates, row, column)
     console.print(f"best dev by {row} (rows) and {column}; (stopped early)")
     table = Table()
@@ -206,7 +208,7 @@ def _heat_map(plan: Plan, candidates: Sequence[Candidate], row: str, column: str
     console.print(table)
 
 
-def _values(plan: Plan, name: str) -> tuple[Any, ...]:
+def _values(plan: SearchState, name: str) -> tuple[Any, ...]:
     parameter = plan.space.parameters[name]
     return parameter.values if isinstance(parameter, Choice) else ()
 
@@ -218,7 +220,7 @@ def _cell(candidate: Candidate | None) -> str:
     return f"({text})" if candidate.record.status == "stopped" else text
 
 
-def _cost(plan: Plan, candidates: Sequence[Candidate], repetitions: Sequence[RunRecord]) -> None:
+def _cost(plan: SearchState, candidates: Sequence[Candidate], repetitions: Sequence[RunRecord]) -> None:
     timed = [candidate.record for candidate in candidates if candidate.record.timings]
     total = sum(record.timings.total for record in timed if record.timings)
     evaluating = sum(record.timings.evaluate for record in timed if record.timings)

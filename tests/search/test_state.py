@@ -11,35 +11,35 @@ from typing import NamedTuple
 
 import pytest
 
-from nlcse_tune.cli_search import _equal_terms, _show
+from nlcse_tune.cli.search import _equal_terms, _show
 from nlcse_tune.config import override
 from nlcse_tune.errors import ConfigError, RunError, StorageError
 from nlcse_tune.files import locked
-from nlcse_tune.launch import disk
-from nlcse_tune.launch.journal import importances
-from nlcse_tune.launch.plan import Plan, budget, complete_point, last_choice, make_plan, prior
-from nlcse_tune.launch.search import (
+from nlcse_tune.launch.single import train_one
+from nlcse_tune.paths import StudyPaths
+from nlcse_tune.records import DevPoint, RunRecord, ledger, now, versions, write_record
+from nlcse_tune.search import disk
+from nlcse_tune.search.journal import importances
+from nlcse_tune.search.search import (
     MANY,
-    Options,
-    SearchSource,
+    SearchOptions,
+    SearchRuns,
     View,
     _sampler,
     scheduler_of,
     search,
     seeds_of,
 )
-from nlcse_tune.launch.single import train_one
-from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import DevPoint, RunRecord, ledger, now, versions, write_record
+from nlcse_tune.search.state import SearchState, budget, complete_point, last_choice, load_state, prior
 from nlcse_tune.space import Point, parse_space
 from nlcse_tune.study import Study, find_study
 
 
-def plan_of(study: Study, root: Path, trials: int | None = None) -> Plan:
-    return make_plan(study, StudyPaths(root, study.name), trials)
+def plan_of(study: Study, root: Path, trials: int | None = None) -> SearchState:
+    return load_state(study, StudyPaths(root, study.name), trials)
 
 
-def put(plan: Plan, point: Point, dev: float, seed: int = 42, status: str = "completed") -> RunRecord:
+def put(plan: SearchState, point: Point, dev: float, seed: int = 42, status: str = "completed") -> RunRecord:
     """A record as a run would leave it."""
     record = RunRecord(
         run_id=plan.run_id(point, seed), study=plan.study.name, seed=seed, config=plan.config(point), status=status,  # type: ignore[arg-type]
@@ -63,11 +63,11 @@ def test_the_budget_is_two_thirds_of_a_large_grid_and_all_of_a_small_one() -> No
 
 
 def test_defaults_follow_the_number_of_points() -> None:
-    assert [seeds_of(points, Options()) for points in (MANY - 1, MANY)] == [1, 3]
-    assert [scheduler_of(points, Options()) for points in (MANY - 1, MANY)] == ["none", "asha"]
-    assert seeds_of(MANY, Options(select_seeds=1)) == 1
-    assert scheduler_of(MANY, Options(scheduler="none")) == "none"
-    demo = _equal_terms(Options(trials=18), find_study("demo"))  # the baseline's space has six points alone
+    assert [seeds_of(points, SearchOptions()) for points in (MANY - 1, MANY)] == [1, 3]
+    assert [scheduler_of(points, SearchOptions()) for points in (MANY - 1, MANY)] == ["none", "asha"]
+    assert seeds_of(MANY, SearchOptions(select_seeds=1)) == 1
+    assert scheduler_of(MANY, SearchOptions(scheduler="none")) == "none"
+    demo = _equal_terms(SearchOptions(trials=18), find_study("demo"))  # the baseline's space has six points alone
     assert (demo.trials, demo.scheduler, demo.select_seeds) == (18, "asha", 3)
 
 
@@ -81,7 +81,7 @@ def test_a_run_that_was_under_way_comes_first(tiny_study: Study, tmp_path: Path)
     plan.paths.run("of-another-version-s42").begun.write_text('{"config": {"text": {"gone": 1}}, "seed": 42}')
     again = plan_of(tiny_study, tmp_path)
     assert again.under_way == [begun]
-    assert _sampler(again, Options()).ask() == begun
+    assert _sampler(again, SearchOptions()).ask() == begun
     other = tiny_study.with_overrides({"train.max_steps": 5})
     assert plan_of(other, tmp_path).under_way == []
 
@@ -90,7 +90,7 @@ def test_points_to_try_are_completed_and_checked(tiny_study: Study, tmp_path: Pa
     plan = plan_of(tiny_study, tmp_path)
     tried = complete_point(plan, {"text.learning_rate": 3e-4})
     assert tried == {**tiny_study.own_point, "text.learning_rate": 3e-4}
-    sampler = _sampler(plan, Options(tries=({"text.learning_rate": 3e-4},)))
+    sampler = _sampler(plan, SearchOptions(tries=({"text.learning_rate": 3e-4},)))
     assert [sampler.ask(), sampler.ask()] == [tried, tiny_study.own_point]
     with pytest.raises(ConfigError, match="not in the space demo-grid"):
         complete_point(plan, {"text.learning_rate": 7.0})
@@ -113,14 +113,14 @@ def test_another_search_guides_this_one_where_its_points_lie_in_the_space(tiny_s
     assert {repr(point): score for point, score in known}[repr(best)] == 71.0  # the mean over its seeds
     assert len(known) == 6
 
-    sampler = _sampler(plan, Options(prior=earlier.paths))
+    sampler = _sampler(plan, SearchOptions(prior=earlier.paths))
     assert [sampler.ask() for _ in range(4)] == [own, best, shared, rest[3]]
     sampler.tell(best, 31.0)
     sampler.ask()
     values = sorted(trial.value for trial in sampler.optuna.trials if trial.value is not None)
     assert values == pytest.approx([10.0, 11.0, 12.0, 13.0, 20.0, 31.0, 31.0])  # shifted by 40 to our level
     with pytest.raises(ConfigError, match="no finished run there is in the space"):
-        _sampler(plan, Options(prior=StudyPaths(tmp_path, "nothing")))
+        _sampler(plan, SearchOptions(prior=StudyPaths(tmp_path, "nothing")))
 
 
 def test_the_winner_is_a_run_that_finished(tiny_study: Study, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ with locked(Path({str(paths.lock)!r}), "x"):
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(RunError, match=rf"{tiny_study.name} is in use by process {holder.pid} on .*wait for it"):
-            search(tiny_study, paths, Options(trials=1))
+            search(tiny_study, paths, SearchOptions(trials=1))
     finally:
         holder.kill()  # as hard as it gets: the kernel lets go of the lock
         holder.wait()
@@ -167,7 +167,7 @@ def test_train_and_search_do_not_meet_but_two_trainings_may(tiny_study: Study, t
     with locked(paths.lock, "x", shared=True):
         record = train_one(tiny_study, paths, 7)
         with pytest.raises(RunError, match="is in use by"):
-            search(tiny_study, paths, Options(trials=1))
+            search(tiny_study, paths, SearchOptions(trials=1))
     run = paths.run(record.run_id)
     with locked(run.lock, "x"), pytest.raises(RunError, match=f"run {record.run_id} is in use by"):
         train_one(tiny_study, paths, 7)
@@ -186,7 +186,7 @@ def test_show_names_the_winner_over_seeds_not_the_best_single_run(
         plan.paths.run(put(plan, point, 50.0 + (i if i < 2 else 0)).run_id).best.mkdir(parents=True)
         put(plan, point, 60.0 - 5 * i, seed=43)
     assert last_choice(plan) is None
-    search(tiny_study, plan.paths, Options(trials=5, select_seeds=2))
+    search(tiny_study, plan.paths, SearchOptions(trials=5, select_seeds=2))
     capsys.readouterr()
     _show(tiny_study, plan.paths, 5, figures=True)
     text = capsys.readouterr().out
@@ -232,7 +232,7 @@ def test_fresh_moves_and_deletes_nothing(tiny_study: Study, tmp_path: Path) -> N
     assert plan.paths.set_aside() is None
     plan.paths.records.mkdir(parents=True)
     (plan.paths.records / "0123456789ab-s42.json").write_text("{}")  # nothing that --fresh would need to read
-    assert make_plan(tiny_study, plan.paths, None, fresh=True).done == {}
+    assert load_state(tiny_study, plan.paths, None, fresh=True).done == {}
 
 
 def test_only_the_best_few_keep_their_checkpoints(tiny_study: Study, tmp_path: Path) -> None:
@@ -283,13 +283,13 @@ def test_a_large_space_is_exhausted_and_says_so(tiny_study: Study, tmp_path: Pat
     study = tiny_study.model_copy(update={"space": space})
     plan = plan_of(study, tmp_path, 100)
     assert plan.trials == 2
-    source = SearchSource(plan, _sampler(plan, Options()), Options(), View())
+    source = SearchRuns(plan, _sampler(plan, SearchOptions()), SearchOptions(), View())
     specs = [source.next(), source.next(), source.next()]
     assert specs[2] is None
     assert len({spec.run_id for spec in specs if spec}) == 2
     for point in points(study):
         plan.paths.run(put(plan, point, 50.0).run_id).best.mkdir(parents=True)
-    found = search(study, plan.paths, Options(trials=100))
+    found = search(study, plan.paths, SearchOptions(trials=100))
     assert found.exhausted
     assert found.missing == 0
 
@@ -302,9 +302,9 @@ def test_a_space_that_ends_early_is_exhausted_not_unfinished(
     study = tiny_study.with_space(space)
     plan = plan_of(study, tmp_path, 10)
     with pytest.raises(ConfigError, match="--sampler grid: x has infinitely many points"):
-        _sampler(plan, Options(method="grid"))
+        _sampler(plan, SearchOptions(method="grid"))
 
-    def run_all(source: SearchSource, *_: object, **__: object) -> None:
+    def run_all(source: SearchRuns, *_: object, **__: object) -> None:
         while (spec := source.next()) is not None:
             if len(source.plan.done) == 3:
                 monkeypatch.setattr(source.sampler, "ask", lambda: None)
@@ -312,11 +312,11 @@ def test_a_space_that_ends_early_is_exhausted_not_unfinished(
             spec.paths.best.mkdir()
             source.done(spec, record)
 
-    monkeypatch.setattr("nlcse_tune.launch.search.run_trials", run_all)
-    monkeypatch.setattr("nlcse_tune.launch.search.ray_cluster", lambda address: nullcontext())
-    monkeypatch.setattr("nlcse_tune.launch.search.fit", lambda launch: None)
-    monkeypatch.setattr("nlcse_tune.launch.search.concurrency", lambda resources, wanted: 1)
-    found = search(study, plan.paths, Options(trials=10, select_seeds=1))
+    monkeypatch.setattr("nlcse_tune.search.search.run_trials", run_all)
+    monkeypatch.setattr("nlcse_tune.search.search.ray_cluster", lambda address: nullcontext())
+    monkeypatch.setattr("nlcse_tune.search.search.fit", lambda launch: None)
+    monkeypatch.setattr("nlcse_tune.search.search.concurrency", lambda resources, wanted: 1)
+    found = search(study, plan.paths, SearchOptions(trials=10, select_seeds=1))
     assert (len(found.candidates), found.missing, found.exhausted, found.unrepeated) == (4, 0, True, False)
 
 
@@ -325,7 +325,7 @@ def test_the_choice_names_the_seeds_it_was_made_with(tiny_study: Study, tmp_path
     for i, point in enumerate(points(tiny_study)[:2]):
         plan.paths.run(put(plan, point, 50.0 + i).run_id).best.mkdir(parents=True)
         put(plan, point, 60.0 - 5 * i, seed=43)
-    result = search(tiny_study, plan.paths, Options(trials=2, select_seeds=2))  # all on record: Ray never starts
+    result = search(tiny_study, plan.paths, SearchOptions(trials=2, select_seeds=2))  # all on record: Ray never starts
     assert [standing.scores for _, standing in result.standings] == [(50.0, 60.0), (51.0, 55.0)]
     choice = json.loads(plan.paths.search.read_text())
     assert choice["dev_by_seed"] == {"42": 50.0, "43": 60.0}

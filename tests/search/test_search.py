@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from nlcse_tune.errors import ConfigError
-from nlcse_tune.launch.plan import Candidate, View, make_plan
-from nlcse_tune.launch.search import Options, SearchResult, search
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord, ledger
+from nlcse_tune.search.search import SearchOptions, SearchResult, search
+from nlcse_tune.search.state import Candidate, View, load_state
 from nlcse_tune.study import Study, find_study
 
 pytestmark = pytest.mark.ray
@@ -25,7 +25,7 @@ def test_a_search_ranks_by_dev_and_goes_on_from_its_records(tiny_study: Study, t
         def finished(self, candidate: Candidate, done: int, trials: int) -> None:
             seen.append((candidate, done, trials))
 
-    first = search(tiny_study, paths, Options(trials=3), view=Watching())
+    first = search(tiny_study, paths, SearchOptions(trials=3), view=Watching())
     assert [done for _, done, _ in seen] == [1, 2, 3]
     scores = [candidate.record.best_dev for candidate in first.candidates]
     assert scores == sorted(scores, reverse=True)  # type: ignore[type-var]
@@ -37,16 +37,16 @@ def test_a_search_ranks_by_dev_and_goes_on_from_its_records(tiny_study: Study, t
     assert (paths.folder / choice["checkpoint"] / "config.json").is_file()
     assert not paths.tests.exists()  # a search never scores a test set
 
-    again = search(tiny_study, paths, Options(trials=3))
+    again = search(tiny_study, paths, SearchOptions(trials=3))
     assert again.trained == 0
     assert again.candidates == first.candidates
 
     shutil.rmtree(paths.run(first.best.record.run_id).folder)  # as a search with another winner would
-    restored = search(tiny_study, paths, Options(trials=3))
+    restored = search(tiny_study, paths, SearchOptions(trials=3))
     assert (paths.folder / choice["checkpoint"] / "config.json").is_file()
     assert restored.best.record.best_dev == first.best.record.best_dev
 
-    more = search(tiny_study, paths, Options(trials=5))
+    more = search(tiny_study, paths, SearchOptions(trials=5))
     assert more.trained == 2
     ids = [record.run_id for record in ledger(paths)]
     assert len(ids) == len(set(ids)) == 5
@@ -56,13 +56,13 @@ def test_records_of_another_base_do_not_count(tiny_study: Study, tmp_path: Path)
     from nlcse_tune.launch.worker import ReportingContext, execute
 
     paths = StudyPaths(tmp_path, tiny_study.name)
-    plan = make_plan(tiny_study, paths, 3)
+    plan = load_state(tiny_study, paths, 3)
     spec = plan.spec(tiny_study.own_point)
     execute(spec, ReportingContext(spec.paths.folder))
-    assert len(make_plan(tiny_study, paths, 3).done) == 1
+    assert len(load_state(tiny_study, paths, 3).done) == 1
     changed = tiny_study.with_overrides({"train.max_steps": 5})
-    assert make_plan(changed, paths, 3).done == {}
-    assert make_plan(tiny_study.model_copy(update={"search_seed": 43}), paths, 3).done == {}
+    assert load_state(changed, paths, 3).done == {}
+    assert load_state(tiny_study.model_copy(update={"search_seed": 43}), paths, 3).done == {}
 
 
 def test_a_search_can_receive_dev_scores_only() -> None:
@@ -73,9 +73,9 @@ def test_a_search_can_receive_dev_scores_only() -> None:
 def test_a_study_without_space_cannot_be_searched(tmp_path: Path) -> None:
     plain = find_study("demo").model_copy(update={"space": None})
     with pytest.raises(ConfigError, match="has no search space"):
-        make_plan(plain, StudyPaths(tmp_path, "demo"), None)
+        load_state(plain, StudyPaths(tmp_path, "demo"), None)
 
 
 def test_more_trials_than_points_are_cut_to_the_grid(tiny_study: Study, tmp_path: Path) -> None:
-    assert make_plan(tiny_study, StudyPaths(tmp_path, "demo"), 1000).trials == 18
-    assert make_plan(tiny_study, StudyPaths(tmp_path, "demo"), None).trials == 6  # the study says so
+    assert load_state(tiny_study, StudyPaths(tmp_path, "demo"), 1000).trials == 18
+    assert load_state(tiny_study, StudyPaths(tmp_path, "demo"), None).trials == 6  # the study says so

@@ -1,0 +1,1 @@
+"""A run as a folder that sentence-transformers loads, with a model card."""
