@@ -24,12 +24,12 @@ from nlcse_tune.records import (
     TaskScore,
     TestRecord,
     Timings,
-    Versions,
     run_id,
     write_record,
     write_test_record,
 )
 from nlcse_tune.study import Study
+from nlcse_tune.versions import Versions
 
 VERSIONS = Versions(
     nlcse_tune="0.1.0", numerics="1", commit="0123456789ab", python="3.11.9", packages={"torch": "2.14"}, device="H100"

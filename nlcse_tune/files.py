@@ -68,9 +68,18 @@ def storage_error(path: Path, error: OSError) -> StorageError:
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around what writes `path` or into it: an OSError becomes a StorageError."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path` and puts what was written there in its place at the end."""
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(handle)
@@ -83,14 +92,20 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise storage_error(path, error) from error
 
 
 def write_text(path: Path, text: str) -> None:
     """Atomically writes UTF-8 text."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def append_line(path: Path, line: str) -> None:
+    """Adds a line to a log that is never rewritten."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -105,11 +120,9 @@ def locked(path: Path, what: str, *, shared: bool = False) -> Iterator[None]:
     A `shared` lock lets other shared ones in. The kernel lets go of it when its process ends, however it ends. The
     file stays on disk, empty of meaning.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = path.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise storage_error(path, error) from error
     with stream:
         try:
             fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

@@ -1,30 +1,55 @@
-"""What a run leaves behind, and the ledger over a folder of it.
+"""What is on disk of a study: one model and one reader for each kind of file, and the ids by which runs go.
 
 A RunRecord holds dev scores only. Test scores live in a TestRecord of their own, so that a search cannot read
 them: what it receives has no such field.
 """
 
-import json
-import platform
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from nlcse_tune.config import Frozen, RunConfig, StsTask, digest
 from nlcse_tune.errors import DataError
-from nlcse_tune.files import storage_error, write_text
+from nlcse_tune.files import append_line, write_text
+from nlcse_tune.names import Setting
 from nlcse_tune.paths import RunPaths, StudyPaths
+from nlcse_tune.stats import Decision, StoppingRule
+from nlcse_tune.versions import NUMERICS, Versions
 
-# Raised with any change after which the same configuration and seed give other numbers; part of a run's id.
-# `tests/test_run.py::test_golden_losses` fails when such a change forgets it.
-NUMERICS = "1"
+
+class RunId(NamedTuple):
+    """A run's name taken apart; `configuration` is its `configuration_id`."""
+
+    configuration: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.configuration}-s{self.seed}"
+
+
+def configuration_id(config: RunConfig, data: Mapping[str, str]) -> str:
+    """A configuration on inputs with these fingerprints, under this tool's numerics: 12 hex digits."""
+    return digest(config, {**data, "numerics": NUMERICS})[:12]
+
+
+def run_id(config: RunConfig, seed: int, data: Mapping[str, str]) -> str:
+    """The name of a run: its `configuration_id`, then its seed."""
+    return str(RunId(configuration_id(config, data), seed))
+
+
+def split_run_id(name: str) -> RunId | None:
+    """The parts of a run's name, which is like 0123456789ab-s42; None where it is no such name."""
+    configuration, _, seed = name.rpartition("-s")
+    return RunId(configuration, int(seed)) if configuration and seed.isdecimal() else None
+
+
+def configuration_key(config: RunConfig, data: Mapping[str, str]) -> str:
+    """What runs share that differ in their seed, and in the version of this tool's numerics, alone: 12 hex digits."""
+    return digest(config, data)[:12]
 
 
 class DevPoint(Frozen):
@@ -34,17 +59,6 @@ class DevPoint(Frozen):
     score: float
     text_loss: float | None = None
     side_loss: float | None = None
-
-
-class Versions(Frozen):
-    """Where the numbers come from: the fingerprint that runs must share to be compared."""
-
-    nlcse_tune: str
-    numerics: str
-    commit: str | None
-    python: str
-    packages: dict[str, str]
-    device: str
 
 
 class Timings(Frozen):
@@ -79,6 +93,22 @@ class RunRecord(Frozen):
     started: str = ""
     finished: str = ""
 
+    @property
+    def configuration(self) -> str:
+        """The part of the run's id that says which configuration, data and numerics it is of."""
+        parts = split_run_id(self.run_id)
+        return parts.configuration if parts else self.run_id
+
+    @property
+    def key(self) -> str:
+        """The run's `configuration_key`."""
+        return configuration_key(self.config, self.data)
+
+    @property
+    def share(self) -> float:
+        """How much of the run was trained, 0 to 1."""
+        return self.steps / (self.total_steps or self.steps or 1)
+
 
 class TaskScore(Frozen):
     """One STS task: Spearman and Pearson x 100. `subsets` maps a sub-set's name to (Spearman, Pearson, pairs)."""
@@ -98,7 +128,7 @@ class TestRecord(Frozen):
 
     run_id: str
     opened: str
-    setting: Literal["all", "mean", "wmean"]
+    setting: Setting
     scores: dict[StsTask, TaskScore]
     missing: dict[StsTask, str] = Field({}, description="tasks that could not be scored, and why")
     geometry: dict[Literal["alignment", "uniformity"], float] = {}
@@ -116,9 +146,42 @@ class TestRecord(Frozen):
         return sum(known) / len(known) if known and len(known) == len(scores) else None
 
 
-def run_id(config: RunConfig, seed: int, data: Mapping[str, str]) -> str:
-    """The name of a run: configuration, data and numerics in 12 hex digits, then the seed."""
-    return f"{digest(config, {**data, 'numerics': NUMERICS})[:12]}-s{seed}"
+class Choice(Frozen):
+    """What a search chose; a later search of the same folder replaces it."""
+
+    study: str
+    run_id: str
+    point: dict[str, Any] = Field(description="the searched fields' values")
+    dev: float | None
+    dev_by_seed: dict[int, float] = Field({}, description="the dev scores that it was chosen by")
+    config: RunConfig
+    data: dict[str, str]
+    seed: int = Field(description="of the search's runs")
+    searched: int = Field(description="points on record")
+    checkpoint: str
+
+
+class Opening(Frozen):
+    """One time that test sets of a study were opened to score `runs`: a line of its log."""
+
+    time: str
+    command: str = "unknown"
+    by: str = "unknown"
+    runs: tuple[str, ...] = ()
+
+
+class KeptRule(Frozen):
+    """The stopping rule of a comparison, written before its first look, and the looks taken since.
+
+    It holds for two configurations, one way to score them, and a list of seeds of which the method had been tested
+    with none when it was written: under another rule, or after a look, the error rate is not kept.
+    """
+
+    keys: tuple[str, str] = Field(description="`configuration_key` of method and baseline")
+    scored: str = Field(description="how, in words")
+    seeds: tuple[int, ...] = Field(description="a look at n sees the first n")
+    rule: StoppingRule
+    taken: tuple[Decision, ...] = ()
 
 
 def now() -> str:
@@ -126,78 +189,38 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def versions(device: str) -> Versions:
-    """The fingerprint of this process on `device` (its printed name, such as the card's)."""
-    from nlcse_tune import __version__
-
-    return Versions(
-        nlcse_tune=__version__,
-        numerics=NUMERICS,
-        commit=_commit(),
-        python=platform.python_version(),
-        packages=_package_versions(),
-        device=device,
-    )
+Model = TypeVar("Model", bound=BaseModel)
 
 
-@cache
-def _package_versions() -> dict[str, str]:
-    names = ("torch", "torchvision", "torchaudio", "transformers", "tokenizers", "numpy", "scipy", "ray", "optuna")
-    found = {}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+def _write(path: Path, model: BaseModel) -> None:
+    write_text(path, model.model_dump_json(indent=1) + "\n")
 
 
-@cache
-def _commit() -> str | None:
-    """The commit of this checkout, with `+changes` if files differ from it; None in an installed copy."""
-    folder = Path(__file__).parent.parent
-    if not (folder / ".git").exists():
-        return None
-    try:
-        commit = _git(folder, "rev-parse", "--short=12", "HEAD")
-        return commit + ("+changes" if _git(folder, "status", "--porcelain", "nlcse_tune") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-
-def write_record(record: RunRecord, paths: RunPaths) -> None:
-    """Atomically writes the record's one file."""
-    write_text(paths.record, record.model_dump_json(indent=1) + "\n")
-
-
-def read_record(path: Path) -> RunRecord:
-    """The record in `path`; DataError where it is not one."""
-    return _read(path, RunRecord)
-
-
-def write_test_record(record: TestRecord, paths: RunPaths) -> None:
-    """Atomically writes the test record's one file."""
-    write_text(paths.test, record.model_dump_json(indent=1) + "\n")
-
-
-def read_test_record(path: Path) -> TestRecord:
-    """The test record in `path`; DataError where it is not one."""
-    return _read(path, TestRecord)
-
-
-Record = TypeVar("Record", RunRecord, TestRecord)
-
-
-def _read(path: Path, model: type[Record]) -> Record:
+def _read(path: Path, model: type[Model]) -> Model:
     try:
         return model.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise DataError(f"{path}: not a readable {model.__name__}: {error}; move it away to go on without it") from None
+
+
+def _read_if_there(path: Path, model: type[Model]) -> Model | None:
+    return _read(path, model) if path.is_file() else None
+
+
+def write_record(record: RunRecord, paths: RunPaths) -> None:
+    """Atomically writes the record's one file."""
+    _write(paths.record, record)
+
+
+def read_record(paths: RunPaths) -> RunRecord | None:
+    """A run's record; None where it has none yet. DataError, here and below, where a file is not what it must be."""
+    return _read_if_there(paths.record, RunRecord)
+
+
+def ledger(paths: StudyPaths) -> Iterator[RunRecord]:
+    """Every run record of a study, oldest first."""
+    records = [_read(path, RunRecord) for path in paths.records.glob("*.json")]
+    yield from sorted(records, key=lambda record: (record.finished, record.run_id))
 
 
 def is_whole(record: RunRecord, paths: RunPaths) -> bool:
@@ -205,36 +228,60 @@ def is_whole(record: RunRecord, paths: RunPaths) -> bool:
     return record.status == "completed" and paths.best.exists()
 
 
-def ledger(paths: StudyPaths) -> Iterator[RunRecord]:
-    """Every run record of a study, oldest first."""
-    records = [read_record(path) for path in paths.records.glob("*.json")]
-    yield from sorted(records, key=lambda record: (record.finished, record.run_id))
+def write_test_record(record: TestRecord, paths: RunPaths) -> None:
+    """Atomically writes the test record's one file."""
+    _write(paths.test, record)
 
 
-def log_opening(paths: StudyPaths, runs: Sequence[str], by: Literal["seeds", "evaluate"]) -> None:
-    """Notes that the test sets of a study are about to be scored for `runs`: one line a time, never rewritten."""
-    line = {"time": now(), "command": "nlcse-tune " + " ".join(sys.argv[1:]), "by": by, "runs": list(runs)}
-    try:
-        paths.folder.mkdir(parents=True, exist_ok=True)
-        with paths.openings.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
-    except OSError as error:
-        raise storage_error(paths.openings, error) from error
-
-
-def read_openings(paths: StudyPaths) -> list[dict[str, Any]]:
-    """Each time the study's test sets were scored, oldest first."""
-    if not paths.openings.is_file():
-        return []
-    lines = [line for line in paths.openings.read_text(encoding="utf-8").splitlines() if line.strip()]
-    try:
-        found = [json.loads(line) for line in lines]
-        return sorted(found, key=lambda opening: str(opening["time"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{paths.openings}: not a log of test openings: {error}; move it away to go on") from None
+def read_test_record(paths: RunPaths) -> TestRecord | None:
+    """A run's test record; None where it was not tested."""
+    return _read_if_there(paths.test, TestRecord)
 
 
 def tests_ledger(paths: StudyPaths) -> dict[str, TestRecord]:
     """Every test record of a study by run id."""
-    found = (read_test_record(path) for path in paths.tests.glob("*.json"))
-    return {record.run_id: record for record in found}
+    records = (_read(path, TestRecord) for path in paths.tests.glob("*.json"))
+    return {record.run_id: record for record in records}
+
+
+def write_choice(choice: Choice, paths: StudyPaths) -> None:
+    """Atomically writes what a search chose."""
+    _write(paths.search, choice)
+
+
+def read_choice(paths: StudyPaths) -> Choice | None:
+    """What the study's last search chose; None where none has ended."""
+    return _read_if_there(paths.search, Choice)
+
+
+def searched_seeds(paths: StudyPaths) -> tuple[int, ...]:
+    """The seeds over which the study's last search chose its winner; empty where it was not searched."""
+    choice = read_choice(paths)
+    return tuple(choice.dev_by_seed) if choice else ()
+
+
+def write_rule(rule: KeptRule, paths: StudyPaths) -> None:
+    """Atomically writes a rule (before its first look), or the same rule with the looks taken so far."""
+    _write(paths.rule(rule.keys), rule)
+
+
+def read_rule(paths: StudyPaths, keys: tuple[str, str]) -> KeptRule | None:
+    """The rule under which these two configurations are compared; None where there is none."""
+    return _read_if_there(paths.rule(keys), KeptRule)
+
+
+def log_opening(paths: StudyPaths, runs: Sequence[str], by: Literal["seeds", "evaluate"]) -> None:
+    """Notes that the test sets of a study are about to be scored for `runs`: one line a time, never rewritten."""
+    opening = Opening(time=now(), command=" ".join(("nlcse-tune", *sys.argv[1:])), by=by, runs=tuple(runs))
+    append_line(paths.openings, opening.model_dump_json())
+
+
+def read_openings(paths: StudyPaths) -> list[Opening]:
+    """Each time the study's test sets were opened, oldest first."""
+    if not paths.openings.is_file():
+        return []
+    lines = [line for line in paths.openings.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        return sorted((Opening.model_validate_json(line) for line in lines), key=lambda opening: opening.time)
+    except ValidationError as error:
+        raise DataError(f"{paths.openings}: not a log of test openings: {error}; move it away to go on") from None

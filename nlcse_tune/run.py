@@ -18,19 +18,11 @@ from nlcse_tune.evaluation.sts import DevEvaluator, test_scores
 from nlcse_tune.files import replacing
 from nlcse_tune.models.encoder import SentenceEncoder, build_encoder, load_encoder
 from nlcse_tune.paths import RunPaths
-from nlcse_tune.records import (
-    RunRecord,
-    TestRecord,
-    Timings,
-    now,
-    read_test_record,
-    run_id,
-    versions,
-    write_test_record,
-)
+from nlcse_tune.records import RunRecord, TestRecord, Timings, now, read_test_record, run_id, write_test_record
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.loop import Progress, train
 from nlcse_tune.training.seeding import derive
+from nlcse_tune.versions import versions
 
 
 def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "") -> RunRecord:
@@ -95,9 +87,8 @@ def _check_device(config: RunConfig, device: str) -> None:
 
 def is_tested(paths: RunPaths, asked: EvalConfig) -> bool:
     """Whether a run's test record holds what is asked: the tasks, the setting, and the test sets as they are now."""
-    if not paths.test.is_file():
+    if (test := read_test_record(paths)) is None:
         return False
-    test = read_test_record(paths.test)
     at_hand = {}
     for task in asked.tasks:
         with suppress(FileNotFoundError):  # a task without data cannot be scored: the record says so
@@ -113,8 +104,8 @@ def test_one(record: RunRecord, paths: RunPaths, asked: EvalConfig) -> TestRecor
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder = load_encoder(paths.best).to(device)
-    earlier = read_test_record(paths.test).scores if paths.test.is_file() else ()
-    tasks = tuple(task for task in STS_TASKS if task in earlier or task in asked.tasks)
+    earlier = read_test_record(paths)
+    tasks = tuple(task for task in STS_TASKS if task in asked.tasks or (earlier and task in earlier.scores))
     scores, similarities, missing = test_scores(encoder, asked.data, tasks, precision="fp32")
     gold = {task: np.concatenate([subset.gold for subset in load_task(asked.data, task)]) for task in scores}
     geometry = geometry_scores(encoder, asked.data, precision="fp32") if "stsb" in scores else None

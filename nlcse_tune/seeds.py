@@ -1,6 +1,5 @@
 """A seed study: one configuration and its baseline repeated with several seeds, judged on the test sets."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -12,24 +11,29 @@ from typing import Any, Literal
 import numpy as np
 
 from nlcse_tune import report, stats
-from nlcse_tune.config import RunConfig, digest, override, validate
+from nlcse_tune.config import RunConfig, digest, override
 from nlcse_tune.data.catalog import fingerprints
-from nlcse_tune.errors import ConfigError, DataError, RunError
+from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.files import locked
 from nlcse_tune.launch.cluster import concurrency, fit, ray_cluster
 from nlcse_tune.launch.pool import ListedRuns, run_trials
-from nlcse_tune.launch.spec import Launch, RunSpec
+from nlcse_tune.launch.spec import Launch, RunSpec, run_spec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import (
+    KeptRule,
     RunRecord,
+    configuration_id,
+    configuration_key,
     is_whole,
     ledger,
     log_opening,
+    read_choice,
+    read_rule,
     read_test_record,
-    run_id,
+    searched_seeds,
+    write_rule,
     write_test_record,
 )
-from nlcse_tune.report import KeptRule
 from nlcse_tune.run import is_tested
 from nlcse_tune.stats import Decision
 from nlcse_tune.study import Study
@@ -53,21 +57,15 @@ class Side:
 
     @property
     def key(self) -> str:
-        """The configuration's name in a report: `report.configuration_key` of its records."""
-        return digest(self.config, self.data)[:12]
+        """The configuration's name in a report: `configuration_key` of its records."""
+        return configuration_key(self.config, self.data)
 
     def records(self) -> Iterator[RunRecord]:
         """Its records at any seed, by whatever version of this code, oldest first."""
-        return (record for record in ledger(self.paths) if report.configuration_key(record) == self.key)
+        return (record for record in ledger(self.paths) if record.key == self.key)
 
     def spec(self, seed: int) -> RunSpec:
-        return RunSpec(
-            study=self.study.name,
-            study_folder=str(self.paths.folder.resolve()),
-            run_id=run_id(self.config, seed, self.data),
-            seed=seed,
-            config=self.config.model_dump(mode="json"),
-        )
+        return run_spec(self.paths, self.config, seed, self.data)
 
 
 def sides(study: Study, root: StudyPaths, values: dict[str, Any]) -> list[Side]:
@@ -94,16 +92,10 @@ def _side(study: Study, paths: StudyPaths) -> Side:
 
 def _searched(study: Study, paths: StudyPaths) -> RunConfig | None:
     """The configuration that the study's search chose, if it searched the study as it stands."""
-    if not paths.search.is_file():
+    if (choice := read_choice(paths)) is None:
         return None
-    try:
-        choice = json.loads(paths.search.read_text(encoding="utf-8"))
-        config = validate(RunConfig, choice["config"], where=str(paths.search))
-        point = choice["point"]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{paths.search}: not a search's result ({error}); search again or move it away") from None
-    own = override(study.config, point)  # how it is tested, or how fast it runs, may be another
-    return own if digest(own, {}) == digest(config, {}) else None
+    own = override(study.config, choice.point)  # how it is tested, or how fast it runs, may be another
+    return own if digest(own, {}) == digest(choice.config, {}) else None
 
 
 def missing_runs(both: Sequence[Side], seeds: Sequence[int], *, any_version: bool = False) -> list[RunSpec]:
@@ -131,7 +123,7 @@ def adopt_setting(side: Side) -> None:
     setting = side.config.eval.setting
     for record in side.records():
         paths = side.paths.run(record.run_id)
-        if paths.test.is_file() and (test := read_test_record(paths.test)).setting != setting:
+        if (test := read_test_record(paths)) is not None and test.setting != setting:
             write_test_record(test.model_copy(update={"setting": setting}), paths)
 
 
@@ -182,12 +174,6 @@ def run_seeds(
     return time.perf_counter() - clock
 
 
-def last_searched(root: StudyPaths) -> str | None:
-    """The study searched last under this folder."""
-    found = sorted(root.root.glob("*/search.json"), key=lambda path: path.stat().st_mtime)
-    return found[-1].parent.name if found else None
-
-
 def parse_seeds(text: str) -> tuple[int, ...]:
     """`"7,8,9"` -> (7, 8, 9)."""
     try:
@@ -198,8 +184,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 def report_options(both: Sequence[Side], *, any_version: bool = False) -> report.ReportOptions:
     """A report over exactly these configurations, whatever else the studies' folders hold."""
-    # A run id holds the version of the numerics, too.
-    choose = {side.study.name: side.key if any_version else side.spec(1).run_id.rpartition("-s")[0] for side in both}
+    name = configuration_key if any_version else configuration_id
+    choose = {side.study.name: name(side.config, side.data) for side in both}
     return report.ReportOptions(choose=choose, any_version=any_version)
 
 
@@ -225,7 +211,7 @@ def until_decided(
     method, baseline = both
     keys = method.key, baseline.key
     scored = report.score_words(method.config.eval.setting, method.config.eval.tasks)
-    kept = report.read_rule(method.paths, keys)
+    kept = read_rule(method.paths, keys)
     new = kept is None
     if kept is not None and kept.scored != scored:
         raise ConfigError(
@@ -234,8 +220,8 @@ def until_decided(
         )
     if kept is None:
         rule = stats.stopping_rule(stats.looks(first, maximum), np.random.default_rng(0))
-        kept = KeptRule(keys, scored, fresh_seeds(both, maximum), rule)
-        report.write_rule(method.paths, kept)
+        kept = KeptRule(keys=keys, scored=scored, seeds=fresh_seeds(both, maximum), rule=rule)
+        write_rule(kept, method.paths)
     on_rule(kept, new)
     options, decisions = report_options(both, any_version=any_version), []
     for n in kept.rule.looks:
@@ -248,7 +234,7 @@ def until_decided(
             why = gap.why if gap is not None and gap.why else "some runs failed or lack a test set"
             raise RunError(f"the rule looks at {n} seeds a side, and not all have scores: {why}")
         decisions.append(kept.rule.decide(n, gap.result.p))
-        report.write_rule(method.paths, replace(kept, taken=tuple(decisions)))
+        write_rule(kept.model_copy(update={"taken": tuple(decisions)}), method.paths)
         on_look(decisions[-1])
         if decisions[-1].stop:
             break
@@ -259,6 +245,6 @@ def fresh_seeds(both: Sequence[Side], n: int) -> tuple[int, ...]:
     """n seeds after all that the method's configuration was tested with, from 1 on, less those of searches."""
     method = both[0]
     seen = {record.seed for record in method.records() if method.paths.run(record.run_id).test.is_file()}
-    searched = {seed for side in both for seed in (side.study.search_seed, *report.repeated_seeds(side.paths))}
+    searched = {seed for side in both for seed in (side.study.search_seed, *searched_seeds(side.paths))}
     fresh = (seed for seed in count(max(seen, default=0) + 1) if seed not in searched)
     return tuple(islice(fresh, n))

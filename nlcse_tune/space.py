@@ -23,7 +23,7 @@ NOT_SEARCHED = {
 }
 
 
-class Choice(Frozen):
+class ValueList(Frozen):
     """A finite set of values, in the order of the file."""
 
     values: tuple[Any, ...] = Field(min_length=1)
@@ -76,11 +76,11 @@ class SearchSpace(Frozen):
 
     name: str
     description: str = ""
-    parameters: dict[str, Choice | Range] = Field(min_length=1)
+    parameters: dict[str, ValueList | Range] = Field(min_length=1)
 
     @field_validator("parameters")
     @classmethod
-    def _fit_their_fields(cls, parameters: dict[str, Choice | Range]) -> dict[str, Choice | Range]:
+    def _fit_their_fields(cls, parameters: dict[str, ValueList | Range]) -> dict[str, ValueList | Range]:
         return {field: _fitting(field, parameter) for field, parameter in parameters.items()}
 
     @model_validator(mode="after")
@@ -139,7 +139,7 @@ class SearchSpace(Frozen):
         return all(field in self.parameters and self.parameters[field].contains(v) for field, v in point.items())
 
 
-def _fitting(field: str, parameter: Choice | Range) -> Choice | Range:
+def _fitting(field: str, parameter: ValueList | Range) -> ValueList | Range:
     """The parameter with its values, and those of its condition, as the fields take them; ValueError where not."""
     raw = parameter.model_dump()
     if field in NOT_SEARCHED:
@@ -147,8 +147,8 @@ def _fitting(field: str, parameter: Choice | Range) -> Choice | Range:
     _check(field)
     if parameter.when:
         raw["when"] = {name: _value(name, value) for name, value in parameter.when.items()}
-    if isinstance(parameter, Choice):
-        return Choice(**{**raw, "values": tuple(_value(field, value) for value in parameter.values)})
+    if isinstance(parameter, ValueList):
+        return ValueList(**{**raw, "values": tuple(_value(field, value) for value in parameter.values)})
     if parameter.integer and not _is_whole(field):
         raise ValueError(f"{field}: integer is for fields of whole numbers; list the values instead")
     if _is_whole(field):
@@ -185,7 +185,7 @@ def _is_whole(field: str) -> bool:
 
 
 def parse_space(raw: Mapping[str, Any], *, name: str, where: str) -> SearchSpace:
-    """A space from YAML: a list is a Choice, `{low:, high:}` a Range, `{values:, when:}` a Choice under a condition."""
+    """A space from YAML: lists become a ValueList, `{low:, high:}` a Range; each may have `when:`."""
     raw = dict(raw)
     parameters = raw.get("parameters")
     if isinstance(parameters, dict):
@@ -193,11 +193,11 @@ def parse_space(raw: Mapping[str, Any], *, name: str, where: str) -> SearchSpace
     return validate(SearchSpace, {"name": name, **raw}, where=where)
 
 
-def _parse_parameter(spec: Any, where: str) -> Choice | Range:
+def _parse_parameter(spec: Any, where: str) -> ValueList | Range:
     if isinstance(spec, list):
-        return validate(Choice, {"values": spec}, where=where)
+        return validate(ValueList, {"values": spec}, where=where)
     if isinstance(spec, dict):
-        return validate(Choice, spec, where=where) if "values" in spec else validate(Range, spec, where=where)
+        return validate(ValueList, spec, where=where) if "values" in spec else validate(Range, spec, where=where)
     raise ConfigError(f"{where}: must be a list of values, or low and high, got {spec!r}")
 
 

@@ -19,10 +19,10 @@ from nlcse_tune.records import (
     read_record,
     read_test_record,
     run_id,
-    versions,
     write_record,
     write_test_record,
 )
+from nlcse_tune.versions import versions
 
 
 def record(seed: int = 1, **changes: object) -> RunRecord:
@@ -48,9 +48,9 @@ def test_records_come_back_equal(tmp_path: Path) -> None:
         write_record(run, paths.run(run.run_id))
         write_test_record(scored(run), paths.run(run.run_id))
     assert list(ledger(paths)) == runs[::-1]  # oldest first
-    assert read_record(paths.run(runs[0].run_id).record) == runs[0]
+    assert read_record(paths.run(runs[0].run_id)) == runs[0]
     assert records.tests_ledger(paths)[runs[1].run_id].run_id == runs[1].run_id
-    assert read_test_record(paths.run(runs[1].run_id).test).score("sts13") == 71
+    assert read_test_record(paths.run(runs[1].run_id)).score("sts13") == 71
 
 
 def test_a_missing_task_is_absent_and_so_is_its_average() -> None:
@@ -67,7 +67,7 @@ def test_a_torn_record_is_named(tmp_path: Path) -> None:
     paths.record.parent.mkdir()
     paths.record.write_text('{"run_id": "abc')
     with pytest.raises(DataError, match=r"abc-s1.json: not a readable RunRecord"):
-        read_record(paths.record)
+        read_record(paths)
 
 
 def test_an_empty_folder_has_no_records(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from nlcse_tune.config import RunConfig, override
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.export.folder import export_run
 from nlcse_tune.models.encoder import load_encoder
-from nlcse_tune.records import NUMERICS, RunRecord
+from nlcse_tune.records import RunRecord
 from nlcse_tune.run import run_one
 from nlcse_tune.training.context import RunContext, StopRun
+from nlcse_tune.versions import NUMERICS
 from tests.models.tiny import checkpoint
 from tests.training.tiny import AUDIO, IMAGES, SEED, tiny
 

@@ -13,15 +13,13 @@ from nlcse_tune import records
 from nlcse_tune.config import override
 from nlcse_tune.data.catalog import fingerprint, fingerprints
 from nlcse_tune.errors import ConfigError, DataError, RunError
-from nlcse_tune.files import write_json
-from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import TestRecord
+from nlcse_tune.paths import StudyPaths, last_searched
+from nlcse_tune.records import Choice, TestRecord, write_choice
 from nlcse_tune.report import build, markdown
-from nlcse_tune.search.search import load_state
+from nlcse_tune.search.state import SearchState, load_state
 from nlcse_tune.seeds import (
     Side,
     adopt_setting,
-    last_searched,
     missing_runs,
     outdated,
     parse_seeds,
@@ -30,9 +28,10 @@ from nlcse_tune.seeds import (
     sides,
     until_decided,
 )
+from nlcse_tune.space import Point
 from nlcse_tune.study import Study, find_study
 from tests.conftest import TINY
-from tests.launch.test_plan import put
+from tests.search.test_state import put
 
 
 def test_a_baseline_without_search_takes_the_methods_text_settings(tiny_study: Study, tmp_path: Path) -> None:
@@ -49,20 +48,29 @@ def test_a_search_result_is_used_if_it_is_of_this_very_study(tiny_study: Study, 
     plan = load_state(tiny_study, paths, 3)
     point = {**tiny_study.own_point, "text.learning_rate": 3e-3}
     chosen = plan.config(point)
-    write_json(paths.search, {"config": chosen.model_dump(mode="json"), "point": point})
+    write_choice(choice_of(plan, point), paths)
     method, baseline = sides(tiny_study, paths, TINY)
     assert (method.origin, baseline.origin) == ("search", "method")
     assert method.config == chosen
     assert baseline.config.text.learning_rate == 3e-3
-    assert last_searched(paths) == "demo"
+    assert last_searched(paths.root) == "demo"
     scored = tiny_study.with_overrides({"eval.setting": "wmean", "train.micro_batch": 8})
     assert sides(scored, paths, TINY)[0].origin == "search"  # how it is scored is no other study
     assert sides(scored, paths, TINY)[0].config.eval.setting == "wmean"
     other = tiny_study.with_overrides({"train.max_steps": 7})
     assert sides(other, paths, {**TINY, "train.max_steps": 7})[0].origin == "changed"
     paths.search.write_text("{")
-    with pytest.raises(DataError, match="not a search's result"):
+    with pytest.raises(DataError, match="not a readable Choice"):
         sides(tiny_study, paths, TINY)
+
+
+def choice_of(plan: SearchState, point: Point) -> Choice:
+    """What a search of one point would leave."""
+    name = plan.run_id(point)
+    return Choice(
+        study=plan.study.name, run_id=name, point=point, dev=50.0, config=plan.config(point), data=plan.data,
+        seed=plan.seed, searched=1, checkpoint=f"checkpoints/{name}/best",
+    )  # fmt: skip
 
 
 def test_a_baseline_study_stands_alone(tmp_path: Path) -> None:
@@ -114,7 +122,7 @@ def test_another_setting_or_another_test_set_is_scored_again(tiny_study: Study, 
     adopt_setting(other_setting)  # the record holds the scores of every setting
     assert missing_runs([other_setting], (1,)) == []
     adopt_setting(side)
-    assert records.read_test_record(spec.paths.test) == test
+    assert records.read_test_record(spec.paths) == test
     fewer = replace(side, config=override(side.config, {"eval.tasks": ["sts12"]}))
     assert missing_runs([fewer], (1,)) == []
     records.write_test_record(test.model_copy(update={"data": {**test.data, "sickr": "of old"}}), spec.paths)
@@ -210,7 +218,7 @@ def test_a_rule_asks_for_every_score(tiny_study: Study, tmp_path: Path) -> None:
 
 
 def test_no_search_yet(tmp_path: Path) -> None:
-    assert last_searched(StudyPaths(tmp_path, "")) is None
+    assert last_searched(tmp_path) is None
 
 
 @pytest.mark.ray

@@ -84,14 +84,14 @@ def seeds(
 ) -> None:
     """Repeat a study's best configuration and its baseline with several seeds, on the seven STS test sets."""
     from nlcse_tune.cli import show
-    from nlcse_tune.paths import StudyPaths
+    from nlcse_tune.paths import StudyPaths, last_searched
 
     if until_decided and seed_list:
         raise ConfigError("--seeds and --until-decided: a stopping rule takes seeds of its own; leave --seeds out")
     with show.status("reading the study"):
         from nlcse_tune import seeds as launcher
         from nlcse_tune.launch.spec import Launch
-    name = study or launcher.last_searched(StudyPaths(out, "")) or "visualcse-bert"
+    name = study or last_searched(out) or "visualcse-bert"
     chosen, values = chosen_study(name, sets)
     both = launcher.sides(chosen, StudyPaths(out, chosen.name), values)
     show.sides(both)

@@ -71,6 +71,7 @@ def report(
     """Tables and figures from the records of `seeds`: mean ± std, p, effect size, and what they can show."""
     from nlcse_tune import report as reports
     from nlcse_tune.cli import show
+    from nlcse_tune.paths import studies_with_tests
 
     options = reports.ReportOptions(
         test=Test(test).value,  # type: ignore[arg-type]  # the same six names
@@ -79,7 +80,7 @@ def report(
         any_version=any_version,
         choose=parse_choices(config),
     )
-    made = reports.build(studies or _known_studies(reports.studies_with_tests(out)), out, options)
+    made = reports.build(studies or _known_studies(studies_with_tests(out)), out, options)
     kind = Format(format)
     if kind is Format.terminal:
         show.console.print(reports.terminal(made))

@@ -18,7 +18,7 @@ from nlcse_tune.study import Study
 
 if TYPE_CHECKING:
     from nlcse_tune.launch.spec import RunSpec
-    from nlcse_tune.report import KeptRule
+    from nlcse_tune.records import KeptRule
     from nlcse_tune.seeds import Side
     from nlcse_tune.stats import Decision
 

@@ -8,9 +8,9 @@ from rich.table import Table
 
 from nlcse_tune.cli.show import Watching, console, duration, number, outcome, point, score
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import RunRecord
-from nlcse_tune.search.state import Candidate, Chosen, SearchState, View
-from nlcse_tune.space import Choice
+from nlcse_tune.records import Choice, RunRecord
+from nlcse_tune.search.state import Candidate, SearchState, View, repetitions
+from nlcse_tune.space import ValueList
 
 if TYPE_CHECKING:
     from nlcse_tune.launch.spec import RunSpec
@@ -154,18 +154,18 @@ def _standings(found: "SearchResult") -> None:
 
 
 def overview(
-    plan: SearchState, candidates: Sequence[Candidate], importances: "Importances", winner: Chosen | None
+    plan: SearchState, candidates: Sequence[Candidate], importances: "Importances", winner: Choice | None
 ) -> None:
     """`search --show`: ranking, winner, importances, heat map, cost."""
     ranking(plan.study.name, candidates)
     if winner is not None:
-        mean = sum(winner.scores.values()) / len(winner.scores)
-        seeds = ", ".join(map(str, winner.scores))
+        mean = sum(winner.dev_by_seed.values()) / len(winner.dev_by_seed)
+        seeds = ", ".join(map(str, winner.dev_by_seed))
         console.print(f"winner of the last search: dev {score(mean)} (seed {seeds}); {point(winner.point)}")
     _importances(importances)
     if (fields := heat_fields(plan)) is not None:
         _heat_map(plan, candidates, *fields)
-    _cost(plan, candidates, winner.repetitions if winner else ())
+    _cost(plan, candidates, repetitions(plan, winner) if winner else ())
 
 
 def _importances(found: "Importances") -> None:
@@ -180,7 +180,7 @@ def _importances(found: "Importances") -> None:
 
 def heat_fields(plan: SearchState) -> tuple[str, str] | None:
     """The two fields of the heat map, rows then columns: side rate and text rate, else the first two with values."""
-    finite = [name for name, parameter in plan.space.parameters.items() if isinstance(parameter, Choice)]
+    finite = [name for name, parameter in plan.space.parameters.items() if isinstance(parameter, ValueList)]
     if {"side.learning_rate", "text.learning_rate"} <= set(finite):
         return "side.learning_rate", "text.learning_rate"
     return (finite[0], finite[1]) if len(finite) > 1 else None
@@ -210,7 +210,7 @@ def _heat_map(plan: SearchState, candidates: Sequence[Candidate], row: str, colu
 
 def _values(plan: SearchState, name: str) -> tuple[Any, ...]:
     parameter = plan.space.parameters[name]
-    return parameter.values if isinstance(parameter, Choice) else ()
+    return parameter.values if isinstance(parameter, ValueList) else ()
 
 
 def _cell(candidate: Candidate | None) -> str:

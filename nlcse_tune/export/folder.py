@@ -79,8 +79,8 @@ def find_run(run: str, out: Path) -> Source:
         )
     folder = found[0].absolute()  # not resolved: `best` is a link
     paths = RunPaths(folder.parents[2], folder.parent.name) if len(folder.parents) > 2 else None
-    record = read_record(paths.record) if paths and paths.record.is_file() else None
-    test = read_test_record(paths.test) if paths and paths.test.is_file() else None
+    record = read_record(paths) if paths else None
+    test = read_test_record(paths) if paths else None
     return Source(folder, record, test)
 
 

@@ -24,8 +24,9 @@ from nlcse_tune.files import write_text
 from nlcse_tune.launch.cluster import Resources  # sets Ray's environment before ray is imported
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.launch.worker import run_in_trial, run_on_workers
-from nlcse_tune.records import RunRecord, is_whole, now, read_record, versions, write_record
+from nlcse_tune.records import RunRecord, is_whole, now, read_record, write_record
 from nlcse_tune.run import device_name, is_tested, test_one
+from nlcse_tune.versions import versions
 
 from ray import tune  # isort: skip
 from ray.exceptions import RayError  # isort: skip
@@ -215,7 +216,7 @@ def _trial(config: dict[str, Any], resources: Resources, then_test: bool) -> Non
 
 def _run(spec: RunSpec, resources: Resources, then_test: bool) -> RunRecord:
     paths, asked = spec.paths, RunConfig.model_validate(spec.config).eval
-    earlier = read_record(paths.record) if paths.record.is_file() else None
+    earlier = read_record(paths)
     to_test = then_test and not is_tested(paths, asked)
     if earlier and (earlier.status == "failed" or is_whole(earlier, paths) or (then_test and not to_test)):
         record = earlier
@@ -286,9 +287,8 @@ class _SourceSearcher(_Driver, Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if (spec := self.running.pop(trial_id, None)) is not None:
-            path = spec.paths.record
             with self.end.guarding():
-                self.source.done(spec, read_record(path) if path.is_file() else None)
+                self.source.done(spec, read_record(spec.paths))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the records are what a search continues from."""

@@ -7,10 +7,10 @@ import torch
 
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.files import locked
-from nlcse_tune.launch.spec import Launch, RunSpec
+from nlcse_tune.launch.spec import Launch, RunSpec, run_spec
 from nlcse_tune.launch.worker import execute
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import DevPoint, RunRecord, is_whole, read_record, run_id
+from nlcse_tune.records import DevPoint, RunRecord, is_whole, read_record
 from nlcse_tune.study import Study
 from nlcse_tune.training.context import RunContext
 
@@ -41,15 +41,9 @@ def train_one(
     A run that a search stopped early, or whose model it cleared away, is trained to its end. RunError where a search
     or a seed study works on this folder, or another process on this run.
     """
-    spec = RunSpec(
-        study=study.name,
-        study_folder=str(paths.folder.resolve()),
-        run_id=run_id(study.config, seed, fingerprints(study.config)),
-        seed=seed,
-        config=study.config.model_dump(mode="json"),
-    )
+    spec = run_spec(paths, study.config, seed, fingerprints(study.config))
     with locked(paths.lock, str(paths.folder), shared=True), locked(spec.paths.lock, f"run {spec.run_id}"):
-        record = read_record(spec.paths.record) if spec.paths.record.is_file() else None
+        record = read_record(spec.paths)
         if record and (record.status == "failed" or is_whole(record, spec.paths)):
             return record
         return _train(spec, launch, on_point)

@@ -5,7 +5,6 @@ The loop sees a RunContext only; everything that knows Ray about a run is here.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -91,6 +90,7 @@ def run_on_workers(spec: RunSpec, resources: Resources, attempt: str, callbacks:
     from ray.train.torch import TorchTrainer
 
     v2: Any = train
+    storage = spec.study_paths.ray_train.resolve()
     each = {"CPU": resources.cpus} | ({"GPU": resources.gpus} if resources.gpus else {})
     trainer = TorchTrainer(
         _train_worker,
@@ -100,13 +100,13 @@ def run_on_workers(spec: RunSpec, resources: Resources, attempt: str, callbacks:
         ),
         run_config=v2.RunConfig(
             name=f"{spec.run_id}-{attempt}",
-            storage_path=str(Path(spec.study_folder).resolve() / "ray" / "train"),
+            storage_path=str(storage),
             failure_config=v2.FailureConfig(max_failures=0, controller_failure_limit=3),
             callbacks=callbacks,
             logging_config=v2.LoggingConfig(log_level="ERROR"),
         ),
     )
     trainer.fit()
-    if not spec.paths.record.is_file():
-        raise RunError(f"{spec.run_id}: Ray Train ended without a record; see {spec.study_folder}/ray/train")
-    return read_record(spec.paths.record)
+    if (record := read_record(spec.paths)) is None:
+        raise RunError(f"{spec.run_id}: Ray Train ended without a record; see {storage}")
+    return record

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from nlcse_tune.files import write_text
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.report.arms import Arm, collect, configuration_key, repeated_seeds
-from nlcse_tune.report.build import Block, Report, build, studies_with_tests
+from nlcse_tune.report.arms import Arm, collect
+from nlcse_tune.report.build import Block, Report, build
 from nlcse_tune.report.comparison import Comparison, Correction, Gap, ReportOptions, TestName
 from nlcse_tune.report.figures import write_figures
 from nlcse_tune.report.formats import as_json, seeds_csv, summary_csv
-from nlcse_tune.report.stopping import KeptRule, look_words, read_rule, score_words, write_rule
+from nlcse_tune.report.stopping import look_words, score_words
 from nlcse_tune.report.tables import latex, markdown, terminal
 
 __all__ = [
@@ -18,27 +18,21 @@ __all__ = [
     "Comparison",
     "Correction",
     "Gap",
-    "KeptRule",
     "Report",
     "ReportOptions",
     "TestName",
     "as_json",
     "build",
     "collect",
-    "configuration_key",
     "latex",
     "look_words",
     "markdown",
-    "read_rule",
-    "repeated_seeds",
     "score_words",
     "seeds_csv",
-    "studies_with_tests",
     "summary_csv",
     "terminal",
     "write_figures",
     "write_report",
-    "write_rule",
 ]
 
 

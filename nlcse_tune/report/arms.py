@@ -1,6 +1,5 @@
 """Arms: the tested runs of one study that may be averaged together, and everything that was left out of them."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from nlcse_tune.config import PATH_FIELDS, SPEED_FIELDS, STS_TASKS, TEST_FIELDS, RunConfig, StsTask, digest, flatten
 from nlcse_tune.errors import DataError
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import RunRecord, TestRecord, ledger, read_openings, tests_ledger
+from nlcse_tune.records import RunRecord, TestRecord, ledger, read_openings, searched_seeds, split_run_id, tests_ledger
 from nlcse_tune.study import Study
 
 Column = StsTask | Literal["avg"]
@@ -110,8 +109,8 @@ def collect(
     kept = {run.seed: run for group in groups for run in group}  # the ledger is oldest first: the last stays
     chosen = tuple(kept[seed] for seed in sorted(kept))
     _same_tests(study.name, chosen)
-    search_seeds = frozenset({study.search_seed, *repeated_seeds(paths)})
-    asked = {name for opening in read_openings(paths) if opening.get("by") == "seeds" for name in opening["runs"]}
+    search_seeds = frozenset({study.search_seed, *searched_seeds(paths)})
+    asked = {name for opening in read_openings(paths) if opening.by == "seeds" for name in opening.runs}
     left_out, recorded, search_runs = _left_out(search_seeds, records, tests, chosen, asked)
     if choose is None:
         left_out += [
@@ -120,17 +119,12 @@ def collect(
     return Arm(study, paths, chosen, tuple(left_out), frozenset(recorded), search_runs, search_seeds)
 
 
-def configuration_key(record: RunRecord) -> str:
-    """What runs share that differ in their seed, and in the version of this code, alone: 12 hex digits."""
-    return digest(record.config, record.data)[:12]
-
-
 def _is_of(record: RunRecord, choose: str) -> bool:
-    return record.run_id.startswith(choose) or configuration_key(record).startswith(choose)
+    return record.run_id.startswith(choose) or record.key.startswith(choose)
 
 
 def _known(paths: StudyPaths, tests: Mapping[str, TestRecord]) -> str:
-    prefixes = sorted({name.rsplit("-s", 1)[0] for name in tests})
+    prefixes = sorted({run.configuration for name in tests if (run := split_run_id(name))})
     return f"tested configurations in {paths.tests}: {', '.join(prefixes) or 'none'}"
 
 
@@ -146,11 +140,11 @@ def _mixed(name: str, groups: list[list[Run]]) -> str:
     lines = [f"{name}: tested runs of {len(groups)} configurations cannot be averaged together:"]
     for group in groups:
         seeds = ", ".join(str(run.seed) for run in sorted(group, key=lambda run: run.seed))
-        lines.append(f"  {group[0].record.run_id.rsplit('-s', 1)[0]} (seeds {seeds})")
+        lines.append(f"  {group[0].record.configuration} (seeds {seeds})")
     first = groups[0][0].record
     for group in groups[1:]:
         lines += [f"  they differ in {difference}" for difference in record_differences(first, group[0].record)]
-    lines.append(f"choose one: --config {name}={groups[-1][0].record.run_id.rsplit('-s', 1)[0]}")
+    lines.append(f"choose one: --config {name}={groups[-1][0].record.configuration}")
     return "\n".join(lines)
 
 
@@ -256,23 +250,17 @@ def _left_out(
             recorded.add(record.seed)
             again = " (run again since)" if record.seed in kept_seeds else ""
             lines.append(f"seed {record.seed}: {_reason(record, tests, kept_seeds)}{again}")
-    starts = {run.record.run_id.rsplit("-s", 1)[0] for run in chosen}
+    starts = {run.record.configuration for run in chosen}
     for name in sorted(asked - {record.run_id for record in records}):
-        start, _, seed = name.rpartition("-s")
-        if seed.isdecimal() and start in starts and int(seed) not in kept_seeds:
-            recorded.add(int(seed))
-            lines.append(f"seed {seed}: begun, no record: interrupted, or its process died; `seeds` goes on with it")
+        run = split_run_id(name)
+        if run and run.configuration in starts and run.seed not in kept_seeds:
+            recorded.add(run.seed)
+            lines.append(
+                f"seed {run.seed}: begun, no record: interrupted, or its process died; `seeds` goes on with it"
+            )
     if others:
         lines.append(f"{others} run{'s' * (others > 1)} of other configurations")
     return lines, recorded, search_runs
-
-
-def repeated_seeds(paths: StudyPaths) -> list[int]:
-    """The seeds over which the study's last search chose its winner; empty where it was not searched."""
-    try:
-        return [int(seed) for seed in json.loads(paths.search.read_text(encoding="utf-8")).get("dev_by_seed", {})]
-    except (OSError, ValueError, AttributeError):
-        return []
 
 
 def _reason(record: RunRecord, tests: Mapping[str, TestRecord], kept_seeds: set[int]) -> str:

@@ -109,8 +109,3 @@ def _corrected(blocks: Sequence[Block], options: ReportOptions) -> Report:
     )
     family = sum(1 for b in corrected for c in b.comparisons for gap in c.gaps.values() if gap.result)
     return Report(corrected, options, family)
-
-
-def studies_with_tests(root: Path) -> list[str]:
-    """Names of the studies that have test records under `root`, sorted."""
-    return sorted(folder.name for folder in root.glob("*") if any((folder / "tests").glob("*.json")))

@@ -54,7 +54,7 @@ def _arm(arm: Arm, block: Block) -> dict[str, Any]:
         "left_out": list(arm.left_out),
         "search_runs": arm.search_runs,
         "published": published.model_dump(mode="json") if published else None,
-        "openings": read_openings(arm.paths),
+        "openings": [opening.model_dump() for opening in read_openings(arm.paths)],
     }
 
 

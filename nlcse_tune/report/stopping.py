@@ -4,54 +4,12 @@ A rule holds for two configurations, one way to score them, and a list of seeds 
 with none when it was written: under another rule, or after a look, the error rate is not kept.
 """
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from nlcse_tune.errors import DataError
-from nlcse_tune.files import write_json
-from nlcse_tune.paths import StudyPaths
-from nlcse_tune.report.arms import Arm, configuration_key
+from nlcse_tune.records import read_rule
+from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.numbers import TEST_LABELS, p_equals, seed_list
-from nlcse_tune.stats import Decision, StoppingRule
-
-
-@dataclass(frozen=True)
-class KeptRule:
-    """A rule as it lies on disk: `keys` are the configurations' of method and baseline (`configuration_key`)."""
-
-    keys: tuple[str, str]
-    scored: str  # how: `score_words`
-    seeds: tuple[int, ...]  # a look at n sees the first n
-    rule: StoppingRule
-    taken: tuple[Decision, ...] = ()
-
-
-def rule_file(paths: StudyPaths, keys: tuple[str, str]) -> Path:
-    """Where the rule over these two configurations and its looks are kept."""
-    return paths.folder / "stopping-rules" / f"{'-'.join(keys)}.json"
-
-
-def write_rule(paths: StudyPaths, kept: KeptRule) -> None:
-    """Keeps the rule (write it before the first look) and the looks taken so far."""
-    write_json(rule_file(paths, kept.keys), asdict(kept))
-
-
-def read_rule(paths: StudyPaths, keys: tuple[str, str]) -> KeptRule | None:
-    """The rule that these two configurations are compared under; None where there is none."""
-    path = rule_file(paths, keys)
-    if not path.is_file():
-        return None
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        looks, bounds = tuple(raw["rule"]["looks"]), tuple(raw["rule"]["bounds"])
-        rule = StoppingRule(**{**raw["rule"], "looks": looks, "bounds": bounds})
-        return KeptRule(
-            keys, raw["scored"], tuple(raw["seeds"]), rule, tuple(Decision(**look) for look in raw["taken"])
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: not a stopping rule: {error}; move it away to report without it") from None
+from nlcse_tune.stats import Decision
 
 
 def score_words(setting: str, tasks: Sequence[str]) -> str:
@@ -67,7 +25,7 @@ def look_words(decision: Decision) -> str:
 
 def stopping_words(method: Arm, baseline: Arm) -> Iterator[str]:
     """What the rule decided, and why the ordinary p and interval must not be read in its place."""
-    keys = configuration_key(method.runs[0].record), configuration_key(baseline.runs[0].record)
+    keys = method.runs[0].record.key, baseline.runs[0].record.key
     if (kept := read_rule(method.paths, keys)) is None:
         return
     rule, last = kept.rule, kept.taken[-1] if kept.taken else None

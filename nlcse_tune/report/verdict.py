@@ -1,11 +1,10 @@
 """Sentences about one method against its baseline: the result, its resolution, its floor, its fairness."""
 
-import json
 from collections.abc import Callable, Iterator
 
 from nlcse_tune import stats
-from nlcse_tune.config import RunConfig
 from nlcse_tune.errors import DataError
+from nlcse_tune.records import read_choice
 from nlcse_tune.report.arms import AVERAGE, Arm, config_differences
 from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
 from nlcse_tune.report.numbers import TEST_LABELS, column_label, p_equals, p_value, plural, seed_list, signed
@@ -217,14 +216,12 @@ def _fairness(method: Arm, baseline: Arm) -> Iterator[str]:
 
 def _search_choice(arm: Arm) -> str:
     """Whether the arm's configuration is what its own search chose; empty where no search left a choice."""
-    if not arm.paths.search.is_file() or arm.config is None:
+    choice = read_choice(arm.paths)
+    if choice is None or arm.config is None:
         return ""
-    try:
-        choice = json.loads(arm.paths.search.read_text(encoding="utf-8"))
-        chosen = RunConfig.model_validate(choice["config"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{arm.paths.search}: not a search's choice: {error}; search again or move it away") from None
-    if config_differences(arm.config, chosen):
+    if config_differences(arm.config, choice.config):
         return f"{arm.name} does not use the configuration that its last search chose."
-    searched, seed = choice.get("searched", "unknown"), choice.get("seed", "unknown")
-    return f"{arm.name} uses the configuration that its own search chose on STS-B dev ({searched} runs, seed {seed})."
+    return (
+        f"{arm.name} uses the configuration that its own search chose on STS-B dev ({choice.searched} runs, "
+        f"seed {choice.seed})."
+    )

@@ -85,7 +85,7 @@ def _arms(block: Block) -> Iterator[str]:
     wanted: set[int] = set().union(*(arm.recorded for arm in block.arms))
     for arm in block.arms:
         if arm.runs:
-            configuration = arm.runs[0].record.run_id.rsplit("-s", 1)[0]
+            configuration = arm.runs[0].record.configuration
             yield (
                 f"{arm.name}: {plural(len(arm.runs), 'seed')} ({seed_list(arm.seeds)}), configuration {configuration}. "
                 f"{_openings(arm)}"
@@ -132,8 +132,8 @@ def _openings(arm: Arm) -> str:
     if not log:
         first = min(run.test.opened for run in arm.runs)
         return f"Its test scores date from {first} on; no log of openings was kept."
-    first, again = f"Test sets first opened {log[0]['time']} by `{log[0].get('command', 'unknown')}`", len(log) - 1
-    return f"{first}, not since." if not again else f"{first}, {plural(again, 'time')} since, last {log[-1]['time']}."
+    first, again = f"Test sets first opened {log[0].time} by `{log[0].command}`", len(log) - 1
+    return f"{first}, not since." if not again else f"{first}, {plural(again, 'time')} since, last {log[-1].time}."
 
 
 def _published(arm: Arm, block: Block) -> Iterator[str]:

@@ -14,7 +14,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from nlcse_tune.space import Choice, Point, Range, SearchSpace
+from nlcse_tune.space import Point, Range, SearchSpace, ValueList
 
 Method = Literal["tpe", "random", "grid"]
 TRIES = 50  # fresh suggestions asked for before an untried point is drawn at random
@@ -135,7 +135,7 @@ def _draw(space: SearchSpace, rng: np.random.Generator) -> Point:
     return {field: _draw_one(parameter, rng) for field, parameter in space.parameters.items()}
 
 
-def _draw_one(parameter: Choice | Range, rng: np.random.Generator) -> Any:
+def _draw_one(parameter: ValueList | Range, rng: np.random.Generator) -> Any:
     if (values := parameter.listed()) is not None:
         return values[int(rng.integers(len(values)))]
     assert isinstance(parameter, Range)
@@ -144,13 +144,13 @@ def _draw_one(parameter: Choice | Range, rng: np.random.Generator) -> Any:
     return float(rng.uniform(parameter.low, parameter.high))
 
 
-def _order(parameter: Choice | Range) -> list[Any] | None:
+def _order(parameter: ValueList | Range) -> list[Any] | None:
     """A choice's values in rising order, where they are three numbers or more; None for any other parameter.
 
     TPE is told their places: neighbouring learning rates score alike, and it cannot know that of mere names
     (`benchmarks.search`: about 0.015 points less regret).
     """
-    if not isinstance(parameter, Choice) or len(parameter.values) < 3:
+    if not isinstance(parameter, ValueList) or len(parameter.values) < 3:
         return None
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in parameter.values)
     return sorted(parameter.values) if numbers else None
@@ -174,8 +174,8 @@ def _shuffled(points: list[Point], rng: np.random.Generator) -> list[Point]:
     return [points[i] for i in rng.permutation(len(points))]
 
 
-def _distribution(parameter: Choice | Range) -> BaseDistribution:
-    if isinstance(parameter, Choice):
+def _distribution(parameter: ValueList | Range) -> BaseDistribution:
+    if isinstance(parameter, ValueList):
         return CategoricalDistribution(parameter.values)
     if parameter.integer:
         return IntDistribution(int(parameter.low), int(parameter.high), log=parameter.log)

@@ -14,12 +14,12 @@ from typing import Any
 
 from nlcse_tune.config import flatten
 from nlcse_tune.errors import ConfigError, RunError
-from nlcse_tune.files import locked, write_json
+from nlcse_tune.files import locked
 from nlcse_tune.launch.cluster import Resources, concurrency, fit, ray_cluster
 from nlcse_tune.launch.pool import ListedRuns, RunSource, run_trials
 from nlcse_tune.launch.spec import Launch, RunSpec
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import RunRecord, read_record
+from nlcse_tune.records import Choice, RunRecord, read_record, write_choice
 from nlcse_tune.search.disk import KEEP, check_space, clear_checkpoints
 from nlcse_tune.search.early_stopping import GRACE, Curve, Scheduler, curve_of, make_rule
 from nlcse_tune.search.journal import Journal
@@ -218,9 +218,9 @@ def _repeat(
             view.round(plan.seed + i, len(missing))
             launch(ListedRuns(missing, view.repeated))
             clear_checkpoints(plan, len(plan.done), repeats=missing)
-        if not all(spec.paths.record.is_file() for spec in specs.values()):
+        records = {name: record for name, spec in specs.items() if (record := read_record(spec.paths)) is not None}
+        if len(records) < len(specs):
             raise _Incomplete
-        records = {name: read_record(spec.paths.record) for name, spec in specs.items()}
         return {name: r.best_dev for name, r in records.items() if r.status == "completed" and r.best_dev is not None}
 
     first = {name: dev for name in points if (dev := plan.done[name].best_dev) is not None}
@@ -252,18 +252,16 @@ def _result(plan: SearchState, standings: dict[str, Standing] | None, before: in
 def _write_choice(plan: SearchState, result: SearchResult) -> None:
     best = result.best
     scores = result.standings[0][1].scores if result.standings else (best.record.best_dev,)
-    write_json(
-        plan.paths.search,
-        {
-            "study": plan.study.name,
-            "run_id": best.record.run_id,
-            "point": best.point,
-            "dev": best.record.best_dev,
-            "dev_by_seed": {str(plan.seed + i): score for i, score in enumerate(scores)},
-            "config": best.record.config.model_dump(mode="json"),
-            "data": best.record.data,
-            "seed": plan.seed,
-            "searched": len(result.candidates),
-            "checkpoint": str(plan.paths.run(best.record.run_id).best.relative_to(plan.paths.folder)),
-        },
+    choice = Choice(
+        study=plan.study.name,
+        run_id=best.record.run_id,
+        point=best.point,
+        dev=best.record.best_dev,
+        dev_by_seed={plan.seed + i: score for i, score in enumerate(scores) if score is not None},
+        config=best.record.config,
+        data=best.record.data,
+        seed=plan.seed,
+        searched=len(result.candidates),
+        checkpoint=str(plan.paths.run(best.record.run_id).best.relative_to(plan.paths.folder)),
     )
+    write_choice(choice, plan.paths)

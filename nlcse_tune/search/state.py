@@ -11,9 +11,9 @@ from nlcse_tune.config import RunConfig, digest, flatten, override, validate
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.files import write_json
-from nlcse_tune.launch.spec import RunSpec
+from nlcse_tune.launch.spec import RunSpec, run_spec
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import RunRecord, ledger, run_id
+from nlcse_tune.records import Choice, RunRecord, ledger, read_choice, run_id
 from nlcse_tune.space import Point, SearchSpace
 from nlcse_tune.study import Study
 
@@ -55,13 +55,7 @@ class SearchState:
         return run_id(self.config(point), self.seed if seed is None else seed, self.data)
 
     def spec(self, point: Point, seed: int | None = None) -> RunSpec:
-        return RunSpec(
-            study=self.study.name,
-            study_folder=str(self.paths.folder.resolve()),
-            run_id=self.run_id(point, seed),
-            seed=self.seed if seed is None else seed,
-            config=self.config(point).model_dump(mode="json"),
-        )
+        return run_spec(self.paths, self.config(point), self.seed if seed is None else seed, self.data)
 
     def point_of(self, config: RunConfig) -> Point:
         """The searched fields' values in a configuration."""
@@ -122,29 +116,17 @@ def load_state(study: Study, paths: StudyPaths, trials: int | None, *, fresh: bo
     return plan
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """What the last search of a folder chose: its point, and the dev scores that it was chosen by."""
-
-    run_id: str
-    point: Point
-    scores: dict[int, float]  # by seed
-    repetitions: tuple[RunRecord, ...]  # runs of the best few with further seeds
+def last_choice(plan: SearchState) -> Choice | None:
+    """The choice on disk, where it is of this very search; None otherwise."""
+    choice = read_choice(plan.paths)
+    return choice if choice is not None and choice.run_id in plan.done else None
 
 
-def last_choice(plan: SearchState) -> Chosen | None:
-    """The choice on disk, where it is of this very plan; None otherwise."""
-    try:
-        raw = json.loads(plan.paths.search.read_text(encoding="utf-8"))
-        run_id, scores = str(raw["run_id"]), {int(seed): float(dev) for seed, dev in raw["dev_by_seed"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    if (record := plan.done.get(run_id)) is None:
-        return None
-    searched = {digest(other.config, other.data) for other in plan.done.values()}
-    again = (r for r in ledger(plan.paths) if r.seed in scores and r.seed != plan.seed)
-    repetitions = tuple(r for r in again if digest(r.config, r.data) in searched)
-    return Chosen(run_id, plan.point_of(record.config), scores, repetitions)
+def repetitions(plan: SearchState, choice: Choice) -> list[RunRecord]:
+    """Runs of the search's best few with the further seeds that it chose by."""
+    searched = {record.key for record in plan.done.values()}
+    again = (r for r in ledger(plan.paths) if r.seed in choice.dev_by_seed and r.seed != plan.seed)
+    return [record for record in again if record.key in searched]
 
 
 def budget(study: Study, trials: int | None) -> int:

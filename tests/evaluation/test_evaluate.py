@@ -77,7 +77,7 @@ def test_scoring_a_studys_run_on_a_test_set_is_noted(model: str, data: str, tmp_
     assert read_openings(paths) == []
     for name in ("0123456789ab-s7", str(best.parent), str(best)):
         evaluate(name, ["sts"], data, out=tmp_path, device="cpu")
-    assert [opening["runs"] for opening in read_openings(paths)] == [["0123456789ab-s7"]] * 3
+    assert [opening.runs for opening in read_openings(paths)] == [("0123456789ab-s7",)] * 3
     evaluate(model, ["sts"], data, out=tmp_path, device="cpu")  # no study's
     assert len(read_openings(paths)) == 3
 

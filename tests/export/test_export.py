@@ -18,9 +18,10 @@ from nlcse_tune.evaluation.models import load_model
 from nlcse_tune.export.folder import export_run
 from nlcse_tune.models.encoder import build_encoder, load_encoder, save_encoder
 from nlcse_tune.paths import RunPaths, StudyPaths
-from nlcse_tune.records import RunRecord, TaskScore, TestRecord, versions, write_record, write_test_record
+from nlcse_tune.records import RunRecord, TaskScore, TestRecord, write_record, write_test_record
 from nlcse_tune.run import run_one
 from nlcse_tune.training.context import RunContext
+from nlcse_tune.versions import versions
 from tests.models.tiny import checkpoint
 from tests.training.tiny import IMAGES, SEED, tiny
 
@@ -150,9 +151,3 @@ def test_the_command(run: tuple[Path, RunRecord, RunPaths], tmp_path: Path) -> N
     assert result.exit_code == 0, result.output
     assert "SentenceTransformer(" in result.output
     assert json.loads((tmp_path / "model" / "modules.json").read_text())[0]["path"] == ""
-
-
-def test_the_package_does_not_import_sentence_transformers() -> None:
-    package = Path(export.__code__.co_filename).parent
-    importing = [path.name for path in package.rglob("*.py") if "from sentence_transformers" in path.read_text()]
-    assert importing == ["card.py"]  # which tells people to

@@ -39,7 +39,7 @@ def in_process(spec: RunSpec) -> RunRecord:
 
 def in_a_trial(spec: RunSpec, resources: Resources = Resources()) -> RunRecord:  # noqa: B008
     run_trials(One(spec), resources, 1, Path(spec.study_folder) / "ray")
-    return read_record(spec.paths.record)
+    return read_record(spec.paths)
 
 
 def on_two_workers(spec: RunSpec) -> RunRecord:
@@ -68,7 +68,7 @@ def spec_of(study: Study, folder: Path, **changes: object) -> RunSpec:
 def test_contract(launch: Launcher, tiny_study: Study, tmp_path: Path) -> None:
     spec = spec_of(tiny_study, tmp_path / launch.__name__)
     record = launch(spec)
-    assert record == read_record(spec.paths.record)
+    assert record == read_record(spec.paths)
     assert (record.run_id, record.seed, record.status, record.steps) == (spec.run_id, 3, "completed", 4)
     assert [point.step for point in record.dev_curve] == [2, 4]
     assert record.best_dev == max(point.score for point in record.dev_curve)

@@ -20,9 +20,8 @@ from nlcse_tune import records, report, stats
 from nlcse_tune.cli import report as cli_report
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.errors import ConfigError, DataError
-from nlcse_tune.files import write_json
-from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import read_test_record, write_test_record
+from nlcse_tune.paths import StudyPaths, studies_with_tests
+from nlcse_tune.records import TestRecord, write_test_record
 from nlcse_tune.report import plan as plans
 from nlcse_tune.report.numbers import p_value, seed_list, signed
 from nlcse_tune.report.published import compare_words, parse_summary
@@ -62,10 +61,14 @@ def averages(root: Path, study: Study) -> dict[int, float]:
     return dict(sorted(found.items()))
 
 
+def read_test(path: Path) -> TestRecord:
+    return TestRecord.model_validate_json(path.read_bytes())
+
+
 def change_test(root: Path, study: Study, seed: int, **changes: object) -> None:
     paths = StudyPaths(root, study.name)
     path = next(paths.tests.glob(f"*-s{seed}.json"))
-    write_test_record(read_test_record(path).model_copy(update=changes), paths.run(path.stem))
+    write_test_record(read_test(path).model_copy(update=changes), paths.run(path.stem))
 
 
 # Numbers
@@ -244,7 +247,7 @@ def test_a_p_value_is_never_zero(tmp_path: Path, rng: np.random.Generator) -> No
 
 def test_a_test_set_that_the_first_seed_lacks_is_still_one(root: Path, rng: np.random.Generator) -> None:
     """Seed 1 without SICK-R hides nothing: seeds 2 and 3 were scored on different ones."""
-    first = read_test_record(_test_file(root, METHOD, 1))
+    first = read_test(_test_file(root, METHOD, 1))
     lacking = {task: score for task, score in first.scores.items() if task != "sickr"}
     prints = {task: value for task, value in first.data.items() if task != "sickr"}
     change_test(root, METHOD, 1, scores=lacking, data=prints)
@@ -255,7 +258,7 @@ def test_a_test_set_that_the_first_seed_lacks_is_still_one(root: Path, rng: np.r
 
 def test_a_test_set_is_the_same_on_both_sides(root: Path) -> None:
     for seed in range(1, 6):
-        record = read_test_record(_test_file(root, METHOD, seed))
+        record = read_test(_test_file(root, METHOD, seed))
         change_test(root, METHOD, seed, data={**record.data, "sickr": "sha-other"})
     with pytest.raises(DataError, match="test data sickr: sha-other against sha-sickr"):
         build(root)
@@ -318,7 +321,7 @@ def test_another_setting_of_the_sub_sets_is_not_the_published_one(root: Path) ->
 def test_a_test_by_rearrangement_needs_no_spread(tmp_path: Path, rng: np.random.Generator) -> None:
     for study, shift in ((BASELINE, 0.0), (METHOD, 1.0)):
         make_study(tmp_path, study, range(1, 8), rng, shift=shift)
-        first = read_test_record(_test_file(tmp_path, study, 1))
+        first = read_test(_test_file(tmp_path, study, 1))
         for seed in range(2, 8):
             change_test(tmp_path, study, seed, scores=first.scores)
     made = build(tmp_path, test="permutation")
@@ -357,7 +360,7 @@ def test_one_seed_has_no_std_and_no_test(tmp_path: Path, rng: np.random.Generato
 def test_scores_that_do_not_vary_are_not_tested(tmp_path: Path, rng: np.random.Generator) -> None:
     for study, seeds in ((BASELINE, (1, 2)), (METHOD, (1, 2))):
         make_study(tmp_path, study, seeds, rng)
-        first = read_test_record(next(StudyPaths(tmp_path, study.name).tests.glob("*-s1.json")))
+        first = read_test(next(StudyPaths(tmp_path, study.name).tests.glob("*-s1.json")))
         change_test(tmp_path, study, 2, scores=first.scores)
     made = build(tmp_path)
     assert made.family == 0
@@ -393,13 +396,16 @@ def test_shared_and_separate_text_settings_are_told_apart(tmp_path: Path, rng: n
 
 def test_a_searchs_own_choice_is_recognised(root: Path) -> None:
     assert "share every encoder, text and training setting" in words(build(root))
-    choice = {"config": METHOD.config.model_dump(mode="json"), "searched": 18, "seed": 42}
-    write_json(StudyPaths(root, METHOD.name).search, choice)
+    choice = records.Choice(
+        study=METHOD.name, run_id="0" * 12 + "-s42", point=METHOD.own_point, dev=80.0, config=METHOD.config, data={},
+        seed=42, searched=18, checkpoint="checkpoints/x/best",
+    )  # fmt: skip
+    records.write_choice(choice, StudyPaths(root, METHOD.name))
     assert "visualcse-bert uses the configuration that its own search chose on STS-B dev (18 runs, seed 42)" in words(
         build(root)
     )
     other = METHOD.configure({"side.weight": 0.5})
-    write_json(StudyPaths(root, METHOD.name).search, {**choice, "config": other.model_dump(mode="json")})
+    records.write_choice(choice.model_copy(update={"config": other}), StudyPaths(root, METHOD.name))
     assert "visualcse-bert does not use the configuration that its last search chose" in words(build(root))
 
 
@@ -428,7 +434,7 @@ def test_the_error_of_the_pairs_is_counted_when_asked(tmp_path: Path, rng: np.ra
     assert made == build(tmp_path, pair_resamples=50)
     said = f"one of {two.se_pairs:.2f}" if two.se_pairs >= 0.005 else "none that can be told from the runs' own"
     assert f"the gap has {said} from pairs" in words(made)
-    change_test(tmp_path, METHOD, 1, scores=read_test_record(_test_file(tmp_path, METHOD, 2)).scores)
+    change_test(tmp_path, METHOD, 1, scores=read_test(_test_file(tmp_path, METHOD, 2)).scores)
     with pytest.raises(DataError, match=r"kept similarities give .*test the run again"):
         build(tmp_path, pair_resamples=50)
     StudyPaths(tmp_path, METHOD.name).run(_test_file(tmp_path, METHOD, 1).stem).similarities.unlink()
@@ -439,15 +445,20 @@ def _test_file(root: Path, study: Study, seed: int) -> Path:
     return next(StudyPaths(root, study.name).tests.glob(f"*-s{seed}.json"))
 
 
+def kept_rule(rule: stats.StoppingRule, keys: tuple[str, str]) -> records.KeptRule:
+    """The rule with a first look at five seeds, p = 0.001."""
+    return records.KeptRule(keys=keys, scored="x", seeds=tuple(range(1, 11)), rule=rule, taken=(rule.decide(5, 0.001),))
+
+
 def test_a_stopping_rule_takes_the_verdict(root: Path) -> None:
     paths = StudyPaths(root, METHOD.name)
     rule = stats.StoppingRule("welch", "obrien-fleming", 0.05, (5, 10), (0.0036, 0.045))
     arms = build(root).blocks[0].comparisons[0]
-    method, baseline = (report.configuration_key(arm.runs[0].record) for arm in (arms.method, arms.baseline))
-    kept = report.KeptRule((method, baseline), "x", tuple(range(1, 11)), rule, (rule.decide(5, 0.001),))
-    report.write_rule(paths, kept)
-    assert report.read_rule(paths, (method, baseline)) == kept
-    assert report.read_rule(paths, (baseline, method)) is None
+    method, baseline = (arm.runs[0].record.key for arm in (arms.method, arms.baseline))
+    kept = kept_rule(rule, (method, baseline))
+    records.write_rule(kept, paths)
+    assert records.read_rule(paths, (method, baseline)) == kept
+    assert records.read_rule(paths, (baseline, method)) is None
     text = words(build(root))
     assert "looks at 5, 10 seeds and x" in text
     assert "no part of its looks" not in text
@@ -458,9 +469,7 @@ def test_a_stopping_rule_takes_the_verdict(root: Path) -> None:
 def test_a_stopping_rule_holds_for_its_own_configurations_only(root: Path) -> None:
     paths = StudyPaths(root, METHOD.name)
     rule = stats.StoppingRule("welch", "obrien-fleming", 0.05, (5, 10), (0.0, 0.045))
-    report.write_rule(
-        paths, report.KeptRule(("0" * 12, "1" * 12), "x", tuple(range(1, 11)), rule, (rule.decide(5, 0.001),))
-    )
+    records.write_rule(kept_rule(rule, ("0" * 12, "1" * 12)), paths)
     assert "rule" not in words(build(root))
     assert report.look_words(rule.decide(5, 0.001)) == "n = 5: p = 0.0010 against a bound that hardly any gap meets"
 
@@ -514,7 +523,7 @@ def test_files_and_figures_are_written_and_repeat(root: Path) -> None:
 def test_methods_with_one_baseline_share_a_table(root: Path, rng: np.random.Generator) -> None:
     audio = find_study("audiocse-bert")
     make_study(root, audio, range(1, 6), rng)
-    made = report.build(report.studies_with_tests(root), root)
+    made = report.build(studies_with_tests(root), root)
     assert [[arm.name for arm in block.arms] for block in made.blocks] == [
         ["simcse-bert", "audiocse-bert", "visualcse-bert"]
     ]

@@ -16,7 +16,7 @@ from nlcse_tune.search.journal import Journal, importances
 from nlcse_tune.search.search import SearchOptions, SearchRuns, View, _sampler
 from nlcse_tune.search.state import load_state
 from nlcse_tune.study import Study
-from tests.launch.test_plan import plan_of, points, put
+from tests.search.test_state import plan_of, points, put
 
 
 def loaded(paths: StudyPaths) -> optuna.Study:

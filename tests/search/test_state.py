@@ -17,7 +17,7 @@ from nlcse_tune.errors import ConfigError, RunError, StorageError
 from nlcse_tune.files import locked
 from nlcse_tune.launch.single import train_one
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import DevPoint, RunRecord, ledger, now, versions, write_record
+from nlcse_tune.records import DevPoint, RunRecord, ledger, now, write_record
 from nlcse_tune.search import disk
 from nlcse_tune.search.journal import importances
 from nlcse_tune.search.search import (
@@ -30,9 +30,10 @@ from nlcse_tune.search.search import (
     search,
     seeds_of,
 )
-from nlcse_tune.search.state import SearchState, budget, complete_point, last_choice, load_state, prior
+from nlcse_tune.search.state import SearchState, budget, complete_point, last_choice, load_state, prior, repetitions
 from nlcse_tune.space import Point, parse_space
 from nlcse_tune.study import Study, find_study
+from nlcse_tune.versions import versions
 
 
 def plan_of(study: Study, root: Path, trials: int | None = None) -> SearchState:
@@ -194,8 +195,8 @@ def test_show_names_the_winner_over_seeds_not_the_best_single_run(
     chosen = last_choice(own)
     assert chosen is not None
     assert chosen.point == points(tiny_study)[0]
-    assert chosen.scores == {42: 50.0, 43: 60.0}
-    assert len(chosen.repetitions) == 5
+    assert chosen.dev_by_seed == {42: 50.0, 43: 60.0}
+    assert len(repetitions(own, chosen)) == 5
     assert "winner of the last search: dev 55.00 (seed 42, 43); text.batch_size=32" in text
     assert "for 5 repetitions of the best few" in text
     assert own.candidates()[0].point == points(tiny_study)[1]  # the best single run

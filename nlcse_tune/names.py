@@ -1,0 +1,11 @@
+"""Names that options and files take, each set declared once. Imports nothing, so that `--help` answers at once."""
+
+from typing import Literal
+
+SamplerName = Literal["tpe", "random", "grid"]
+SchedulerName = Literal["none", "asha", "median"]
+TestName = Literal["welch", "student", "paired", "permutation", "signflip", "wilcoxon"]
+Correction = Literal["none", "holm"]
+Setting = Literal["all", "mean", "wmean"]  # how the sub-sets of an STS task are joined
+Precision = Literal["fp32", "bf16"]  # of an evaluation
+ReportFormat = Literal["terminal", "markdown", "latex", "csv", "json"]
