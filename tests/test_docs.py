@@ -1,8 +1,10 @@
 """README and docs are true: commands parse, the example loads, links and files exist, words have one meaning."""
 
 import ast
+import io
 import re
 import shlex
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import typer.main
 from typer.testing import CliRunner
 
 from nlcse_tune.cli.main import app
-from nlcse_tune.space import Range, ValueList
+from nlcse_tune.files import parse_yaml
+from nlcse_tune.space import Range, ValueList, parse_space
 from nlcse_tune.study import find_study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,7 +28,7 @@ pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="needs the 
 
 # Phrases that give a word a second meaning, or that are not the field's English, each with what is said instead.
 CLASHES = {
-    r"seeds? a side": "a side is images or audio; what is compared are arms: seeds per arm",
+    r"(?:seeds?|\d+) a side": "a side is images or audio; what is compared are arms: seeds per arm",
     r"each side": "both arms, or each arm",
     r"both sides": "both arms",
     r"(?:the )?two sides": "the two arms; of a pair, its two sentences",
@@ -55,16 +58,19 @@ def fenced(page: Path, language: str = "") -> list[str]:
 
 
 def spoken(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, text) of all that a reader or user is told by a file: its text, or of code its strings."""
+    """(line, text) of all that a file says to people: the whole of it, or of code its strings and comments."""
+    source = path.read_text()
     if path.suffix != ".py":
-        yield 1, path.read_text()
+        yield 1, source
         return
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.JoinedStr):
             parts = (part.value if isinstance(part, ast.Constant) else "0" for part in node.values)
             yield node.lineno, "".join(map(str, parts))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.lineno, node.value
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    yield from ((token.start[0], token.string) for token in tokens if token.type == tokenize.COMMENT)
 
 
 def offences(path: Path, patterns: dict[str, str]) -> set[str]:
@@ -72,7 +78,7 @@ def offences(path: Path, patterns: dict[str, str]) -> set[str]:
     found = set()
     for start, text in spoken(path):
         for pattern, instead in patterns.items():
-            for match in re.finditer(rf"(?<![\w-]){pattern}(?!\w)".replace(" ", r"\s+"), text):
+            for match in re.finditer(rf"(?<![\w-]){pattern}(?!\w)".replace(" ", r"\s+"), text, re.IGNORECASE):
                 line = start + text[: match.start()].count("\n")
                 found.add(f"{path.relative_to(ROOT)}:{line}: {' '.join(match[0].split())!r}; say: {instead}")
     return found
@@ -128,6 +134,11 @@ def test_the_readmes_study_loads_and_is_shown(tmp_path: Path, monkeypatch: pytes
     assert "data/photographs" in shown.output
 
 
+def test_the_space_in_the_docs_loads() -> None:
+    (text,) = fenced(ROOT / "docs" / "searching.md", "yaml")
+    assert len(parse_space(parse_yaml(text, where="docs"), name="docs", where="docs").parameters) == 4
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_relative_links_point_to_files(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
@@ -171,7 +182,9 @@ def test_what_is_cited_exists(path: Path) -> None:
         n for found in re.findall(r"docs/ray\.md, points? ([\d, andto]+)", text) for n in re.findall(r"\d+", found)
     ]
     assert set(cited) <= points
-    assert [name for name in re.findall(r'docs/ray\.md, "([^"]+)"', text) if f"**{name}" not in ray] == []
+    assert [
+        name for name in re.findall(r'docs/ray\.md, "([^"]+)"', text) if not re.search(rf"(?:\*\*|# ){name}", ray)
+    ] == []
     assert [name for name in re.findall(r'LOG\.md, "([^"]+)"', text) if name not in log] == []
 
 
