@@ -11,7 +11,7 @@ from nlcse_tune.errors import DataError, RunError
 from nlcse_tune.launch.cluster import Resources
 from nlcse_tune.launch.pool import Pool, RunSource
 from nlcse_tune.launch.spec import RunSpec
-from nlcse_tune.launch.worker import ReportingContext, execute, run_on_workers
+from nlcse_tune.launch.worker import run_here, run_on_workers
 from nlcse_tune.models.encoder import load_encoder
 from nlcse_tune.records import RunRecord, run_id
 from nlcse_tune.study import Study
@@ -34,7 +34,7 @@ class One(RunSource):
 
 
 def in_process(spec: RunSpec) -> RunRecord:
-    return execute(spec, ReportingContext(spec.paths.folder))
+    return run_here(spec, lambda record: None)
 
 
 def in_a_trial(spec: RunSpec, resources: Resources = Resources()) -> RunRecord:  # noqa: B008
