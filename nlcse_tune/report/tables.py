@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -120,10 +121,13 @@ def terminal(report: Report, *, notes: bool = False) -> RenderableType:
 
 
 def _rich_table(grid: Grid) -> Table:
-    """Mean and std on two lines, so that nine columns of scores fit 100 characters."""
-    table = Table(title=grid.title, title_justify="left", title_style="bold")
+    """No lines between columns, mean and std on two lines, and names and intervals that wrap: 80 characters do."""
+    table = Table(
+        title=grid.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=0, show_edge=False
+    )
     for i, name in enumerate(grid.header):
-        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i == 0)
+        wraps = i == 0 or any(" to " in row[i] for row in grid.rows)
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=not wraps)
     for row in grid.rows:
         table.add_row(*(Text(cell.replace(" ± ", "\n±").replace(" (n", "\n(n")) for cell in row))
     return table
