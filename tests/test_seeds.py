@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.report import VERSIONS, make_run
 from nlcse_tune import records
 from nlcse_tune.config import override
 from nlcse_tune.data.catalog import fingerprint, fingerprints
@@ -32,6 +31,7 @@ from nlcse_tune.space import Point
 from nlcse_tune.study import Study, find_study
 from tests.conftest import TINY
 from tests.search.test_state import put
+from tests.synthetic_records import VERSIONS, make_run
 
 
 def test_a_baseline_without_search_takes_the_methods_text_settings(tiny_study: Study, tmp_path: Path) -> None:
