@@ -171,7 +171,7 @@ def _heat_map(state: SearchState, candidates: Sequence[Candidate], row: str, col
     shown = table(">", *(f"{number(value)}>" for value in columns), title=None)
     for value in rows:
         records = [cells.get((value, other)) for other in columns]
-        texts = [score(record and record.best_dev) for record in records]
+        texts = [score(record.best_dev if record else None) for record in records]
         marked = [f"({t})" if r and r.status == "stopped" else t for t, r in zip(texts, records, strict=True)]
         shown.add_row(number(value), *marked)
     console.print(shown)
