@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nlcse_tune.cli import evaluate, export, report, search
+from nlcse_tune.cli import data, evaluate, export, report, search
 from nlcse_tune.cli.options import (
     Address,
     Concurrent,
@@ -131,7 +131,7 @@ app.command()(report.compare)
 app.command()(report.plan)
 app.command()(evaluate.evaluate)
 app.command()(export.export)
-app.add_typer(evaluate.data_app)
+app.add_typer(data.app)
 
 
 def main() -> None:

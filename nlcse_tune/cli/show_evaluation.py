@@ -12,9 +12,10 @@ from rich.table import Table
 
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.data.transfer import TRANSFER_TASKS
+from nlcse_tune.names import Setting
 
 if TYPE_CHECKING:
-    from nlcse_tune.evaluation.evaluate import EvaluationResult, Setting
+    from nlcse_tune.evaluation.evaluate import EvaluationResult
     from nlcse_tune.evaluation.retrieval import Hit
 
 TITLES = {

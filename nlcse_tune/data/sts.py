@@ -14,16 +14,18 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nlcse_tune.config import STS_TASKS, SYNTHETIC, StsTask
-from nlcse_tune.errors import ConfigError, DataError, nearest
+from nlcse_tune.config import SYNTHETIC, StsTask
+from nlcse_tune.data import synthetic
+from nlcse_tune.data.lines import MissingDataError, read_lines, spaced, tab_rows
+from nlcse_tune.errors import DataError, nearest
 
 Split = Literal["train", "dev", "test"]
-FETCH = "run `nlcse-tune data fetch sts`"
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 SUBSETS: dict[StsTask, tuple[str, ...]] = {
     "sts12": ("MSRpar", "MSRvid", "SMTeuroparl", "surprise.OnWN", "surprise.SMTnews"),
@@ -39,10 +41,6 @@ PAIRS: dict[StsTask, int] = {
 
 _SICK = {"train": "SICK_train.txt", "dev": "SICK_trial.txt", "test": "SICK_test_annotated.txt"}
 _log = logging.getLogger(__name__)
-
-
-class MissingDataError(DataError):
-    """A file that is not there, as against one that is there and wrong."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +88,14 @@ def load_dev(data: str) -> Subset:
 def load_stsb(data: str, split: Split) -> Subset:
     """One split of STS-B."""
     path = _stsb_file(data, split)
-    rows = _tab_rows(path, columns=7)
+    rows = tab_rows(path, columns=7)
     return _subset(f"STS-B {split}", path, ((n, row[5], row[6], row[4]) for n, row in rows))
 
 
 def load_sick(data: str, split: Split) -> Subset:
     """One split of SICK relatedness. Published tables use `test`; MTEB's SICK-R is all three together."""
     path = Path(data) / "SICK" / _SICK[split]
-    rows = _tab_rows(path, columns=4, header=True)
+    rows = tab_rows(path, columns=4, header=True)
     return _subset(f"SICK-R {split}", path, ((n, row[1], row[2], row[3]) for n, row in rows))
 
 
@@ -119,14 +117,12 @@ def languages(folder: Path | str) -> list[str]:
 
 
 def dev_files(data: str) -> list[Path]:
-    """The files that `load_dev` reads, for a fingerprint; none for synthetic data."""
-    return [] if data == SYNTHETIC else [_stsb_file(data, "dev")]
+    """The files in the folder `data` that `load_dev` reads, for a fingerprint."""
+    return [_stsb_file(data, "dev")]
 
 
 def task_files(data: str, task: StsTask) -> list[Path]:
-    """The files that `load_task` reads, in a fixed order; none for synthetic data."""
-    if data == SYNTHETIC:
-        return []
+    """The files in the folder `data` that `load_task` reads, in a fixed order."""
     if task == "stsb":
         return [_stsb_file(data, "test")]
     if task == "sickr":
@@ -143,41 +139,10 @@ def count_warning(task: StsTask, subsets: list[Subset]) -> str | None:
     return f"{task}: {count} scored pairs, but {official}: its score cannot be compared with published ones"
 
 
-def check_task_name(name: str) -> StsTask:
-    """`name` as an StsTask; ConfigError proposes the nearest one."""
-    if name not in STS_TASKS:
-        raise ConfigError(f"{name}: no such STS task{nearest(name, STS_TASKS)}; known: {', '.join(STS_TASKS)}")
-    return name
-
-
-def read_lines(path: Path, *, encoding: Literal["utf-8", "latin-1"] = "utf-8", hint: str = FETCH) -> list[str]:
-    """The lines of a text file without their ends; only LF and CRLF end a line.
-
-    Raises MissingDataError with `hint`, or DataError with the line that is not in `encoding`.
-    """
-    try:
-        raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    except FileNotFoundError:
-        raise MissingDataError(f"{path}: not found: {hint}") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        text = raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}:{line}: not {encoding.upper()} (byte 0x{raw[error.start]:02x}); convert the file, "
-            f"for instance with `iconv -f latin1 -t utf-8`, or {hint}"
-        ) from None
-    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
-
-
 def _synthetic(split: str) -> Subset:
-    from nlcse_tune.data.synthetic import sts_pairs
-
-    rows = list(sts_pairs(split))
+    rows = synthetic.sts_pairs(split)
     gold = np.array([score for _, _, score in rows], dtype=np.float64)
-    return Subset(split, [_tokens(left) for left, _, _ in rows], [_tokens(right) for _, right, _ in rows], gold)
+    return Subset(split, [spaced(left) for left, _, _ in rows], [spaced(right) for _, right, _ in rows], gold)
 
 
 def _task_folder(data: str, task: StsTask) -> Path:
@@ -195,31 +160,18 @@ def _semeval_files(folder: Path, name: str) -> tuple[Path, Path]:
 def _subset_names(folder: Path, task: StsTask) -> list[str]:
     """The official sub-sets, all of them needed; one's own where a folder holds none of the official ones."""
     official = SUBSETS[task]
-    found = sorted(p.name.removeprefix("STS.input.").removesuffix(".txt") for p in folder.glob("STS.input.*.txt"))
-    return found if found and not set(found) & set(official) else list(official)
+    there = sorted(p.name.removeprefix("STS.input.").removesuffix(".txt") for p in folder.glob("STS.input.*.txt"))
+    return there if there and not set(there) & set(official) else list(official)
 
 
 def _load_semeval(folder: Path, name: str) -> Subset:
     inputs, gold = _semeval_files(folder, name)
-    pairs, scores = list(_tab_rows(inputs, columns=2)), read_lines(gold)
+    pairs, scores = list(tab_rows(inputs, columns=2)), read_lines(gold)
     if len(pairs) != len(scores):
         raise DataError(
             f"{inputs} has {len(pairs)} lines, but {gold.name} has {len(scores)}: line i of one scores line i"
         )
     return _subset(name, gold, ((n, row[0], row[1], score) for (n, row), score in zip(pairs, scores, strict=True)))
-
-
-def _tab_rows(path: Path, *, columns: int, header: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """(line number, fields) of a tab-separated file without quoting; further columns are let through."""
-    for number, line in enumerate(read_lines(path), start=1):
-        if header and number == 1:
-            continue
-        fields = line.split("\t")
-        if len(fields) < columns:
-            raise DataError(
-                f"{path}:{number}: must have {columns} tab-separated columns, got {len(fields)}: {line[:80]!r}"
-            )
-        yield number, fields
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
@@ -262,11 +214,6 @@ def _gold(text: str, path: Path, line: int) -> float:
 
 
 def _sentence(text: str, path: Path, line: int) -> str:
-    if not (sentence := _tokens(text)):
+    if not (sentence := spaced(text)):
         raise DataError(f"{path}:{line}: a scored pair has an empty sentence")
     return sentence
-
-
-def _tokens(text: str) -> str:
-    """SentEval splits on whitespace and joins by one space."""
-    return " ".join(text.split())

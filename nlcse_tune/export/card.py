@@ -98,7 +98,8 @@ def _scores(record: RunRecord, test: TestRecord | None) -> str:
 def _versions(record: RunRecord | None) -> str:
     from nlcse_tune import __version__
 
-    exported = f"Exported by nlcse-tune {__version__} with transformers {metadata.version('transformers')}."
+    libraries = " and ".join(f"{name} {metadata.version(name)}" for name in ("sentence-transformers", "transformers"))
+    exported = f"Exported by nlcse-tune {__version__} with {libraries}."
     if record is None:
         return f"## Versions\n\n{exported}\n"
     of = record.versions

@@ -25,7 +25,7 @@ from nlcse_tune.launch.cluster import Resources  # sets Ray's environment before
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.launch.worker import run_in_trial, run_on_workers
 from nlcse_tune.records import RunRecord, is_whole, now, read_record, write_record
-from nlcse_tune.run import device_name, is_tested, test_one
+from nlcse_tune.run import device_name, is_tested, score_run
 from nlcse_tune.versions import versions
 
 from ray import tune  # isort: skip
@@ -225,7 +225,7 @@ def _run(spec: RunSpec, resources: Resources, then_test: bool) -> RunRecord:
     else:
         record = _run_on_workers(spec, resources)
     if to_test and record.status == "completed":
-        test_one(record, paths, asked)
+        score_run(record, paths, asked)
     return record
 
 

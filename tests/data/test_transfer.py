@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nlcse_tune.data import transfer
-from nlcse_tune.data.sts import MissingDataError
+from nlcse_tune.data.lines import MissingDataError
 from nlcse_tune.data.transfer import TRANSFER_TASKS, TransferTask
 from nlcse_tune.errors import DataError
 from tests.shared_data import DATA, needs_data

@@ -142,6 +142,6 @@ def test_the_smallest_strength_of_equals_is_taken() -> None:
 def test_constant_embeddings_are_an_error_not_the_majority_s_share() -> None:
     bank = random_bank(40)
     labels = noisy(bank, range(40), 1)
-    same = Bank(bank.distinct, np.ones_like(bank.vectors))
+    same = Bank(bank.row, np.ones_like(bank.vectors))
     with pytest.raises(RunError, match="are the same vector"):
         transfer_score(same, TransferData("mr", items(range(40), labels)), folds=2)
