@@ -80,7 +80,10 @@ def load_model(
         saved = json.loads((folder / POOLING_FILE).read_text())
         given = _overrides(model, pooler, saved["pooler"], head=bool(saved.get("head_at_test")), force=force)
         encoder = load_encoder(folder, pooler=pooler if given else None)
-    elif _has_modules(model):
+    elif (modules := _modules_of(model)) is not None:
+        # The library runs what lies in a local folder even where it is told not to trust remote code.
+        if foreign := [name for name in modules if not name.startswith("sentence_transformers.")]:
+            raise ConfigError(f"{model}: {', '.join(foreign)}: code of the model's own, which this tool does not run")
         return _load_theirs(model, pooler, force=force, device=device)
     else:
         given, encoder = True, _load_plain(model, pooler)
@@ -99,18 +102,18 @@ def _overrides(model: str, asked: Pooler | None, saved: str, *, head: bool, forc
     return not same
 
 
-def _has_modules(model: str) -> bool:
-    """Whether `model` is a folder or hub name that sentence-transformers wrote."""
-    if Path(model).is_dir():
-        return (Path(model) / MODULES_FILE).is_file()
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HFValidationError
+def _modules_of(model: str) -> list[str] | None:
+    """The modules' classes of a folder or hub name that sentence-transformers wrote; None for any other."""
+    file = Path(model) / MODULES_FILE
+    if not Path(model).is_dir():
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HFValidationError
 
-    try:
-        hf_hub_download(model, MODULES_FILE)
-    except (HFValidationError, OSError):
-        return False  # a plain one, or none that can be reached: `load_encoder` says what is wrong
-    return True
+        try:
+            file = Path(hf_hub_download(model, MODULES_FILE))
+        except (HFValidationError, OSError):
+            return None  # a plain one, or none that can be reached: `load_encoder` says what is wrong
+    return [module["type"] for module in json.loads(file.read_text())] if file.is_file() else None
 
 
 def _load_theirs(model: str, asked: Pooler | None, *, force: bool, device: str) -> LoadedModel:
