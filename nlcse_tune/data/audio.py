@@ -1,4 +1,4 @@
-"""Audio: a folder a speaker, log-mel filter banks, SpecAugment masks; the views differ by dropout alone (App. B).
+"""Audio: a folder per speaker, log-mel filter banks, SpecAugment masks; the views differ by dropout alone (App. B).
 
 A clip is (1, 128 mel bins, 1024 frames of 10 ms) after cutting or padding; the numbers are SSAST's, which the
 released code uses.
@@ -47,8 +47,8 @@ def spec_augment(bank: Tensor, rng: np.random.Generator) -> Tensor:
 class AudioData(SideData):
     """Clips with labels; a sub-class says where they come from."""
 
-    def __init__(self, labels: list[int], classes: list[str]) -> None:
-        super().__init__(labels, classes)
+    def __init__(self, labels: list[int]) -> None:
+        super().__init__(labels)
         self._banks: dict[int, Tensor] = {}
         self._cached = 0
 
@@ -77,16 +77,16 @@ class AudioData(SideData):
         return spec_augment(padded, rng).T.expand(VIEWS, 1, MEL_BINS, FRAMES)
 
     def normalise(self, stored: Tensor) -> Tensor:
-        """(V, 1, 128, 1024) to about zero mean and a standard deviation of a half."""
+        """(R, 1, 128, 1024) to about zero mean and a standard deviation of a half."""
         return (stored - MEAN) / (2 * STD)
 
 
 class AudioFolder(AudioData):
-    """WAV and FLAC files of any rate in a folder a speaker."""
+    """WAV and FLAC files of any rate in a folder per speaker."""
 
     def __init__(self, folder: Path) -> None:
-        self.files, labels, classes = list_folder(folder, SUFFIXES)
-        super().__init__(labels, classes)
+        self.files, labels = list_folder(folder, SUFFIXES)
+        super().__init__(labels)
 
     def open(self, item: int) -> np.ndarray:
         path = self.files[item]
@@ -104,8 +104,7 @@ class SyntheticAudio(AudioData):
     """Voiced tones by speaker."""
 
     def __init__(self) -> None:
-        labels = np.repeat(np.arange(synthetic.SPEAKERS), synthetic.CLIPS_PER_SPEAKER)
-        super().__init__(labels.tolist(), [f"speaker{label}" for label in range(synthetic.SPEAKERS)])
+        super().__init__(np.repeat(np.arange(synthetic.SPEAKERS), synthetic.CLIPS_PER_SPEAKER).tolist())
 
     def open(self, item: int) -> np.ndarray:
         return synthetic.tone(int(self.labels[item]), item)

@@ -1,4 +1,4 @@
-"""Images: a folder a class, decoded to RGB, two SimCLR views each (§3.3; the released code's transforms).
+"""Images: a folder per class, decoded to RGB, two SimCLR views each (§3.3; the released code's transforms).
 
 C = 3 channels, H = W = 224 pixels.
 """
@@ -82,18 +82,18 @@ class ImageData(SideData):
         return torch.stack([random_view(picture, rng), random_view(picture, rng)])
 
     def normalise(self, stored: Tensor) -> Tensor:
-        """uint8 (V, 3, H, W) -> float32, by ImageNet's mean and std."""
+        """uint8 (R, 3, H, W) -> float32, by ImageNet's mean and std."""
         mean = torch.tensor(IMAGENET_MEAN, device=stored.device).view(3, 1, 1) * 255
         std = torch.tensor(IMAGENET_STD, device=stored.device).view(3, 1, 1) * 255
         return (stored.float() - mean) / std
 
 
 class ImageFolder(ImageData):
-    """JPEG and PNG files in a folder a class; grey, palette and CMYK pictures become RGB."""
+    """JPEG and PNG files in a folder per class; grey, palette and CMYK pictures become RGB."""
 
     def __init__(self, folder: Path) -> None:
-        self.files, labels, classes = list_folder(folder, SUFFIXES)
-        super().__init__(labels, classes)
+        self.files, labels = list_folder(folder, SUFFIXES)
+        super().__init__(labels)
 
     def open(self, item: int) -> Image.Image:
         path = self.files[item]
@@ -109,8 +109,7 @@ class SyntheticImages(ImageData):
     """Textured shapes by class."""
 
     def __init__(self) -> None:
-        labels = np.repeat(np.arange(synthetic.IMAGE_CLASSES), synthetic.IMAGES_PER_CLASS)
-        super().__init__(labels.tolist(), [f"shape{label}" for label in range(synthetic.IMAGE_CLASSES)])
+        super().__init__(np.repeat(np.arange(synthetic.IMAGE_CLASSES), synthetic.IMAGES_PER_CLASS).tolist())
 
     def open(self, item: int) -> Image.Image:
         return Image.fromarray(synthetic.image(int(self.labels[item]), item))

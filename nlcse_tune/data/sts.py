@@ -72,12 +72,13 @@ def load_task(data: str, task: StsTask) -> list[Subset]:
 
 def read_task(data: str, task: StsTask) -> list[Subset]:
     """As `load_task`, from a folder, without a word about the number of pairs."""
-    if task == "stsb":
-        return [load_stsb(data, "test")]
-    if task == "sickr":
-        return [load_sick(data, "test")]
-    folder = _task_folder(data, task)
-    return [_load_semeval(folder, name) for name in _subset_names(folder, task)]
+    match task:
+        case "stsb":
+            return [load_stsb(data, "test")]
+        case "sickr":
+            return [load_sick(data, "test")]
+        case _:
+            return [_load_semeval(name, *files) for name, files in _semeval_files(data, task).items()]
 
 
 def load_dev(data: str) -> Subset:
@@ -94,7 +95,7 @@ def load_stsb(data: str, split: Split) -> Subset:
 
 def load_sick(data: str, split: Split) -> Subset:
     """One split of SICK relatedness. Published tables use `test`; MTEB's SICK-R is all three together."""
-    path = Path(data) / "SICK" / _SICK[split]
+    path = _sick_file(data, split)
     rows = tab_rows(path, columns=4, header=True)
     return _subset(f"SICK-R {split}", path, ((n, row[1], row[2], row[3]) for n, row in rows))
 
@@ -123,12 +124,13 @@ def dev_files(data: str) -> list[Path]:
 
 def task_files(data: str, task: StsTask) -> list[Path]:
     """The files in the folder `data` that `load_task` reads, in a fixed order."""
-    if task == "stsb":
-        return [_stsb_file(data, "test")]
-    if task == "sickr":
-        return [Path(data) / "SICK" / _SICK["test"]]
-    folder = _task_folder(data, task)
-    return [path for name in _subset_names(folder, task) for path in _semeval_files(folder, name)]
+    match task:
+        case "stsb":
+            return [_stsb_file(data, "test")]
+        case "sickr":
+            return [_sick_file(data, "test")]
+        case _:
+            return [path for files in _semeval_files(data, task).values() for path in files]
 
 
 def count_warning(task: StsTask, subsets: list[Subset]) -> str | None:
@@ -145,27 +147,23 @@ def _synthetic(split: str) -> Subset:
     return Subset(split, [spaced(left) for left, _, _ in rows], [spaced(right) for _, right, _ in rows], gold)
 
 
-def _task_folder(data: str, task: StsTask) -> Path:
-    return Path(data) / "STS" / f"{task.upper()}-en-test"
-
-
 def _stsb_file(data: str, split: Split) -> Path:
     return Path(data) / "STS" / "STSBenchmark" / f"sts-{split}.csv"
 
 
-def _semeval_files(folder: Path, name: str) -> tuple[Path, Path]:
-    return folder / f"STS.input.{name}.txt", folder / f"STS.gs.{name}.txt"
+def _sick_file(data: str, split: Split) -> Path:
+    return Path(data) / "SICK" / _SICK[split]
 
 
-def _subset_names(folder: Path, task: StsTask) -> list[str]:
-    """The official sub-sets, all of them needed; one's own where a folder holds none of the official ones."""
-    official = SUBSETS[task]
+def _semeval_files(data: str, task: StsTask) -> dict[str, tuple[Path, Path]]:
+    """Pairs and gold scores of each sub-set: the official ones, all of them, or one's own where there is none."""
+    folder, official = Path(data) / "STS" / f"{task.upper()}-en-test", SUBSETS[task]
     there = sorted(p.name.removeprefix("STS.input.").removesuffix(".txt") for p in folder.glob("STS.input.*.txt"))
-    return there if there and not set(there) & set(official) else list(official)
+    names = there if there and not set(there) & set(official) else official
+    return {name: (folder / f"STS.input.{name}.txt", folder / f"STS.gs.{name}.txt") for name in names}
 
 
-def _load_semeval(folder: Path, name: str) -> Subset:
-    inputs, gold = _semeval_files(folder, name)
+def _load_semeval(name: str, inputs: Path, gold: Path) -> Subset:
     pairs, scores = list(tab_rows(inputs, columns=2)), read_lines(gold)
     if len(pairs) != len(scores):
         raise DataError(

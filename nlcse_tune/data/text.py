@@ -1,14 +1,14 @@
 """Training text: one sentence a line, or a CSV of pairs or triplets; as batches of token ids.
 
-B items of a batch, V views (2, or 3 with hard negatives), T tokens. Rows of a batch are ordered view by view:
-row v * B + i is view v of item i.
+B items of a batch, b of them this worker's, V views (2, or 3 with hard negatives), T tokens. Rows of a batch are
+ordered view by view: row v * B + i is view v of item i.
 """
 
 import csv
 import sys
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -79,17 +79,11 @@ def _read_csv(path: Path) -> Columns:
     return tuple(list(column) for column in zip(*rows, strict=True))
 
 
-@dataclass(frozen=True)
-class TextBatch:
-    """The rows at hand of one global batch."""
+class TextBatch(NamedTuple):
+    """This worker's rows of one global batch."""
 
-    input_ids: Tensor  # (V * B, T)
-    attention_mask: Tensor  # (V * B, T)
-
-    def to(self, device: str | torch.device) -> "TextBatch":
-        return TextBatch(
-            self.input_ids.to(device, non_blocking=True), self.attention_mask.to(device, non_blocking=True)
-        )
+    input_ids: Tensor  # (V * b, T)
+    attention_mask: Tensor  # (V * b, T)
 
 
 class TextData:

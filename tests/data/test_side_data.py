@@ -50,7 +50,6 @@ def picture_folder(tmp_path: Path) -> Path:
 
 def test_every_kind_of_picture_becomes_two_rgb_views(picture_folder: Path) -> None:
     data = ImageFolder(picture_folder)
-    assert data.classes == ("cat", "dog")
     assert data.labels.tolist() == [0, 0, 1, 1]
     for item in range(4):
         views = data.views(item, rng(item))
@@ -187,10 +186,10 @@ def test_broken_and_empty_clips_are_named(tmp_path: Path) -> None:
 @needs_data
 def test_the_real_folders_load() -> None:
     cifar = ImageFolder(DATA / "images" / "cifar10")
-    assert (len(cifar), len(cifar.classes)) == (3000, 10)
+    assert (len(cifar), len(set(cifar.labels))) == (3000, 10)
     assert cifar.views(0, rng()).shape == (2, 3, 224, 224)
     speakers = AudioFolder(DATA / "audio" / "fsdd")
-    assert (len(speakers), len(speakers.classes)) == (480, 6)
+    assert (len(speakers), len(set(speakers.labels))) == (480, 6)
     assert speakers.views(0, rng()).isfinite().all()
     samples = ImageFolder(DATA / "images" / "imagenet_samples")
     for item in range(0, len(samples), 9):
