@@ -15,7 +15,7 @@ from pathlib import Path
 
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.data.lines import MissingDataError
-from nlcse_tune.data.sts import count_warning, load_dev, read_task
+from nlcse_tune.data.sts import load_dev, read_task, sts_count_warning
 from nlcse_tune.data.transfer import TRANSFER_TASKS, load_transfer, transfer_count_warning
 from nlcse_tune.errors import DataError, RunError
 from nlcse_tune.files import replacing, writing
@@ -75,7 +75,7 @@ def _look(task: str, data: str) -> tuple[str, str | None]:
     """(what the files of a task hold, a warning)."""
     if task in STS_TASKS:
         subsets = read_task(data, task)
-        return f"{sum(map(len, subsets))} scored pairs", count_warning(task, subsets)
+        return f"{sum(map(len, subsets))} scored pairs", sts_count_warning(task, subsets)
     if task in TRANSFER_TASKS:
         loaded = load_transfer(data, task)
         return " + ".join(str(len(part)) for part in loaded.parts) + " items", transfer_count_warning(loaded)

@@ -3,6 +3,7 @@
 C = 3 channels, H = W = 224 pixels.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -70,11 +71,11 @@ def random_view(picture: Image.Image, rng: np.random.Generator) -> Tensor:
 
 
 class ImageData(SideData):
-    """Pictures with labels; a sub-class says where they come from."""
+    """Pictures with labels; `open` gives an item as an RGB picture."""
 
-    def open(self, item: int) -> Image.Image:
-        """The item as an RGB picture."""
-        raise NotImplementedError
+    def __init__(self, labels: Sequence[int], open: Callable[[int], Image.Image]) -> None:
+        super().__init__(labels)
+        self.open = open
 
     def views(self, item: int, rng: np.random.Generator) -> Tensor:
         """Two random views, uint8 (2, 3, 224, 224)."""
@@ -88,28 +89,22 @@ class ImageData(SideData):
         return (stored.float() - mean) / std
 
 
-class ImageFolder(ImageData):
+def image_folder(folder: Path) -> ImageData:
     """JPEG and PNG files in a folder per class; grey, palette and CMYK pictures become RGB."""
-
-    def __init__(self, folder: Path) -> None:
-        self.files, labels = list_folder(folder, SUFFIXES)
-        super().__init__(labels)
-
-    def open(self, item: int) -> Image.Image:
-        path = self.files[item]
-        try:
-            with Image.open(path) as picture:
-                picture.draft("RGB", (2 * SIZE, 2 * SIZE))  # lets the JPEG decoder skip detail that is not kept
-                return picture.convert("RGB")
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path}: not readable as an image ({error}); remove or replace it") from None
+    files, labels = list_folder(folder, SUFFIXES)
+    return ImageData(labels, lambda item: _read(files[item]))
 
 
-class SyntheticImages(ImageData):
+def _read(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            picture.draft("RGB", (2 * SIZE, 2 * SIZE))  # lets the JPEG decoder skip detail that is not kept
+            return picture.convert("RGB")
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: not readable as an image ({error}); remove or replace it") from None
+
+
+def synthetic_images() -> ImageData:
     """Textured shapes by class."""
-
-    def __init__(self) -> None:
-        super().__init__(np.repeat(np.arange(synthetic.IMAGE_CLASSES), synthetic.IMAGES_PER_CLASS).tolist())
-
-    def open(self, item: int) -> Image.Image:
-        return Image.fromarray(synthetic.image(int(self.labels[item]), item))
+    labels = np.repeat(np.arange(synthetic.IMAGE_CLASSES), synthetic.IMAGES_PER_CLASS).tolist()
+    return ImageData(labels, lambda item: Image.fromarray(synthetic.image(labels[item], item)))

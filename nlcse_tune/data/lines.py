@@ -51,3 +51,11 @@ def tab_rows(path: Path, *, columns: int, header: bool = False) -> Iterator[tupl
 def spaced(text: str) -> str:
     """As SentEval gives sentences to a model: split on whitespace, joined by one space."""
     return " ".join(text.split())
+
+
+def count_warning(task: str, counts: tuple[int, ...], official: tuple[int, ...]) -> str | None:
+    """What to tell a reader when a task holds other numbers of items than the official ones."""
+    if counts == official:
+        return None
+    here, there = (" + ".join(map(str, numbers)) for numbers in (counts, official))
+    return f"{task}: {here} items, but officially there are {there}: its score cannot be compared with published ones"

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from nlcse_tune.config import SYNTHETIC, StsTask
 from nlcse_tune.data import synthetic
-from nlcse_tune.data.lines import MissingDataError, read_lines, spaced, tab_rows
+from nlcse_tune.data.lines import MissingDataError, count_warning, read_lines, spaced, tab_rows
 from nlcse_tune.errors import DataError, nearest
 
 Split = Literal["train", "dev", "test"]
@@ -65,7 +65,7 @@ def load_task(data: str, task: StsTask) -> list[Subset]:
     if data == SYNTHETIC:
         return [_synthetic(task)]
     subsets = read_task(data, task)
-    if warning := count_warning(task, subsets):
+    if warning := sts_count_warning(task, subsets):
         _log.warning("%s", warning)
     return subsets
 
@@ -133,12 +133,9 @@ def task_files(data: str, task: StsTask) -> list[Path]:
             return [path for files in _semeval_files(data, task).values() for path in files]
 
 
-def count_warning(task: StsTask, subsets: list[Subset]) -> str | None:
-    """What to tell a reader when a task holds another number of scored pairs than the official one."""
-    if (count := sum(map(len, subsets))) == PAIRS[task]:
-        return None
-    official = f"the official test set has {PAIRS[task]}"
-    return f"{task}: {count} scored pairs, but {official}: its score cannot be compared with published ones"
+def sts_count_warning(task: StsTask, subsets: list[Subset]) -> str | None:
+    """`count_warning` of the scored pairs of a test set."""
+    return count_warning(task, (sum(map(len, subsets)),), (PAIRS[task],))
 
 
 def _synthetic(split: str) -> Subset:

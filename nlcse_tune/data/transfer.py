@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from nlcse_tune.data.lines import read_lines, spaced, tab_rows
+from nlcse_tune.data.lines import count_warning, read_lines, spaced, tab_rows
 from nlcse_tune.errors import DataError
 
 TransferTask = Literal["mr", "cr", "subj", "mpqa", "sst2", "trec", "mrpc"]
@@ -52,6 +52,11 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def columns(self) -> list[list[str]]:
+        """Its lists of sentences."""
+        return [self.sentences] if self.seconds is None else [self.sentences, self.seconds]
+
 
 @dataclass(frozen=True)
 class TransferData:
@@ -78,11 +83,8 @@ def load_transfer(data: str, task: TransferTask) -> TransferData:
 
 
 def transfer_count_warning(loaded: TransferData) -> str | None:
-    """What to tell a reader when a task holds another number of items than the official one."""
-    counts = tuple(map(len, loaded.parts))
-    if counts == ITEMS[loaded.task]:
-        return None
-    return f"{loaded.task}: {counts} items, but the official sets have {ITEMS[loaded.task]}: not comparable"
+    """`count_warning` of the items of each split."""
+    return count_warning(loaded.task, tuple(map(len, loaded.parts)), ITEMS[loaded.task])
 
 
 def _labelled(items: list[_Item], *, pairs: bool = False) -> Labelled:

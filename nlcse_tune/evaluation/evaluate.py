@@ -1,9 +1,9 @@
 """`nlcse-tune evaluate`, as a function: one model, any tasks, every distinct sentence embedded once."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -13,10 +13,10 @@ from nlcse_tune.data.lines import MissingDataError
 from nlcse_tune.data.sts import Subset, languages, load_dev, load_multilingual_dev, load_task
 from nlcse_tune.data.transfer import TRANSFER_TASKS, TransferData, TransferTask, load_transfer
 from nlcse_tune.errors import ConfigError, nearest
-from nlcse_tune.evaluation.embed import Bank, Progress, default_precision, embed, silent
+from nlcse_tune.evaluation.embed import Embedder, Progress, default_precision, embed, silent
 from nlcse_tune.evaluation.geometry import GeometryScore, geometry_of, load_geometry
-from nlcse_tune.evaluation.models import LoadedModel, load_model
-from nlcse_tune.evaluation.sts import score_subsets, sentences_of
+from nlcse_tune.evaluation.models import load_model
+from nlcse_tune.evaluation.sts import load_sets, score_subsets, sentences_of
 from nlcse_tune.evaluation.transfer import TransferScore, transfer_score
 from nlcse_tune.names import Precision, Setting
 from nlcse_tune.paths import StudyPaths, find_model, run_of
@@ -56,25 +56,6 @@ class EvaluationResult(Frozen):
         return sum(scores) / len(scores) if len(scores) == len(TRANSFER_TASKS) else None
 
 
-@dataclass
-class _Sets:
-    """The data of an evaluation, and what is missing of it."""
-
-    sts: dict[StsTask, list[Subset]] = field(default_factory=dict)
-    dev: dict[str, list[Subset]] = field(default_factory=dict)
-    transfer: dict[TransferTask, TransferData] = field(default_factory=dict)
-    geometry: list[Subset] = field(default_factory=list)
-    missing: dict[str, str] = field(default_factory=dict)
-
-    def sentences(self) -> Iterator[Sequence[str]]:
-        yield from sentences_of(self.sts)
-        yield from sentences_of(self.dev)
-        yield from sentences_of({"geometry": self.geometry})
-        for data in self.transfer.values():
-            for part in data.parts:
-                yield from (part.sentences, part.seconds or [])
-
-
 def evaluate(
     model: str,
     tasks: Sequence[str],
@@ -94,11 +75,24 @@ def evaluate(
     RunError for NaN or constant embeddings. Where `model` is a study's run and STS test sets are among the tasks,
     that is noted beside its records: a report says how often they were opened.
     """
-    sets = _load(expand_tasks(tasks), data)
-    if sets.sts and (folder := find_model(model, out)) and (run := run_of(folder)):
+    sets, missing = load_sets(expand_tasks(tasks), lambda task: _load(task, data))
+    if not sets:
+        raise MissingDataError("\n".join(dict.fromkeys(missing.values())))
+    if set(sets) & set(STS_TASKS) and (folder := find_model(model, out)) and (run := run_of(folder)):
         log_opening(StudyPaths(run.study.parent, run.study.name), [run.run_id], by="evaluate")
-    return _score(
-        load_model(model, pooler, force=force_pooling, out=out, device=device), sets, data, precision, progress
+    loaded = load_model(model, pooler, force=force_pooling, out=out, device=device)
+    started, where = time.perf_counter(), loaded.encoder.device
+    precision = precision or default_precision(where)
+    scores = _score(loaded.encoder, sets, precision, progress)
+    return EvaluationResult(
+        model=loaded.name,
+        pooling=loaded.pooling,
+        data=data,
+        device=torch.cuda.get_device_name(where) if where.type == "cuda" else where.type,
+        precision=precision,
+        missing=missing,
+        seconds=time.perf_counter() - started,
+        **scores,
     )
 
 
@@ -124,61 +118,41 @@ def multilingual_folder(data: str) -> Path:
     return beside if languages(beside) and not languages(inside) else inside
 
 
-def _load(tasks: Sequence[str], data: str) -> _Sets:
-    sets = _Sets()
-    for task in tasks:
-        try:
-            _load_one(task, data, sets)
-        except MissingDataError as error:
-            sets.missing[task] = str(error)
-    if len(sets.missing) == len(tasks):
-        raise MissingDataError("\n".join(dict.fromkeys(sets.missing.values())))
-    return sets
-
-
-def _load_one(task: str, data: str, sets: _Sets) -> None:
+def _load(task: str, data: str) -> list[Subset] | TransferData:
+    """The data of one task."""
     if task in STS_TASKS:
-        sets.sts[task] = load_task(data, task)
-    elif task == "sts-dev":
-        sets.dev[task] = [load_dev(data)]
-    elif task == "geometry":
-        sets.geometry = load_geometry(data)
-    elif data == SYNTHETIC:
+        return load_task(data, task)
+    if task == "sts-dev":
+        return [load_dev(data)]
+    if task == "geometry":
+        return load_geometry(data)
+    if data == SYNTHETIC:
         raise MissingDataError(
             f"{task}: the synthetic data have no such task; give a folder in SentEval's layout as --data"
         )
-    elif task in TRANSFER_TASKS:
-        sets.transfer[task] = load_transfer(data, task)
-    else:
-        sets.dev[task] = [load_multilingual_dev(multilingual_folder(data), task.removeprefix("stsb-"))]
+    if task in TRANSFER_TASKS:
+        return load_transfer(data, task)
+    return [load_multilingual_dev(multilingual_folder(data), task.removeprefix("stsb-"))]
 
 
 def _score(
-    loaded: LoadedModel, sets: _Sets, data: str, precision: Precision | None, progress: Progress
-) -> EvaluationResult:
-    started = time.perf_counter()
-    device = loaded.encoder.device
-    precision = precision or default_precision(device)
-    bank = embed(loaded.encoder, sets.sentences(), precision, progress)
-    return EvaluationResult(
-        model=loaded.name,
-        pooling=loaded.pooling,
-        data=data,
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        precision=precision,
-        sts=score_subsets(bank, sets.sts)[0],
-        dev=score_subsets(bank, sets.dev)[0],
-        transfer=_transfer(bank, sets, progress),
-        geometry=geometry_of(bank, sets.geometry) if sets.geometry else None,
-        missing=sets.missing,
-        sentences=len(bank.vectors),
-        seconds=time.perf_counter() - started,
-    )
-
-
-def _transfer(bank: Bank, sets: _Sets, progress: Progress) -> dict[TransferTask, TransferScore]:
-    scores: dict[TransferTask, TransferScore] = {}
-    for done, (task, data) in enumerate(sets.transfer.items()):
-        progress(f"{task}: logistic regression", done, len(sets.transfer))
-        scores[task] = transfer_score(bank, data)
-    return scores
+    encoder: Embedder, sets: dict[str, list[Subset] | TransferData], precision: Precision, progress: Progress
+) -> dict[str, Any]:
+    """The scores among an EvaluationResult's fields, and how many sentences gave them."""
+    transfer = {task: data for task, data in sets.items() if isinstance(data, TransferData)}
+    pairs = {task: subsets for task, subsets in sets.items() if isinstance(subsets, list)}
+    items = [sentences for data in transfer.values() for part in data.parts for sentences in part.columns]
+    bank = embed(encoder, [*sentences_of(pairs), *items], precision, progress)
+    geometry = pairs.pop("geometry", None)
+    scores = score_subsets(bank, pairs)[0]
+    accuracies = {}
+    for done, (task, data) in enumerate(transfer.items()):
+        progress(f"{task}: logistic regression", done, len(transfer))
+        accuracies[task] = transfer_score(bank, data)
+    return {
+        "sts": {task: score for task, score in scores.items() if task in STS_TASKS},
+        "dev": {task: score for task, score in scores.items() if task not in STS_TASKS},
+        "transfer": accuracies,
+        "geometry": geometry_of(bank, geometry) if geometry else None,
+        "sentences": len(bank.vectors),
+    }

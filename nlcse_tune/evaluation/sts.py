@@ -6,7 +6,7 @@ own correlations, the latter by pairs (SentEval computes all three, and papers h
 N sentences, P pairs, D width.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -22,6 +22,8 @@ from nlcse_tune.names import Precision
 from nlcse_tune.records import TaskScore
 
 Similarities = NDArray[np.float64]  # (P,) cosines
+Key = TypeVar("Key", bound=str)
+Loaded = TypeVar("Loaded")
 
 
 class DevEvaluator:
@@ -48,20 +50,23 @@ def score_test_sets(
     Every distinct sentence of all tasks is embedded once. A task whose files are not there goes into the third
     result, and the others still run; DataError where a file is there but wrong, RunError as `DevEvaluator`.
     """
-    subsets: dict[StsTask, list[Subset]] = {}
-    missing: dict[StsTask, str] = {}
-    for task in tasks:
-        try:
-            subsets[task] = load_task(data, task)
-        except MissingDataError as error:
-            missing[task] = str(error)
+    subsets, missing = load_sets(tasks, lambda task: load_task(data, task))
     if not subsets:
         return {}, {}, missing
     bank = embed(model, sentences_of(subsets), precision)
     return *score_subsets(bank, subsets), missing
 
 
-Key = TypeVar("Key", bound=str)
+def load_sets(tasks: Iterable[Key], load: Callable[[Key], Loaded]) -> tuple[dict[Key, Loaded], dict[Key, str]]:
+    """(what `load` gives for each task, why the others are missing)."""
+    sets: dict[Key, Loaded] = {}
+    missing: dict[Key, str] = {}
+    for task in tasks:
+        try:
+            sets[task] = load(task)
+        except MissingDataError as error:
+            missing[task] = str(error)
+    return sets, missing
 
 
 def sentences_of(subsets: Mapping[Key, Sequence[Subset]]) -> Iterator[list[str]]:

@@ -93,7 +93,7 @@ def test_own_subset_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     write(tmp_path / "STS/STS16-en-test/STS.input.mine.txt", "a\tb\nc\td\n")
     write(tmp_path / "STS/STS16-en-test/STS.gs.mine.txt", "1\n2\n")
     assert [s.name for s in sts.load_task(str(tmp_path), "sts16")] == ["mine"]
-    assert "sts16: 2 scored pairs, but the official test set has 1186" in caplog.text
+    assert "sts16: 2 items, but officially there are 1186" in caplog.text
 
 
 def test_stsb_and_its_extra_columns(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_synthetic_has_every_task_and_no_files() -> None:
 def test_official_counts(task: StsTask) -> None:
     subsets = sts.load_task(str(DATA / "senteval"), task)
     assert sum(map(len, subsets)) == sts.PAIRS[task]
-    assert sts.count_warning(task, subsets) is None
+    assert sts.sts_count_warning(task, subsets) is None
     assert all(path.is_file() for path in sts.task_files(str(DATA / "senteval"), task))
 
 
