@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from nlcse_tune.evaluation.embed import Progress
+    from nlcse_tune.evaluation.evaluate import EvaluationResult
     from nlcse_tune.evaluation.retrieval import Hit
-    from nlcse_tune.report.geometry_figure import Point
 
 Models = Annotated[
     list[str],
@@ -71,18 +71,18 @@ def evaluate(
         with _watched() as progress:
             options.update(device=_device(device), force=force_pooling)
             hits = _retrieve(models, options, query, corpus, top=top, precision=precision, progress=progress)
-        _print_hits(hits, as_json=as_json)
-        return
-    from nlcse_tune.cli.show_evaluation import render, render_json
+        from nlcse_tune.cli.show_evaluation import render_hits, render_hits_json
 
+        _print(render_hits_json(hits) if as_json else render_hits(hits))
+        return
     with _watched() as progress:
+        from nlcse_tune.cli.show_evaluation import render, render_json
         from nlcse_tune.evaluation.evaluate import evaluate as run
 
         options.update(device=_device(device), force_pooling=force_pooling, precision=precision, progress=progress)
         results = [run(model, [tasks], data, **options) for model in models]
     if figure is not None:
-        geometry = {result.model: (result.geometry, result.average()) for result in results}
-        _draw({name: (g.uniformity, g.alignment, average) for name, (g, average) in geometry.items() if g}, figure)
+        _draw(results, figure)
     _print(render_json(results) if as_json else render(results, setting=setting, subsets=subsets))
     if figure is not None and not as_json:
         _print(f"figure: {figure}")
@@ -98,21 +98,13 @@ def _retrieve(
     return {model: retrieve(load_model(model, **loading).encoder, queries, sentences, **options) for model in models}
 
 
-def _print_hits(hits: "dict[str, dict[str, list[Hit]]]", *, as_json: bool) -> None:
-    import json
-
-    from nlcse_tune.cli.show_evaluation import render_retrieval
-
-    plain = {m: {query: [hit.model_dump() for hit in own] for query, own in by.items()} for m, by in hits.items()}
-    _print(json.dumps(plain, indent=1, ensure_ascii=False) if as_json else render_retrieval(hits))
-
-
-def _draw(points: "dict[str, Point]", path: Path) -> None:
+def _draw(results: "list[EvaluationResult]", path: Path) -> None:
     from nlcse_tune.report.geometry_figure import draw_geometry
 
-    if not points:
+    measured = [(result, result.geometry) for result in results if result.geometry]
+    if not measured:
         raise ConfigError("--figure draws alignment and uniformity: add geometry to --tasks")
-    draw_geometry(points, path)
+    draw_geometry({result.model: (g.uniformity, g.alignment, result.average()) for result, g in measured}, path)
 
 
 def _device(name: str | None) -> str:

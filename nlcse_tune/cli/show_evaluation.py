@@ -24,6 +24,7 @@ TITLES = {
     "mrpc": "MRPC",
 }  # fmt: skip
 ABSENT = "-"
+Retrieved = Mapping[str, Mapping[str, Sequence["Hit"]]]  # model -> query -> hits
 Columns = dict[str, Callable[["EvaluationResult"], float | None]]
 GEOMETRY = {
     "alignment": "alignment",
@@ -67,10 +68,15 @@ def render_json(results: Sequence[EvaluationResult]) -> str:
     return json.dumps(rows, indent=1, ensure_ascii=False)
 
 
-def render_retrieval(retrieved: Mapping[str, Mapping[str, Sequence[Hit]]]) -> RenderableType:
-    """For each query a table with a column per model; `retrieved` maps a model to its hits for each query."""
+def render_hits(retrieved: Retrieved) -> RenderableType:
+    """For each query a table with a column per model."""
     queries = next(iter(retrieved.values()))
     return Group(*(_hits(query, {model: hits[query] for model, hits in retrieved.items()}) for query in queries))
+
+
+def render_hits_json(retrieved: Retrieved) -> str:
+    """The hits by model and query, as indented JSON."""
+    return json.dumps(retrieved, indent=1, ensure_ascii=False, default=lambda hit: hit.model_dump())
 
 
 def _scores(kind: str, tasks: Sequence[str], value: str) -> Columns:

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from typer.testing import CliRunner, Result
 
 from nlcse_tune.cli.main import app
-from nlcse_tune.cli.show_evaluation import render, render_json, render_retrieval
+from nlcse_tune.cli.show_evaluation import render, render_hits, render_json
 from nlcse_tune.config import STS_TASKS, SYNTHETIC
 from nlcse_tune.data import synthetic
 from nlcse_tune.data.lines import MissingDataError
@@ -160,7 +160,7 @@ def test_brackets_in_names_and_sentences_are_text_not_markup(partial: Evaluation
     assert shown.count("a[bold]b[/x]") >= 5
     assert "/data [old]/MR [1]: not found" in shown
     hits = {"m[1]": {"so [sic] it is": [Hit(sentence="he left [laughs] [/b]", cosine=0.5)]}}
-    shown = text(render_retrieval(hits))
+    shown = text(render_hits(hits))
     assert all(part in shown for part in ("m[1]", "query: so [sic] it is", "0.500  he left [laughs] [/b]"))
 
 
