@@ -64,16 +64,16 @@ def resolution(gap: Gap, report: Report) -> Iterator[str]:
     tests = report.family if options.correct == "holm" else 1
     alpha = options.alpha / tests
     if options.paired and gap.std_difference:
-        needed = found = partial(stats.power_paired, std_difference=gap.std_difference, alpha=alpha)
+        needed = at_hand = partial(stats.power_paired, std_difference=gap.std_difference, alpha=alpha)
         test, each = "a paired t-test", "shared seeds"
     elif a.std and b.std:
         needed = partial(stats.power_unpaired, stds=(a.std, b.std), alpha=alpha)
-        found = partial(needed, n_baseline=b.n)
+        at_hand = partial(needed, n_baseline=b.n)
         test, each = "Welch's t-test", "seeds per arm"
     else:
         return
     at = f"{options.alpha:g}" + (f" / {tests} (Holm's strictest step)" if options.correct == "holm" else "")
     count = stats.seeds_needed(needed, gap.gap, power=POWER)
     take = f"{count:,} {each}" if count else f"more than {stats.MAX_SEEDS:,} {each}"
-    smallest = stats.detectable_gap(found, a.n, power=POWER)
+    smallest = stats.detectable_gap(at_hand, a.n, power=POWER)
     yield words.resolution(test, at, _seeds(gap, options), smallest, gap.gap, take)
