@@ -13,14 +13,14 @@ from rich.table import Table
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.data.transfer import TRANSFER_TASKS
 from nlcse_tune.names import Setting
+from nlcse_tune.report.numbers import TASK_LABELS
 
 if TYPE_CHECKING:
     from nlcse_tune.evaluation.evaluate import EvaluationResult
     from nlcse_tune.evaluation.retrieval import Hit
 
 TITLES = {
-    "sts12": "STS12", "sts13": "STS13", "sts14": "STS14", "sts15": "STS15", "sts16": "STS16", "stsb": "STS-B",
-    "sickr": "SICK-R", "mr": "MR", "cr": "CR", "subj": "SUBJ", "mpqa": "MPQA", "sst2": "SST-2", "trec": "TREC",
+    **TASK_LABELS, "mr": "MR", "cr": "CR", "subj": "SUBJ", "mpqa": "MPQA", "sst2": "SST-2", "trec": "TREC",
     "mrpc": "MRPC",
 }  # fmt: skip
 ABSENT = "-"
