@@ -1,4 +1,4 @@
-"""Imports run one way (DESIGN §2), held from the source and from sys.modules in a fresh process.
+"""Imports run one way (docs/design.md), held from the source and from sys.modules in a fresh process.
 
 A room is a folder of the package, or a file that lies beside the folders.
 """

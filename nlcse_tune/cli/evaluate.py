@@ -36,7 +36,7 @@ Subsets = Annotated[bool, typer.Option("--subsets", help="every sub-set too, wit
 Numbers = Annotated[Precision | None, typer.Option(help="arithmetic [default: bf16 on a GPU, else fp32]")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 [default: the GPU if there is one]")]
 Query = Annotated[list[str] | None, typer.Option(help="retrieval: a sentence to look for; any number of times")]
-Corpus = Annotated[Path | None, typer.Option(help="retrieval: a UTF-8 file, one sentence a line")]
+Corpus = Annotated[Path | None, typer.Option(help="retrieval: a UTF-8 file, one sentence per line")]
 Top = Annotated[int, typer.Option(min=1, help="retrieval: results for each query")]
 Figure = Annotated[Path | None, typer.Option(help="geometry: write Figure 4 for these models (.pdf, .png, .svg)")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of tables")]
@@ -67,7 +67,7 @@ def evaluate(
         if len(names) > 1:
             raise ConfigError(f"--tasks {tasks}: retrieval stands alone; call it in a command of its own")
         if corpus is None or not query:
-            raise ConfigError('--tasks retrieval needs --query "..." and --corpus FILE (one sentence a line)')
+            raise ConfigError('--tasks retrieval needs --query "..." and --corpus FILE (one sentence per line)')
         with _watched() as progress:
             options.update(device=_device(device), force=force_pooling)
             hits = _retrieve(models, options, query, corpus, top=top, precision=precision, progress=progress)

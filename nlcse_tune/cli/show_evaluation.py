@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nlcse_tune.evaluation.evaluate import EvaluationResult
     from nlcse_tune.evaluation.retrieval import Hit
 
-TITLES = {
+TITLES: dict[str, str] = {
     **TASK_LABELS, "mr": "MR", "cr": "CR", "subj": "SUBJ", "mpqa": "MPQA", "sst2": "SST-2", "trec": "TREC",
     "mrpc": "MRPC",
 }  # fmt: skip

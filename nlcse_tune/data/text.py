@@ -1,4 +1,4 @@
-"""Training text: one sentence a line, or a CSV of pairs or triplets; as batches of token ids.
+"""Training text: one sentence per line, or a CSV of pairs or triplets; as batches of token ids.
 
 B items of a batch, b of them this worker's, V views (2, or 3 with hard negatives), T tokens. Rows of a batch are
 ordered view by view: row v * B + i is view v of item i.
@@ -52,7 +52,7 @@ def _read_lines(path: Path) -> Columns:
                 sentences.append(sentence)
     if path.suffix == ".csv" and sentences and sentences[0].split(",")[:2] == list(CSV_COLUMNS[:2]):
         raise DataError(
-            f"{path}: a file of pairs or triplets; set text.objective=supervised, or give one sentence a line"
+            f"{path}: a file of pairs or triplets; set text.objective=supervised, or give one sentence per line"
         )
     return (sentences,)
 

@@ -96,7 +96,7 @@ def _labelled(items: list[_Item], *, pairs: bool = False) -> Labelled:
 
 
 def _plain(path: Path, label: int) -> list[_Item]:
-    """One sentence a line; SentEval counts the few empty lines of CR and MPQA as sentences, so they are kept."""
+    """One sentence per line; SentEval counts the few empty lines of CR and MPQA as sentences, so they are kept."""
     return [(spaced(line), "", label) for line in read_lines(path, encoding="latin-1")]
 
 

@@ -24,8 +24,8 @@ class Hit(Frozen):
 
 
 def load_corpus(path: Path) -> list[str]:
-    """The distinct sentences of a UTF-8 file, one a line; empty lines do not count."""
-    hint = "give a UTF-8 text file with one sentence a line as --corpus"
+    """The distinct sentences of a UTF-8 file, one per line; empty lines do not count."""
+    hint = "give a UTF-8 text file with one sentence per line as --corpus"
     sentences = [sentence for sentence in dict.fromkeys(map(spaced, read_lines(path, hint=hint))) if sentence]
     if len(sentences) < 2:
         raise DataError(f"{path}: {len(sentences)} distinct sentences, nothing to choose from: {hint}")

@@ -18,5 +18,5 @@ def test_figure_4_is_written(suffix: str, tmp_path: Path) -> None:
 
 
 def test_a_figure_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"figure\.odd: the figure cannot be written"):
+    with pytest.raises(RunError, match=r"figure\.odd: no such figure format"):
         draw_geometry({"a": (-2.5, 0.2, None)}, tmp_path / "figure.odd")
