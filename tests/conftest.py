@@ -1,6 +1,7 @@
 """What all tests share: one thread, a private cache, a tiny study, one Ray for the whole session."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,12 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The tests start dozens of processes. Where the environment forbids Python its byte code, each would compile torch,
+# transformers and ray anew, 12 CPU seconds a Ray trial in place of 5; it then lies here, out of the sources' way.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 from nlcse_tune.config import RunConfig, override
 from nlcse_tune.study import Study, find_study
