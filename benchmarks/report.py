@@ -18,16 +18,7 @@ import numpy as np
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS, RunConfig, StsTask
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import (
-    DevPoint,
-    RunRecord,
-    TaskScore,
-    TestRecord,
-    Timings,
-    run_id,
-    write_record,
-    write_test_record,
-)
+from nlcse_tune.records import DevPoint, RunRecord, TaskScore, TestRecord, Timings, run_id
 from nlcse_tune.study import Study
 from nlcse_tune.versions import Versions
 
@@ -72,7 +63,7 @@ def make_run(
         "finished": f"2026-11-20T10:{seed % 60:02d}:00+00:00",
     }  # fmt: skip
     record = RunRecord(**{**fields, **changes})
-    write_record(record, paths.run(record.run_id))
+    record.write(paths.run(record.run_id).record)
     if tested:
         _test_run(record, paths, own, rng, list(tasks), pairs)
     return record
@@ -96,7 +87,7 @@ def _test_run(
         geometry={"alignment": 0.2 + 0.01 * rng.standard_normal(), "uniformity": -2.3 - 0.1 * own},
         data={task: f"sha-{task}" for task in tasks}, versions=VERSIONS,
     )  # fmt: skip
-    write_test_record(test, paths.run(record.run_id))
+    test.write(paths.run(record.run_id).test)
     if kept:
         np.savez_compressed(paths.run(record.run_id).similarities, **kept)  # type: ignore[arg-type]
 

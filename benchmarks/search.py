@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.stats import spearmanr
 
+from nlcse_tune import names
 from nlcse_tune.search import early_stopping, sampler, selection
 from nlcse_tune.space import Point, SearchSpace, load_space
 from nlcse_tune.study import resolve
@@ -42,7 +43,7 @@ class Method:
     """A way to search: its sampler, how many points it tries, its stopping rule and its seeds for the leaders."""
 
     name: str
-    sampler: sampler.Method
+    sampler: names.SamplerName
     points: int
     rule: early_stopping.Rule | None = None
     seeds: int = 1
@@ -163,7 +164,7 @@ class Search:
 
 def searches(
     world: World,
-    method: sampler.Method,
+    method: names.SamplerName,
     rule: early_stopping.Rule | None,
     budgets: Sequence[int],
     parallel: int,

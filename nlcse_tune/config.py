@@ -209,7 +209,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:
-    """Paths made absolute: Ray's workers run in folders of their own (PITFALLS, point 17).
+    """Paths made absolute: Ray's workers run in folders of their own (docs/ray.md, point 17).
 
     A name that is neither `synthetic`, `scratch` nor an existing path stays: it may be a hub name.
     """

@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -137,9 +136,9 @@ class StudyPaths:
     def run(self, run_id: str) -> RunPaths:
         return RunPaths(self.folder, run_id)
 
-    def checkpoints(self) -> Iterator[RunPaths]:
-        """The runs that have a folder for checkpoints, in the order of their ids."""
-        return (self.run(folder.name) for folder in sorted(self.folder.glob(f"{CHECKPOINTS}/*")) if folder.is_dir())
+    def checkpoints(self) -> list[RunPaths]:
+        """The runs that have a folder for checkpoints."""
+        return [self.run(folder.name) for folder in sorted(self.folder.glob(f"{CHECKPOINTS}/*"))]
 
     def set_aside(self) -> Path | None:
         """Moves the study's folder out of the way; returns where it lies now, None where there was none."""

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from nlcse_tune.config import Frozen, RunConfig, StsTask, digest
 from nlcse_tune.errors import DataError
@@ -52,6 +52,31 @@ def configuration_key(config: RunConfig, data: Mapping[str, str]) -> str:
     return digest(config, data)[:12]
 
 
+class Stored(Frozen):
+    """A model that is a file of its own. DataError where a file is not what it must be."""
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """What `path` holds; None where there is no such file."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            raise DataError(
+                f"{path}: not a readable {cls.__name__}: {error}; move it away to go on without it"
+            ) from None
+
+    @classmethod
+    def read_all(cls, folder: Path) -> list[Self]:
+        """Every one in a folder."""
+        return [model for path in sorted(folder.glob("*.json")) if (model := cls.read(path)) is not None]
+
+    def write(self, path: Path) -> None:
+        """Atomically writes its one file."""
+        write_text(path, self.model_dump_json(indent=1) + "\n")
+
+
 class DevPoint(Frozen):
     """One dev evaluation: Spearman x 100 on STS-B dev, and the mean losses since the one before."""
 
@@ -70,7 +95,7 @@ class Timings(Frozen):
     total: float
 
 
-class RunRecord(Frozen):
+class RunRecord(Stored):
     """One run: finished, or (status `running`, never on disk) as far as it has come."""
 
     run_id: str
@@ -121,7 +146,7 @@ class TaskScore(Frozen):
     subsets: dict[str, tuple[float, float, int]] = {}
 
 
-class TestRecord(Frozen):
+class TestRecord(Stored):
     """Test scores of one run's best checkpoint."""
 
     __test__ = False  # not a pytest class
@@ -146,7 +171,7 @@ class TestRecord(Frozen):
         return sum(known) / len(known) if known and len(known) == len(scores) else None
 
 
-class Choice(Frozen):
+class Choice(Stored):
     """What a search chose; a later search of the same folder replaces it."""
 
     study: str
@@ -161,6 +186,13 @@ class Choice(Frozen):
     checkpoint: str
 
 
+class BegunRun(Stored):
+    """A run that a search began, noted before its first step."""
+
+    config: RunConfig
+    seed: int
+
+
 class Opening(Frozen):
     """One time that test sets of a study were opened to score `runs`: a line of its log."""
 
@@ -170,7 +202,7 @@ class Opening(Frozen):
     runs: tuple[str, ...] = ()
 
 
-class KeptRule(Frozen):
+class KeptRule(Stored):
     """The stopping rule of a comparison, written before its first look, and the looks taken since.
 
     It holds for two configurations, one way to score them, and a list of seeds of which the method had been tested
@@ -189,38 +221,15 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def _write(path: Path, model: BaseModel) -> None:
-    write_text(path, model.model_dump_json(indent=1) + "\n")
-
-
-def _read(path: Path, model: type[Model]) -> Model:
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise DataError(f"{path}: not a readable {model.__name__}: {error}; move it away to go on without it") from None
-
-
-def _read_if_there(path: Path, model: type[Model]) -> Model | None:
-    return _read(path, model) if path.is_file() else None
-
-
-def write_record(record: RunRecord, paths: RunPaths) -> None:
-    """Atomically writes the record's one file."""
-    _write(paths.record, record)
-
-
-def read_record(paths: RunPaths) -> RunRecord | None:
-    """A run's record; None where it has none yet. DataError, here and below, where a file is not what it must be."""
-    return _read_if_there(paths.record, RunRecord)
-
-
 def ledger(paths: StudyPaths) -> Iterator[RunRecord]:
     """Every run record of a study, oldest first."""
-    records = [_read(path, RunRecord) for path in paths.records.glob("*.json")]
+    records = RunRecord.read_all(paths.records)
     yield from sorted(records, key=lambda record: (record.finished, record.run_id))
+
+
+def tests_ledger(paths: StudyPaths) -> dict[str, TestRecord]:
+    """Every test record of a study by run id."""
+    return {record.run_id: record for record in TestRecord.read_all(paths.tests)}
 
 
 def is_whole(record: RunRecord, paths: RunPaths) -> bool:
@@ -228,46 +237,10 @@ def is_whole(record: RunRecord, paths: RunPaths) -> bool:
     return record.status == "completed" and paths.best.exists()
 
 
-def write_test_record(record: TestRecord, paths: RunPaths) -> None:
-    """Atomically writes the test record's one file."""
-    _write(paths.test, record)
-
-
-def read_test_record(paths: RunPaths) -> TestRecord | None:
-    """A run's test record; None where it was not tested."""
-    return _read_if_there(paths.test, TestRecord)
-
-
-def tests_ledger(paths: StudyPaths) -> dict[str, TestRecord]:
-    """Every test record of a study by run id."""
-    records = (_read(path, TestRecord) for path in paths.tests.glob("*.json"))
-    return {record.run_id: record for record in records}
-
-
-def write_choice(choice: Choice, paths: StudyPaths) -> None:
-    """Atomically writes what a search chose."""
-    _write(paths.search, choice)
-
-
-def read_choice(paths: StudyPaths) -> Choice | None:
-    """What the study's last search chose; None where none has ended."""
-    return _read_if_there(paths.search, Choice)
-
-
 def searched_seeds(paths: StudyPaths) -> tuple[int, ...]:
     """The seeds over which the study's last search chose its winner; empty where it was not searched."""
-    choice = read_choice(paths)
+    choice = Choice.read(paths.search)
     return tuple(choice.dev_by_seed) if choice else ()
-
-
-def write_rule(rule: KeptRule, paths: StudyPaths) -> None:
-    """Atomically writes a rule (before its first look), or the same rule with the looks taken so far."""
-    _write(paths.rule(rule.keys), rule)
-
-
-def read_rule(paths: StudyPaths, keys: tuple[str, str]) -> KeptRule | None:
-    """The rule under which these two configurations are compared; None where there is none."""
-    return _read_if_there(paths.rule(keys), KeptRule)
 
 
 def log_opening(paths: StudyPaths, runs: Sequence[str], by: Literal["seeds", "evaluate"]) -> None:

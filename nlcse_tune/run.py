@@ -18,7 +18,7 @@ from nlcse_tune.evaluation.sts import DevEvaluator, test_scores
 from nlcse_tune.files import replacing
 from nlcse_tune.models.encoder import SentenceEncoder, build_encoder, load_encoder
 from nlcse_tune.paths import RunPaths
-from nlcse_tune.records import RunRecord, TestRecord, Timings, now, read_test_record, run_id, write_test_record
+from nlcse_tune.records import RunRecord, TestRecord, Timings, now, run_id
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.loop import Progress, train
 from nlcse_tune.training.seeding import derive
@@ -87,7 +87,7 @@ def _check_device(config: RunConfig, device: str) -> None:
 
 def is_tested(paths: RunPaths, asked: EvalConfig) -> bool:
     """Whether a run's test record holds what is asked: the tasks, the setting, and the test sets as they are now."""
-    if (test := read_test_record(paths)) is None:
+    if (test := TestRecord.read(paths.test)) is None:
         return False
     at_hand = {}
     for task in asked.tasks:
@@ -104,7 +104,7 @@ def test_one(record: RunRecord, paths: RunPaths, asked: EvalConfig) -> TestRecor
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder = load_encoder(paths.best).to(device)
-    earlier = read_test_record(paths)
+    earlier = TestRecord.read(paths.test)
     tasks = tuple(task for task in STS_TASKS if task in asked.tasks or (earlier and task in earlier.scores))
     scores, similarities, missing = test_scores(encoder, asked.data, tasks, precision="fp32")
     gold = {task: np.concatenate([subset.gold for subset in load_task(asked.data, task)]) for task in scores}
@@ -122,7 +122,7 @@ def test_one(record: RunRecord, paths: RunPaths, asked: EvalConfig) -> TestRecor
         data={task: task_fingerprint(asked.data, task) for task in scores},
         versions=versions(device_name(device)),
     )
-    write_test_record(tested, paths)
+    tested.write(paths.test)
     return tested
 
 

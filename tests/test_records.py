@@ -9,19 +9,7 @@ from nlcse_tune.config import STS_TASKS, RunConfig, StsTask, override
 from nlcse_tune.data.catalog import fingerprint, fingerprints
 from nlcse_tune.errors import DataError
 from nlcse_tune.paths import RunPaths, StudyPaths
-from nlcse_tune.records import (
-    DevPoint,
-    RunRecord,
-    TaskScore,
-    TestRecord,
-    ledger,
-    now,
-    read_record,
-    read_test_record,
-    run_id,
-    write_record,
-    write_test_record,
-)
+from nlcse_tune.records import DevPoint, RunRecord, TaskScore, TestRecord, ledger, now, run_id
 from nlcse_tune.versions import versions
 
 
@@ -45,12 +33,12 @@ def test_records_come_back_equal(tmp_path: Path) -> None:
     paths = StudyPaths(tmp_path, "simcse-bert")
     runs = [record(seed, finished=f"2026-01-0{9 - seed}T00:00:00+00:00") for seed in (1, 2, 3)]
     for run in runs:
-        write_record(run, paths.run(run.run_id))
-        write_test_record(scored(run), paths.run(run.run_id))
+        run.write(paths.run(run.run_id).record)
+        scored(run).write(paths.run(run.run_id).test)
     assert list(ledger(paths)) == runs[::-1]  # oldest first
-    assert read_record(paths.run(runs[0].run_id)) == runs[0]
+    assert RunRecord.read(paths.run(runs[0].run_id).record) == runs[0]
     assert records.tests_ledger(paths)[runs[1].run_id].run_id == runs[1].run_id
-    assert read_test_record(paths.run(runs[1].run_id)).score("sts13") == 71
+    assert TestRecord.read(paths.run(runs[1].run_id).test).score("sts13") == 71
 
 
 def test_a_missing_task_is_absent_and_so_is_its_average() -> None:
@@ -67,7 +55,7 @@ def test_a_torn_record_is_named(tmp_path: Path) -> None:
     paths.record.parent.mkdir()
     paths.record.write_text('{"run_id": "abc')
     with pytest.raises(DataError, match=r"abc-s1.json: not a readable RunRecord"):
-        read_record(paths)
+        RunRecord.read(paths.record)
 
 
 def test_an_empty_folder_has_no_records(tmp_path: Path) -> None:

@@ -10,22 +10,23 @@ import pytest
 
 from benchmarks.report import VERSIONS, make_run
 from nlcse_tune import records
+from nlcse_tune.cli.options import parse_seeds
 from nlcse_tune.config import override
 from nlcse_tune.data.catalog import fingerprint, fingerprints
 from nlcse_tune.errors import ConfigError, DataError, RunError
+from nlcse_tune.launch.view import SeedsView
 from nlcse_tune.paths import StudyPaths, last_searched
-from nlcse_tune.records import Choice, TestRecord, write_choice
+from nlcse_tune.records import Choice, TestRecord
 from nlcse_tune.report import build, markdown
 from nlcse_tune.search.state import SearchState, load_state
 from nlcse_tune.seeds import (
-    Side,
+    PlannedArm,
     adopt_setting,
     missing_runs,
     outdated,
-    parse_seeds,
+    planned_arms,
     report_options,
     run_seeds,
-    sides,
     until_decided,
 )
 from nlcse_tune.space import Point
@@ -35,7 +36,7 @@ from tests.search.test_state import put
 
 
 def test_a_baseline_without_search_takes_the_methods_text_settings(tiny_study: Study, tmp_path: Path) -> None:
-    method, baseline = sides(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
+    method, baseline = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
     assert (method.origin, baseline.origin) == ("study", "method")
     assert baseline.config.side is None
     assert baseline.config.text == method.config.text
@@ -48,20 +49,20 @@ def test_a_search_result_is_used_if_it_is_of_this_very_study(tiny_study: Study, 
     plan = load_state(tiny_study, paths, 3)
     point = {**tiny_study.own_point, "text.learning_rate": 3e-3}
     chosen = plan.config(point)
-    write_choice(choice_of(plan, point), paths)
-    method, baseline = sides(tiny_study, paths, TINY)
+    choice_of(plan, point).write(paths.search)
+    method, baseline = planned_arms(tiny_study, paths, TINY)
     assert (method.origin, baseline.origin) == ("search", "method")
     assert method.config == chosen
     assert baseline.config.text.learning_rate == 3e-3
     assert last_searched(paths.root) == "demo"
     scored = tiny_study.with_overrides({"eval.setting": "wmean", "train.micro_batch": 8})
-    assert sides(scored, paths, TINY)[0].origin == "search"  # how it is scored is no other study
-    assert sides(scored, paths, TINY)[0].config.eval.setting == "wmean"
+    assert planned_arms(scored, paths, TINY)[0].origin == "search"  # how it is scored is no other study
+    assert planned_arms(scored, paths, TINY)[0].config.eval.setting == "wmean"
     other = tiny_study.with_overrides({"train.max_steps": 7})
-    assert sides(other, paths, {**TINY, "train.max_steps": 7})[0].origin == "changed"
+    assert planned_arms(other, paths, {**TINY, "train.max_steps": 7})[0].origin == "changed"
     paths.search.write_text("{")
     with pytest.raises(DataError, match="not a readable Choice"):
-        sides(tiny_study, paths, TINY)
+        planned_arms(tiny_study, paths, TINY)
 
 
 def choice_of(plan: SearchState, point: Point) -> Choice:
@@ -74,7 +75,7 @@ def choice_of(plan: SearchState, point: Point) -> Choice:
 
 
 def test_a_baseline_study_stands_alone(tmp_path: Path) -> None:
-    assert len(sides(find_study("demo-simcse"), StudyPaths(tmp_path, "demo-simcse"), {})) == 1
+    assert len(planned_arms(find_study("demo-simcse"), StudyPaths(tmp_path, "demo-simcse"), {})) == 1
 
 
 def test_seed_lists() -> None:
@@ -86,60 +87,60 @@ def test_seed_lists() -> None:
 def test_runs_of_another_version_count_only_when_asked(
     tiny_study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both = sides(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
+    arms = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
     monkeypatch.setattr(records, "NUMERICS", "0")
-    for side in both:
-        plan = load_state(tiny_study, side.paths, 3)
-        data = fingerprints(side.config)
-        name = records.run_id(side.config, 1, data)
+    for arm in arms:
+        plan = load_state(tiny_study, arm.paths, 3)
+        data = fingerprints(arm.config)
+        name = records.run_id(arm.config, 1, data)
         record = put(plan, tiny_study.own_point, 50.0).model_copy(
-            update={"run_id": name, "config": side.config, "data": data, "seed": 1}
+            update={"run_id": name, "config": arm.config, "data": data, "seed": 1}
         )
-        records.write_record(record, side.paths.run(name))
-        prints = {task: fingerprint("synthetic") for task in side.config.eval.tasks}
+        record.write(arm.paths.run(name).record)
+        prints = {task: fingerprint("synthetic") for task in arm.config.eval.tasks}
         tested = TestRecord(
             run_id=name, opened=records.now(), setting="all", scores={}, data=prints, versions=record.versions
         )
-        records.write_test_record(tested, side.paths.run(name))
+        tested.write(arm.paths.run(name).test)
     monkeypatch.setattr(records, "NUMERICS", "1")
-    assert len(missing_runs(both, (1, 2))) == 4
-    assert [spec.seed for spec in missing_runs(both, (1, 2), any_version=True)] == [2, 2]
+    assert len(missing_runs(arms, (1, 2))) == 4
+    assert [spec.seed for spec in missing_runs(arms, (1, 2), any_version=True)] == [2, 2]
 
 
 def test_another_setting_or_another_test_set_is_scored_again(tiny_study: Study, tmp_path: Path) -> None:
-    side = sides(tiny_study, StudyPaths(tmp_path, "demo"), TINY)[0]
-    data = fingerprints(side.config)
-    spec = side.spec(1)
-    make_run(tmp_path, tiny_study, 1, np.random.default_rng(0), config=side.config, data=data, tested=False)
+    arm = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)[0]
+    data = fingerprints(arm.config)
+    spec = arm.spec(1)
+    make_run(tmp_path, tiny_study, 1, np.random.default_rng(0), config=arm.config, data=data, tested=False)
     test = TestRecord(
         run_id=spec.run_id, opened="", setting="all", scores={}, versions=VERSIONS,
-        data={task: fingerprint("synthetic") for task in side.config.eval.tasks},
+        data={task: fingerprint("synthetic") for task in arm.config.eval.tasks},
     )  # fmt: skip
-    records.write_test_record(test, spec.paths)
-    assert missing_runs([side], (1,)) == []
-    other_setting = replace(side, config=override(side.config, {"eval.setting": "wmean"}))
+    test.write(spec.paths.test)
+    assert missing_runs([arm], (1,)) == []
+    other_setting = replace(arm, config=override(arm.config, {"eval.setting": "wmean"}))
     assert [s.run_id for s in missing_runs([other_setting], (1,))] == [spec.run_id]
     adopt_setting(other_setting)  # the record holds the scores of every setting
     assert missing_runs([other_setting], (1,)) == []
-    adopt_setting(side)
-    assert records.read_test_record(spec.paths) == test
-    fewer = replace(side, config=override(side.config, {"eval.tasks": ["sts12"]}))
+    adopt_setting(arm)
+    assert records.TestRecord.read(spec.paths.test) == test
+    fewer = replace(arm, config=override(arm.config, {"eval.tasks": ["sts12"]}))
     assert missing_runs([fewer], (1,)) == []
-    records.write_test_record(test.model_copy(update={"data": {**test.data, "sickr": "of old"}}), spec.paths)
-    assert [s.run_id for s in missing_runs([side], (1,))] == [spec.run_id]
+    test.model_copy(update={"data": {**test.data, "sickr": "of old"}}).write(spec.paths.test)
+    assert [s.run_id for s in missing_runs([arm], (1,))] == [spec.run_id]
     assert missing_runs([fewer], (1,)) == []
-    assert outdated([side], (2, 3)) == []  # its model is gone, and nobody asked to train it again
+    assert outdated([arm], (2, 3)) == []  # its model is gone, and nobody asked to train it again
     spec.paths.best.mkdir(parents=True)
-    assert [s.run_id for s in outdated([side], (2, 3))] == [spec.run_id]
-    assert outdated([side], (1, 2)) == []  # `missing_runs` has it
+    assert [s.run_id for s in outdated([arm], (2, 3))] == [spec.run_id]
+    assert outdated([arm], (1, 2)) == []  # `missing_runs` has it
     assert outdated([fewer], (2, 3)) == []
 
 
 class Seeds:
     """Plays `run_seeds`: each seed's run and its test scores, `gap` points apart, are on record at once."""
 
-    def __init__(self, both: Sequence[Side], root: Path, gap: float) -> None:
-        self.both, self.root, self.gap = both, root, gap
+    def __init__(self, arms: Sequence[PlannedArm], root: Path, gap: float) -> None:
+        self.arms, self.root, self.gap = arms, root, gap
         self.rounds: list[tuple[int, ...]] = []
         self.rng = np.random.default_rng(3)
 
@@ -147,26 +148,40 @@ class Seeds:
         new = [seed for seed in seeds if not any(seed in earlier for earlier in self.rounds)]
         self.rounds.append(tuple(seeds))
         for seed in new:
-            for side, shift in zip(self.both, (self.gap, 0.0), strict=True):
-                data = fingerprints(side.config)
-                make_run(self.root, side.study, seed, self.rng, config=side.config, shift=shift, data=data)
+            for arm, shift in zip(self.arms, (self.gap, 0.0), strict=True):
+                data = fingerprints(arm.config)
+                make_run(self.root, arm.study, seed, self.rng, config=arm.config, shift=shift, data=data)
         return 0.0
+
+
+class Watching(SeedsView):
+    """Keeps the rule as it was told, and after each look."""
+
+    def __init__(self) -> None:
+        self.rules: list[records.KeptRule] = []
+
+    def rule(self, kept: records.KeptRule, new: bool) -> None:
+        self.rules, self.new = [kept], new
+
+    def looked(self, kept: records.KeptRule) -> None:
+        self.rules.append(kept)
 
 
 @pytest.mark.parametrize(("gap", "found"), [(3.0, True), (0.0, False)])
 def test_until_decided_looks_where_its_rule_says_and_stops_there(
     tiny_study: Study, tmp_path: Path, gap: float, found: bool
 ) -> None:
-    both = sides(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
-    launch, seen = Seeds(both, tmp_path, gap), []
-    decision = until_decided(both, 3, 8, launch=launch, on_look=seen.append)
+    arms = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
+    launch, view = Seeds(arms, tmp_path, gap), Watching()
+    decision = until_decided(arms, 3, 8, launch=launch, view=view)
+    seen = view.rules[-1].taken
     assert decision.significant is found
     assert decision.stop
     assert launch.rounds == [tuple(range(1, n + 1)) for n in range(3, decision.n + 1)]
     assert [look.n for look in seen] == [len(seeds) for seeds in launch.rounds]
     if not found:
         assert decision.n == 8
-    made = build([tiny_study], tmp_path, report_options(both))
+    made = build([tiny_study], tmp_path, report_options(arms))
     gaps = made.blocks[0].comparisons[0].gaps["avg"]
     assert gaps.result is not None
     assert seen[-1].p == gaps.result.p
@@ -176,8 +191,8 @@ def test_until_decided_looks_where_its_rule_says_and_stops_there(
 
 
 def test_a_rule_goes_on_as_it_was_begun(tiny_study: Study, tmp_path: Path) -> None:
-    both = sides(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
-    launch, rules = Seeds(both, tmp_path, 0.0), []
+    arms = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
+    launch, view = Seeds(arms, tmp_path, 0.0), Watching()
 
     def interrupted(seeds: Sequence[int]) -> float:
         if len(seeds) > 3:
@@ -185,36 +200,36 @@ def test_a_rule_goes_on_as_it_was_begun(tiny_study: Study, tmp_path: Path) -> No
         return launch(seeds)
 
     with pytest.raises(KeyboardInterrupt):
-        until_decided(both, 3, 6, launch=interrupted)
-    last = until_decided(both, 5, 20, launch=launch, on_rule=lambda kept, new: rules.append((kept, new)))
+        until_decided(arms, 3, 6, launch=interrupted)
+    last = until_decided(arms, 5, 20, launch=launch, view=view)
     assert last.n == 6
-    assert [(kept.rule.looks, new) for kept, new in rules] == [((3, 4, 5, 6), False)]
-    other = [replace(side, config=override(side.config, {"eval.setting": "mean"})) for side in both]
+    assert (view.rules[0].rule.looks, view.new) == ((3, 4, 5, 6), False)
+    other = [replace(arm, config=override(arm.config, {"eval.setting": "mean"})) for arm in arms]
     with pytest.raises(ConfigError, match="would be a second look at the same seeds"):
         until_decided(other, 3, 6, launch=launch)
 
 
 def test_a_rule_counts_no_seed_that_was_looked_at(tiny_study: Study, tmp_path: Path) -> None:
-    both = sides(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
-    study = both[0].study.model_copy(update={"search_seed": 7})
-    both = [replace(both[0], study=study), both[1]]
-    launch, rules = Seeds(both, tmp_path, 0.0), []
+    arms = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
+    study = arms[0].study.model_copy(update={"search_seed": 7})
+    arms = [replace(arms[0], study=study), arms[1]]
+    launch, view = Seeds(arms, tmp_path, 0.0), Watching()
     launch((1, 2, 3, 4, 5))
-    until_decided(both, 3, 4, launch=launch, on_rule=lambda kept, new: rules.append(kept.seeds))
-    assert rules == [(6, 8, 9, 10)]
+    until_decided(arms, 3, 4, launch=launch, view=view)
+    assert (view.rules[0].seeds, view.new) == ((6, 8, 9, 10), True)
     assert launch.rounds[1:] == [(6, 8, 9), (6, 8, 9, 10)]
     assert "Seeds 1-5, tested apart from the rule, are no part of its looks." in markdown(
-        build([study], tmp_path, report_options(both))
+        build([study], tmp_path, report_options(arms))
     )
 
 
 def test_a_rule_asks_for_every_score(tiny_study: Study, tmp_path: Path) -> None:
-    both = sides(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
-    launch = Seeds(both, tmp_path, 0.0)
-    with pytest.raises(RunError, match="looks at 3 seeds a side, and not all have scores"):
-        until_decided(both, 3, 6, launch=lambda seeds: launch(seeds[:-1]))
+    arms = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
+    launch = Seeds(arms, tmp_path, 0.0)
+    with pytest.raises(RunError, match="looks at 3 seeds per arm, and not all have scores"):
+        until_decided(arms, 3, 6, launch=lambda seeds: launch(seeds[:-1]))
     with pytest.raises(ConfigError, match="no baseline to decide against"):
-        until_decided(both[1:], 3, 6, launch=launch)
+        until_decided(arms[1:], 3, 6, launch=launch)
 
 
 def test_no_search_yet(tmp_path: Path) -> None:
@@ -226,26 +241,26 @@ def test_no_search_yet(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("ray_session")
 def test_seeds_train_test_and_are_not_run_twice(tiny_study: Study, tmp_path: Path) -> None:
     paths = StudyPaths(tmp_path, "demo")
-    both = sides(tiny_study, paths, TINY)
-    assert [spec.seed for spec in missing_runs(both, (1, 2))] == [1, 1, 2, 2]
-    run_seeds(both, (1, 2))
-    assert missing_runs(both, (1, 2)) == []
-    assert len(missing_runs(both, (1, 2, 3))) == 2
-    for side in both:
-        tested = records.tests_ledger(side.paths)
+    arms = planned_arms(tiny_study, paths, TINY)
+    assert [spec.seed for spec in missing_runs(arms, (1, 2))] == [1, 1, 2, 2]
+    run_seeds(arms, (1, 2))
+    assert missing_runs(arms, (1, 2)) == []
+    assert len(missing_runs(arms, (1, 2, 3))) == 2
+    for arm in arms:
+        tested = records.tests_ledger(arm.paths)
         assert len(tested) == 2
-        for record in records.ledger(side.paths):
+        for record in records.ledger(arm.paths):
             card = tested[record.run_id]
             assert set(card.scores) == set(record.config.eval.tasks)
             assert card.average(record.config.eval.tasks) is not None
             assert set(card.geometry) == {"alignment", "uniformity"}
-            kept = np.load(side.paths.run(record.run_id).similarities)
+            kept = np.load(arm.paths.run(record.run_id).similarities)
             assert kept["stsb"].shape == kept["gold_stsb"].shape == (card.scores["stsb"].pairs,)
-        openings = [json.loads(line) for line in side.paths.openings.read_text().splitlines()]
+        openings = [json.loads(line) for line in arm.paths.openings.read_text().splitlines()]
         assert len(openings) == 1
         assert sorted(openings[0]["runs"]) == sorted(tested)
-    table = markdown(build([tiny_study], tmp_path, report_options(both)))
+    table = markdown(build([tiny_study], tmp_path, report_options(arms)))
     assert "demo-simcse" in table
     assert "n = 2" in table or "2 seeds" in table
     with pytest.raises(ConfigError, match="must differ"):
-        run_seeds(both, (1, 1))
+        run_seeds(arms, (1, 1))

@@ -1,10 +1,13 @@
-"""Options that several commands share."""
+"""Options that several commands share, and how their texts are read."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from nlcse_tune.errors import ConfigError
 
 if TYPE_CHECKING:
     from nlcse_tune.study import Study
@@ -18,10 +21,11 @@ Sets = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", help="where records and checkpoints go")]
 Workers = Annotated[int, typer.Option(min=1, help="workers (processes, GPUs) of one run; the batch size stays global")]
-Concurrent = Annotated[int | None, typer.Option(min=1, help="runs side by side [default: what fits]")]
+Concurrent = Annotated[int | None, typer.Option(min=1, help="runs at a time [default: what fits]")]
 Address = Annotated[str | None, typer.Option(help="a running Ray cluster, for instance auto or ray://host:10001")]
 CpusPerWorker = Annotated[float | None, typer.Option(min=0.1, help="CPUs of a worker [default: 1]")]
 GpusPerWorker = Annotated[float | None, typer.Option(min=0, help="GPUs of a worker [default: 1 where there are any]")]
+AnyVersion = Annotated[bool, typer.Option("--any-version", help="count runs of other numerics of this tool, too")]
 
 
 def assignments(texts: Sequence[str]) -> dict[str, Any]:
@@ -37,3 +41,32 @@ def chosen_study(name: str, sets: Sequence[str] | None) -> "tuple[Study, dict[st
 
     values = assignments(sets or ())
     return find_study(name).with_overrides(values), values
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`"7,8,9"` -> (7, 8, 9)."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--seeds {text}: must be whole numbers with commas between, for instance 7,8,9") from None
+
+
+def parse_time(text: str | None) -> float | None:
+    """`"1h30m"` -> 5400.0 seconds."""
+    if text is None:
+        return None
+    parts = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip())
+    if not text.strip() or parts is None:
+        raise ConfigError(f"--max-time {text}: must be hours, minutes and seconds, for instance 2h, 90m or 1h30m")
+    return sum(float(part) * unit for part, unit in zip(parts.groups(), (3600, 60, 1), strict=True) if part)
+
+
+def parse_configurations(texts: Sequence[str] | None) -> dict[str, str]:
+    """`["visualcse-bert=1a2b"]` -> `{"visualcse-bert": "1a2b"}`."""
+    parts = [text.partition("=") for text in texts or ()]
+    for study, sign, start in parts:
+        if not (study and sign and start):
+            raise ConfigError(
+                f"--config {study}{sign}{start}: must be STUDY=ID, for instance visualcse-bert=1a2b3c4d5e6f"
+            )
+    return {study: start for study, _, start in parts}

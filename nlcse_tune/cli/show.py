@@ -17,10 +17,7 @@ from nlcse_tune.records import DevPoint, RunRecord
 from nlcse_tune.study import Study
 
 if TYPE_CHECKING:
-    from nlcse_tune.launch.spec import RunSpec
-    from nlcse_tune.records import KeptRule
-    from nlcse_tune.seeds import Side
-    from nlcse_tune.stats import Decision
+    from nlcse_tune.report import ReportOptions
 
 # A pipe or a log file has no width of its own; 80 columns would break most rows.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -60,20 +57,6 @@ def score(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-ORIGINS = {
-    "search": "as its search chose",
-    "study": "as its YAML and --set say (it was not searched here)",
-    "changed": "as its YAML and --set say (its last search was made with other values than these)",
-    "method": "with the method's own text settings (it has no search of its own with these values)",
-}
-
-
-def sides(both: Sequence["Side"]) -> None:
-    """What is about to be repeated, and where each configuration comes from."""
-    for role, side in zip(("method", "baseline"), both, strict=False):
-        console.print(f"{role}: {side.study.name} ({side.config.method}), {ORIGINS[side.origin]}")
-
-
 class Watching:
     """A spinner with what is going on, under the lines that a sub-class prints."""
 
@@ -100,54 +83,17 @@ def outcome(record: RunRecord | None) -> str:
     return f"dev {score(record.best_dev)} at step {record.best_step}, {took}"
 
 
-class SeedsView(Watching):
-    """One line a finished run."""
-
-    def __init__(self) -> None:
-        super().__init__("starting Ray (15 to 20 s)")
-
-    def started(self, runs: int, dashboard: str | None, concurrent: int) -> None:
-        console.print(f"{runs} runs to train and test, {concurrent} side by side")
-        self.status.update(f"{runs} runs to go")
-
-    def rule(self, kept: "KeptRule", new: bool) -> None:
-        """What --until-decided goes by."""
-        looks, seeds = ", ".join(map(str, kept.rule.looks)), kept.seeds
-        console.print(
-            f"stopping rule: looks at {looks} seeds a side of {seeds[0]} to {seeds[-1]}, error rate "
-            f"{kept.rule.alpha:g} over all looks"
-        )
-        if not new:
-            console.print("  it was fixed by an earlier call, before the first look; --n and --max do not change it")
-        elif seeds[0] > 1:
-            console.print("  these are fresh seeds: what was looked at before cannot count under a rule")
-
-    def looked(self, decision: "Decision") -> None:
-        """A look of the rule."""
-        from nlcse_tune.report import look_words
-
-        following = (
-            "a difference is found"
-            if decision.significant
-            else f"on to {decision.next_n} seeds"
-            if decision.next_n
-            else "the rule ends without a difference"
-        )
-        console.print(f"  look at {look_words(decision)}; {following}")
-
-    def finished(self, spec: "RunSpec", record: RunRecord | None, done: int, total: int) -> None:
-        console.print(f"  [{done}/{total}] {spec.study} seed {spec.seed}  {outcome(record)}")
-        self.status.update(f"{total - done} runs to go")
-
-
-def report(both: Sequence["Side"], out: Path, *, any_version: bool = False) -> None:
-    """The report over these sides, on the terminal and in its folder."""
+def report(studies: Sequence[Study], out: Path, options: "ReportOptions") -> None:
+    """The report over these studies, on the terminal and in its folder."""
     from nlcse_tune import report as reports
-    from nlcse_tune.seeds import report_options
 
-    made = reports.build([side.study for side in both], out, report_options(both, any_version=any_version))
+    made = reports.build(studies, out, options)
     console.print(reports.terminal(made))
-    files = reports.write_report(made)
+    written(reports.write_report(made))
+
+
+def written(files: Sequence[Path]) -> None:
+    """What was written where."""
     console.print(f"written to {files[0].parent}: {', '.join(file.name for file in files)}")
 
 

@@ -26,24 +26,24 @@ class SearchView(Watching, View):
     def __init__(self, study: str) -> None:
         super().__init__(f"{study}: starting Ray (15 to 20 s)")
         self.study = study
-        self.plan: SearchState | None = None
+        self.state: SearchState | None = None
 
-    def started(self, plan: SearchState, dashboard: str | None, concurrent: int) -> None:
+    def started(self, state: SearchState, dashboard: str | None, concurrent: int) -> None:
         """Says what is about to happen, once Ray is up."""
-        self.plan = plan
-        text = plan.study.config.text
+        self.state = state
+        text = state.study.config.text
         negatives = text.batch_size * (2 if text.objective == "supervised" else 1) - 1
-        left = plan.trials - len(plan.done)
-        known = f", {len(plan.done)} already on record" if plan.done else ""
-        begun = f", {len(plan.under_way)} to go on with" if plan.under_way else ""
+        left = state.trials - len(state.done)
+        known = f", {len(state.done)} already on record" if state.done else ""
+        begun = f", {len(state.under_way)} to go on with" if state.under_way else ""
         console.print(
-            f"{self.study}: {plan.study.config.method}, {left} runs{known}{begun}, {concurrent} side by side, "
-            f"seed {plan.seed}"
+            f"{self.study}: {state.study.config.method}, {left} runs{known}{begun}, {concurrent} side by side, "
+            f"seed {state.seed}"
         )
         console.print(f"  {negatives} negatives an anchor at the study's own text batch; chosen on STS-B dev")
         if dashboard:
             console.print(f"  Ray dashboard {dashboard} (token: `ray get-auth-token`)")
-        console.print(f"  live: optuna-dashboard {plan.paths.journal}")
+        console.print(f"  live: optuna-dashboard {state.paths.journal}")
         self.status.update(f"{self.study}: {concurrent} of {left} runs training")
 
     def set_aside(self, folder: Path) -> None:
@@ -66,8 +66,8 @@ class SearchView(Watching, View):
 
     def repeated(self, spec: "RunSpec", record: RunRecord | None, done: int, runs: int) -> None:
         """One line a repetition."""
-        assert self.plan is not None
-        values = self.plan.point_of(self.plan.config({})) if record is None else self.plan.point_of(record.config)
+        assert self.state is not None
+        values = self.state.point_of(self.state.config({})) if record is None else self.state.point_of(record.config)
         console.print(f"  [{done}/{runs}] seed {spec.seed} {point(values)}  {outcome(record)}")
 
 
@@ -154,18 +154,18 @@ def _standings(found: "SearchResult") -> None:
 
 
 def overview(
-    plan: SearchState, candidates: Sequence[Candidate], importances: "Importances", winner: Choice | None
+    state: SearchState, candidates: Sequence[Candidate], importances: "Importances", winner: Choice | None
 ) -> None:
     """`search --show`: ranking, winner, importances, heat map, cost."""
-    ranking(plan.study.name, candidates)
+    ranking(state.study.name, candidates)
     if winner is not None:
         mean = sum(winner.dev_by_seed.values()) / len(winner.dev_by_seed)
         seeds = ", ".join(map(str, winner.dev_by_seed))
         console.print(f"winner of the last search: dev {score(mean)} (seed {seeds}); {point(winner.point)}")
     _importances(importances)
-    if (fields := heat_fields(plan)) is not None:
-        _heat_map(plan, candidates, *fields)
-    _cost(plan, candidates, repetitions(plan, winner) if winner else ())
+    if (fields := heat_fields(state)) is not None:
+        _heat_map(state, candidates, *fields)
+    _cost(state, candidates, repetitions(state, winner) if winner else ())
 
 
 def _importances(found: "Importances") -> None:
@@ -178,9 +178,9 @@ def _importances(found: "Importances") -> None:
     console.print(f"importances (fANOVA over {found.runs} runs, their dev {where}): {parts}")
 
 
-def heat_fields(plan: SearchState) -> tuple[str, str] | None:
+def heat_fields(state: SearchState) -> tuple[str, str] | None:
     """The two fields of the heat map, rows then columns: side rate and text rate, else the first two with values."""
-    finite = [name for name, parameter in plan.space.parameters.items() if isinstance(parameter, ValueList)]
+    finite = [name for name, parameter in state.space.parameters.items() if isinstance(parameter, ValueList)]
     if {"side.learning_rate", "text.learning_rate"} <= set(finite):
         return "side.learning_rate", "text.learning_rate"
     return (finite[0], finite[1]) if len(finite) > 1 else None
@@ -195,12 +195,12 @@ def best_cells(candidates: Sequence[Candidate], row: str, column: str) -> dict[t
     return cells
 
 
-def _heat_map(plan: SearchState, candidates: Sequence[Candidate], row: str, column: str) -> None:
+def _heat_map(state: SearchState, candidates: Sequence[Candidate], row: str, column: str) -> None:
     cells = best_cells(candidates, row, column)
     console.print(f"best dev by {row} (rows) and {column}; (stopped early)")
     table = Table()
     table.add_column("", justify="right")
-    columns, rows = ([*_values(plan, name)] for name in (column, row))
+    columns, rows = ([*_values(state, name)] for name in (column, row))
     for value in columns:
         table.add_column(number(value), justify="right")
     for value in rows:
@@ -208,8 +208,8 @@ def _heat_map(plan: SearchState, candidates: Sequence[Candidate], row: str, colu
     console.print(table)
 
 
-def _values(plan: SearchState, name: str) -> tuple[Any, ...]:
-    parameter = plan.space.parameters[name]
+def _values(state: SearchState, name: str) -> tuple[Any, ...]:
+    parameter = state.space.parameters[name]
     return parameter.values if isinstance(parameter, ValueList) else ()
 
 
@@ -220,7 +220,7 @@ def _cell(candidate: Candidate | None) -> str:
     return f"({text})" if candidate.record.status == "stopped" else text
 
 
-def _cost(plan: SearchState, candidates: Sequence[Candidate], repetitions: Sequence[RunRecord]) -> None:
+def _cost(state: SearchState, candidates: Sequence[Candidate], repetitions: Sequence[RunRecord]) -> None:
     timed = [candidate.record for candidate in candidates if candidate.record.timings]
     total = sum(record.timings.total for record in timed if record.timings)
     evaluating = sum(record.timings.evaluate for record in timed if record.timings)
@@ -232,9 +232,9 @@ def _cost(plan: SearchState, candidates: Sequence[Candidate], repetitions: Seque
     if repetitions:
         spent = sum(record.timings.total for record in repetitions if record.timings)
         console.print(f"  and {duration(spent)} for {len(repetitions)} repetitions of the best few with further seeds")
-    left = plan.trials - len(plan.done)
+    left = state.trials - len(state.done)
     if left > 0:
-        console.print(f"{left} of {plan.trials} runs to go, {len(plan.under_way)} of them begun")
+        console.print(f"{left} of {state.trials} runs to go, {len(state.under_way)} of them begun")
 
 
 def _steps(record: RunRecord) -> str:

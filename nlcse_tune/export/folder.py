@@ -25,7 +25,7 @@ from nlcse_tune.export.card import model_card
 from nlcse_tune.models.encoder import FAMILIES, POOLING_FILE, WITHOUT_POOLING_LAYER, SentenceEncoder, load_encoder
 from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS
 from nlcse_tune.paths import RunPaths
-from nlcse_tune.records import RunRecord, TestRecord, read_record, read_test_record
+from nlcse_tune.records import RunRecord, TestRecord
 
 MODULES = "sentence_transformers.models"
 
@@ -79,8 +79,8 @@ def find_run(run: str, out: Path) -> Source:
         )
     folder = found[0].absolute()  # not resolved: `best` is a link
     paths = RunPaths(folder.parents[2], folder.parent.name) if len(folder.parents) > 2 else None
-    record = read_record(paths) if paths else None
-    test = read_test_record(paths) if paths else None
+    record = RunRecord.read(paths.record) if paths else None
+    test = TestRecord.read(paths.test) if paths else None
     return Source(folder, record, test)
 
 

@@ -1,15 +1,13 @@
 """Starting Ray, or joining it; what it has; whether a search can run on it."""
 
 import logging
-import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 # Read when ray is imported. Under `uv run` Ray would rebuild the project's environment for every worker process
-# (over 60 s each); the dashboard's Train page is empty unless tracking is on (PITFALLS, points 13 and 14).
+# (over 60 s each); the dashboard's Train page is empty unless tracking is on (docs/ray.md, points 13 and 14).
 ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
@@ -26,31 +24,9 @@ for _name, _value in ENVIRONMENT.items():
 import ray  # noqa: E402
 
 from nlcse_tune.errors import RunError  # noqa: E402
-from nlcse_tune.launch.spec import Launch  # noqa: E402
+from nlcse_tune.launch.spec import Launch, Resources  # noqa: E402
 
 OBJECT_STORE_BYTES = 256 * 1024**2  # runs exchange configurations and scores; Ray's default is 30% of the memory
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one run asks for."""
-
-    workers: int = 1
-    cpus: float = 1.0  # a worker
-    gpus: float = 0.0  # a worker
-
-    def concurrent(self, nodes: Sequence[tuple[float, float]]) -> int:
-        """How many runs fit side by side into nodes of so many CPUs and GPUs each; a worker needs one node's."""
-        return sum(self._fits(cpus, gpus) for cpus, gpus in nodes) // self.workers
-
-    def _fits(self, cpus: float, gpus: float) -> int:
-        """How many workers fit into one node; a little is added since 1 / 0.1 may come out below 10."""
-        fits = [math.floor(cpus / self.cpus + 1e-6)] if self.cpus else []
-        return min([*fits, math.floor(gpus / self.gpus + 1e-6)] if self.gpus else fits)
-
-    def __str__(self) -> str:
-        gpus = f" and {self.workers * self.gpus:g} GPUs" if self.gpus else ""
-        return f"{self.workers * self.cpus:g} CPUs{gpus}" + (f" ({self.workers} workers)" if self.workers > 1 else "")
 
 
 @contextmanager
@@ -64,7 +40,7 @@ def ray_cluster(address: str | None = None) -> Iterator[str | None]:
         return
     address = address or os.environ.get("RAY_ADDRESS")
     # Without its dashboard Ray Train cannot find out which workers to clean up, and the next run hangs
-    # (PITFALLS, "Ray Tune + Train V2", point 1).
+    # (docs/ray.md, point 1).
     own: dict[str, Any] = {} if address else {"include_dashboard": True, "object_store_memory": OBJECT_STORE_BYTES}
     try:
         ray.init(
@@ -103,7 +79,7 @@ def fit(launch: Launch) -> Resources:
 
 
 def concurrency(resources: Resources, wanted: int | None) -> int:
-    """Runs side by side; RunError where not even one fits, since Ray would wait for ever (ray#17359)."""
+    """How many runs at a time; RunError where not even one fits, since Ray would wait for ever (ray#17359)."""
     nodes = cluster_nodes()
     possible = resources.concurrent(nodes)
     if possible < 1:

@@ -6,38 +6,27 @@ that is stopped early, since only it knows why.
 
 import logging
 import time
-import traceback
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from nlcse_tune.config import RunConfig
-from nlcse_tune.data.catalog import fingerprints
-from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError, StorageError
+from nlcse_tune.errors import NlcseError, StorageError
 from nlcse_tune.files import write_text
-from nlcse_tune.launch.cluster import Resources  # sets Ray's environment before ray is imported
-from nlcse_tune.launch.spec import RunSpec
-from nlcse_tune.launch.worker import run_in_trial, run_on_workers
-from nlcse_tune.records import RunRecord, is_whole, now, read_record, write_record
-from nlcse_tune.run import device_name, is_tested, test_one
-from nlcse_tune.versions import versions
+from nlcse_tune.launch.cluster import concurrency, fit, ray_cluster  # sets Ray's environment before ray's import
+from nlcse_tune.launch.spec import Launch, Resources, RunSpec
+from nlcse_tune.launch.trial import refusal_of, trial
+from nlcse_tune.records import RunRecord, now
 
 from ray import tune  # isort: skip
-from ray.exceptions import RayError  # isort: skip
-from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError  # isort: skip
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
 WATCHER_BYTES = 2**20
 RETRIES = 3  # fresh starts of a run whose process died; it goes on from its restart point
-OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)  # beside other runs, or others' processes: worth another try
-ERRORS: tuple[type[NlcseError], ...] = (StorageError, ConfigError, DataError, RunError)
 # Tune prints a trial's traceback as well as raising it; it lies in the trial's error.txt, and we print its last line.
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
@@ -73,57 +62,68 @@ class ListedRuns(RunSource):
         self.on_run(spec, record, self.ended, self.total)
 
 
-def run_trials(
-    source: RunSource,
-    resources: Resources,
-    side_by_side: int,
-    storage: Path,
-    *,
-    then_test: bool = False,
-    seconds: float | None = None,
-) -> None:
-    """Runs all that `source` gives, `side_by_side` at a time; `then_test` scores each best checkpoint on the test sets.
+@dataclass(frozen=True)
+class Pool:
+    """A cluster with room for `at_a_time` runs."""
 
-    After `seconds` everything stops; what was under way has no record and can go on from its restart point. A run
-    whose process dies (a node, preemption, out of memory) is started again up to three times. What would befall every
-    other run alike, a wrong configuration, missing data, a full disk or a bug, ends it all and is raised.
-    """
-    trainable = tune.with_parameters(_trial, resources=resources, then_test=then_test)
-    many = resources.workers > 1
-    # A trial that only watches its workers asks for no CPU at all: with 0.01 of one, two workers on a machine of two
-    # CPUs never start (LOG.md, 2026-11-21). A request must not be empty, so it is a little memory.
-    request: dict[str, float] = {"memory": WATCHER_BYTES} if many else {"CPU": resources.cpus, "GPU": resources.gpus}
-    end = _End(seconds)
-    tuning = tune.TuneConfig(
-        metric="dev",
-        mode="max",
-        search_alg=_SourceSearcher(source, end),
-        scheduler=_SourceScheduler(source, end),
-        num_samples=-1,  # until the source has no more
-        max_concurrent_trials=side_by_side,
-        # A fresh process costs 11 s a trial, mostly imports; a reused one 4 s (PITFALLS, "Ray").
-        reuse_actors=not many,
-    )
-    running = tune.RunConfig(
-        name=uuid.uuid4().hex[:12],
-        storage_path=str(storage.resolve()),
-        verbose=0,
-        stop=end,
-        failure_config=tune.FailureConfig(max_failures=RETRIES),
-    )
-    trial = tune.with_resources(trainable, tune.PlacementGroupFactory([request]))
-    try:
-        tune.Tuner(trial, tune_config=tuning, run_config=running).fit()
-    except NlcseError:
-        raise
-    except Exception as error:
-        # Where the folder cannot be written, Tune meets that in many ways of its own (a missing snapshot, say).
-        end.refusal = end.refusal or _unwritable(storage)
-        if end.refusal is None:
+    resources: Resources
+    at_a_time: int
+    dashboard: str | None
+
+    def run(self, source: RunSource, storage: Path, *, then_test: bool = False, seconds: float | None = None) -> None:
+        """Runs all that `source` gives; `then_test` scores each best checkpoint on the test sets.
+
+        After `seconds` everything stops; what was under way has no record and can go on from its restart point. A run
+        whose process dies (a node, preemption, out of memory) is started again up to three times. What would befall
+        every other run alike, a wrong configuration, missing data, a full disk or a bug, ends it all and is raised.
+        """
+        end = _End(seconds)
+        try:
+            self._tuner(source, end, storage, then_test).fit()
+        except NlcseError:
             raise
-        raise end.refusal from error
-    if end.refusal is not None:
-        raise end.refusal
+        except Exception as error:
+            # Where the folder cannot be written, Tune meets that in many ways of its own (a missing snapshot, say).
+            end.refusal = end.refusal or _unwritable(storage)
+            if end.refusal is None:
+                raise
+            raise end.refusal from error
+        if end.refusal is not None:
+            raise end.refusal
+
+    def _tuner(self, source: RunSource, end: "_End", storage: Path, then_test: bool) -> tune.Tuner:
+        trainable = tune.with_parameters(trial, resources=self.resources, then_test=then_test)
+        many = self.resources.workers > 1
+        # A trial that only watches its workers asks for no CPU at all: with 0.01 of one, two workers on a machine of
+        # two CPUs never start (LOG.md). A request must not be empty, so it is a little memory.
+        watcher: dict[str, float] = {"memory": WATCHER_BYTES}
+        request = watcher if many else {"CPU": self.resources.cpus, "GPU": self.resources.gpus}
+        tuning = tune.TuneConfig(
+            metric="dev",
+            mode="max",
+            search_alg=_SourceSearcher(source, end),
+            scheduler=_SourceScheduler(source, end),
+            num_samples=-1,  # until the source has no more
+            max_concurrent_trials=self.at_a_time,
+            reuse_actors=not many,  # a fresh process costs 11 s a trial, mostly imports; a reused one 4 s (docs/ray.md)
+        )
+        running = tune.RunConfig(
+            name=uuid.uuid4().hex[:12],
+            storage_path=str(storage.resolve()),
+            verbose=0,
+            stop=end,
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
+        )
+        placed = tune.with_resources(trainable, tune.PlacementGroupFactory([request]))
+        return tune.Tuner(placed, tune_config=tuning, run_config=running)
+
+
+@contextmanager
+def open_pool(launch: Launch) -> Iterator[Pool]:
+    """Joins or starts the cluster; RunError where not even one run fits on it."""
+    with ray_cluster(launch.address) as dashboard:
+        resources = fit(launch)
+        yield Pool(resources, concurrency(resources, launch.concurrent), dashboard)
 
 
 def _unwritable(storage: Path) -> StorageError | None:
@@ -174,98 +174,17 @@ class _SourceScheduler(_Driver, FIFOScheduler):
         self.source, self.end = source, end
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        if "refusal" in result:
-            kind, message = result["refusal"]
-            self.end.refusal = ERRORS[kind](message)
+        self.end.refusal = refusal_of(result) or self.end.refusal
         if "record" not in result or self.end.refusal is not None:
             return TrialScheduler.CONTINUE
-        spec, record = RunSpec(**trial.config["spec"]), RunRecord.model_validate_json(result["record"])
+        spec, record = RunSpec.model_validate(trial.config["spec"]), RunRecord.model_validate_json(result["record"])
         why = None
         with self.end.guarding():
             why = self.source.judge(spec, record) if record.status == "running" else None
             if why is not None:
                 stopped = {"status": "stopped", "events": (*record.events, why), "finished": now()}
-                write_record(record.model_copy(update=stopped), spec.paths)
+                record.model_copy(update=stopped).write(spec.paths.record)
         return TrialScheduler.CONTINUE if why is None else TrialScheduler.STOP
-
-
-def _trial(config: dict[str, Any], resources: Resources, then_test: bool) -> None:
-    """One Ray Tune trial: one run, in this process or on workers of its own."""
-    spec = RunSpec(**config["spec"])
-    try:
-        record = _run(spec, resources, then_test)
-        if record.status == "stopped":
-            # What Tune raised in its report goes on to where it belongs: a function that returns instead is reported
-            # as done once more, waits for an answer for ever, and its process is lost to the next run.
-            raise SystemExit(0)
-        tune.report({"dev": record.best_dev, "step": record.steps})
-    except (StorageError, ConfigError, DataError) as error:
-        _refuse(error)
-    except NlcseError as error:
-        try:
-            _write_failure(spec, error)
-            tune.report({"dev": float("nan"), "step": 0})
-        except StorageError as full:
-            _refuse(full)
-    except (RayError, TrainingFailedError, *OUT_OF_MEMORY):
-        _keep_traceback(spec)  # for whoever looks for the reason
-        raise  # Tune starts the run again
-    except Exception as error:
-        _refuse(_bug(spec, error))
-
-
-def _run(spec: RunSpec, resources: Resources, then_test: bool) -> RunRecord:
-    paths, asked = spec.paths, RunConfig.model_validate(spec.config).eval
-    earlier = read_record(paths)
-    to_test = then_test and not is_tested(paths, asked)
-    if earlier and (earlier.status == "failed" or is_whole(earlier, paths) or (then_test and not to_test)):
-        record = earlier
-    elif resources.workers == 1:
-        record = run_in_trial(spec, resources.cpus, tune.report)
-    else:
-        record = _run_on_workers(spec, resources)
-    if to_test and record.status == "completed":
-        test_one(record, paths, asked)
-    return record
-
-
-def _run_on_workers(spec: RunSpec, resources: Resources) -> RunRecord:
-    from ray.tune.integration.ray_train import TuneReportCallback
-
-    attempt = f"{tune.get_context().get_trial_id()}-{uuid.uuid4().hex[:4]}"
-    try:
-        return run_on_workers(spec, resources, attempt, [TuneReportCallback()])  # type: ignore[no-untyped-call]
-    except WorkerGroupError as error:
-        raise _as_ours(error) from error
-
-
-def _refuse(error: NlcseError) -> None:
-    """Tells the driver to end everything. Raised from here, it would only be tried again."""
-    kind = next(index for index, known in enumerate(ERRORS) if isinstance(error, known))
-    tune.report({"dev": float("nan"), "step": 0, "refusal": (kind, str(error))})
-
-
-def _bug(spec: RunSpec, error: Exception) -> RunError:
-    return RunError(f"a run ended in an error: {type(error).__name__}: {error}; {_keep_traceback(spec)}")
-
-
-def _keep_traceback(spec: RunSpec) -> str:
-    """Writes the traceback of the error being handled; returns where it is."""
-    try:
-        write_text(spec.paths.error, traceback.format_exc())
-        return f"the traceback is in {spec.paths.error}"
-    except StorageError:
-        return "its traceback could not be written"
-
-
-def _write_failure(spec: RunSpec, error: NlcseError) -> None:
-    """A run that failed by its own doing (a loss that is no number) leaves a record too: it is a result."""
-    config = RunConfig.model_validate(spec.config)
-    record = RunRecord(
-        run_id=spec.run_id, study=spec.study, seed=spec.seed, config=config, status="failed", error=str(error),
-        data=fingerprints(config), versions=versions(device_name("cpu")), finished=now(),
-    )  # fmt: skip
-    write_record(record, spec.paths)
 
 
 class _SourceSearcher(_Driver, Searcher):
@@ -283,30 +202,15 @@ class _SourceSearcher(_Driver, Searcher):
         if spec is None:
             return None if self.running and self.end.refusal is None else str(Searcher.FINISHED)
         self.running[trial_id] = spec
-        return {"spec": asdict(spec)}
+        return {"spec": spec.model_dump(mode="json")}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if (spec := self.running.pop(trial_id, None)) is not None:
             with self.end.guarding():
-                self.source.done(spec, read_record(spec.paths))
+                self.source.done(spec, RunRecord.read(spec.paths.record))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the records are what a search continues from."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing, likewise."""
-
-
-def _as_ours(error: WorkerGroupError) -> BaseException:
-    """A worker's error as it was raised there, dug out of Train's wrappers; as it is where a process died."""
-    for failure in error.worker_failures.values():
-        cause: BaseException | None = getattr(failure, "_base_exc", None)  # of Train's UserExceptionWithTraceback
-        while cause is not None and not isinstance(cause, (NlcseError, *OUT_OF_MEMORY)):
-            cause = getattr(cause, "cause", None) or cause.__cause__
-        if isinstance(cause, OUT_OF_MEMORY):
-            return error
-        if cause is not None:
-            return next(kind for kind in ERRORS if isinstance(cause, kind))(*cause.args[:1])
-        if hasattr(failure, "_base_exc"):
-            return Exception(f"in a worker: {failure}")  # a bug
-    return error

@@ -1,16 +1,17 @@
 """One run of a study, outside any search: `nlcse-tune train`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from uuid import uuid4
 
 import torch
 
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.files import locked
 from nlcse_tune.launch.spec import Launch, RunSpec, run_spec
-from nlcse_tune.launch.worker import execute
+from nlcse_tune.launch.worker import execute, run_on_workers
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import DevPoint, RunRecord, is_whole, read_record
+from nlcse_tune.records import DevPoint, RunRecord, is_whole
 from nlcse_tune.study import Study
 from nlcse_tune.training.context import RunContext
 
@@ -43,7 +44,7 @@ def train_one(
     """
     spec = run_spec(paths, study.config, seed, fingerprints(study.config))
     with locked(paths.lock, str(paths.folder), shared=True), locked(spec.paths.lock, f"run {spec.run_id}"):
-        record = read_record(spec.paths)
+        record = RunRecord.read(spec.paths.record)
         if record and (record.status == "failed" or is_whole(record, spec.paths)):
             return record
         return _train(spec, launch, on_point)
@@ -53,12 +54,7 @@ def _train(spec: RunSpec, launch: Launch, on_point: OnPoint) -> RunRecord:
     if launch.workers == 1:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return execute(spec, ConsoleContext(spec.paths.folder, device=device, on_point=on_point))
-    from uuid import uuid4
+    from nlcse_tune.launch.pool import open_pool  # Ray, which one worker does without
 
-    from nlcse_tune.launch.cluster import concurrency, fit, ray_cluster
-    from nlcse_tune.launch.worker import run_on_workers
-
-    with ray_cluster(launch.address):
-        resources = fit(launch)
-        concurrency(resources, 1)  # refuses what can never be scheduled
-        return run_on_workers(spec, resources, uuid4().hex[:8], callbacks=[])
+    with open_pool(replace(launch, concurrent=1)) as pool:
+        return run_on_workers(spec, pool.resources, uuid4().hex[:8], callbacks=[])

@@ -1,44 +1,57 @@
-"""What is to be run, in plain values that travel between processes. Imports neither Ray nor torch."""
+"""What is to be run, in values that travel between processes. Imports neither Ray nor torch."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from nlcse_tune.config import RunConfig
+from nlcse_tune.config import Frozen, RunConfig
 from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.records import run_id
 
 
-@dataclass(frozen=True)
-class RunSpec:
+class RunSpec(Frozen):
     """What a launcher needs to know of a run."""
 
-    study: str
-    study_folder: str
+    folder: Path  # the study's, absolute: a worker has a working folder of its own
     run_id: str
     seed: int
-    config: dict[str, Any]
+    config: RunConfig
 
     @property
-    def study_paths(self) -> StudyPaths:
-        folder = Path(self.study_folder)
-        return StudyPaths(folder.parent, folder.name)
+    def study(self) -> StudyPaths:
+        return StudyPaths(self.folder.parent, self.folder.name)
 
     @property
     def paths(self) -> RunPaths:
-        return RunPaths(Path(self.study_folder), self.run_id)
+        return self.study.run(self.run_id)
 
 
 def run_spec(paths: StudyPaths, config: RunConfig, seed: int, data: Mapping[str, str]) -> RunSpec:
     """The run of `config` at `seed` on inputs with the fingerprints `data`, in the study's folder."""
-    return RunSpec(
-        study=paths.study,
-        study_folder=str(paths.folder.resolve()),
-        run_id=run_id(config, seed, data),
-        seed=seed,
-        config=config.model_dump(mode="json"),
-    )
+    return RunSpec(folder=paths.folder.resolve(), run_id=run_id(config, seed, data), seed=seed, config=config)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one run asks for."""
+
+    workers: int = 1
+    cpus: float = 1.0  # a worker
+    gpus: float = 0.0  # a worker
+
+    def concurrent(self, nodes: Sequence[tuple[float, float]]) -> int:
+        """How many runs fit at a time into nodes of so many CPUs and GPUs each; a worker needs one node's."""
+        return sum(self._fits(cpus, gpus) for cpus, gpus in nodes) // self.workers
+
+    def _fits(self, cpus: float, gpus: float) -> int:
+        """How many workers fit into one node; a little is added since 1 / 0.1 may come out below 10."""
+        fits = [math.floor(cpus / self.cpus + 1e-6)] if self.cpus else []
+        return min([*fits, math.floor(gpus / self.gpus + 1e-6)] if self.gpus else fits)
+
+    def __str__(self) -> str:
+        gpus = f" and {self.workers * self.gpus:g} GPUs" if self.gpus else ""
+        return f"{self.workers * self.cpus:g} CPUs{gpus}" + (f" ({self.workers} workers)" if self.workers > 1 else "")
 
 
 @dataclass(frozen=True)

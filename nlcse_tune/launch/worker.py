@@ -9,11 +9,9 @@ from typing import Any
 
 import torch
 
-from nlcse_tune.config import RunConfig
 from nlcse_tune.errors import RunError
-from nlcse_tune.launch.cluster import Resources
-from nlcse_tune.launch.spec import RunSpec
-from nlcse_tune.records import RunRecord, read_record, write_record
+from nlcse_tune.launch.spec import Resources, RunSpec
+from nlcse_tune.records import RunRecord
 from nlcse_tune.run import run_one
 from nlcse_tune.training.checkpoint import finish
 from nlcse_tune.training.context import RunContext, StopRun
@@ -48,10 +46,10 @@ def execute(spec: RunSpec, context: RunContext) -> RunRecord:
     """
     spec.paths.folder.mkdir(parents=True, exist_ok=True)
     again = spec.paths.record.is_file()  # its checkpoint was cleared away, or a search stopped it before its end
-    record = run_one(RunConfig.model_validate(spec.config), spec.seed, context, study=spec.study)
+    record = run_one(spec.config, spec.seed, context, study=spec.study.study)
     if context.leads and record.status != "stopped":
         if again or not spec.paths.record.is_file():  # else it was stopped meanwhile, and the driver says so
-            write_record(record, spec.paths)
+            record.write(spec.paths.record)
         finish(spec.paths.folder, record.best_step)
     return record
 
@@ -70,7 +68,7 @@ def _train_worker(settings: dict[str, Any]) -> None:
 
     place = ray.train.get_context()
     torch.set_num_threads(max(1, int(settings["cpus"])))
-    spec = RunSpec(**settings["spec"])
+    spec = RunSpec.model_validate(settings["spec"])
     context = ReportingContext(
         spec.paths.folder,
         rank=place.get_world_rank(),
@@ -90,11 +88,11 @@ def run_on_workers(spec: RunSpec, resources: Resources, attempt: str, callbacks:
     from ray.train.torch import TorchTrainer
 
     v2: Any = train
-    storage = spec.study_paths.ray_train.resolve()
+    storage = spec.study.ray_train
     each = {"CPU": resources.cpus} | ({"GPU": resources.gpus} if resources.gpus else {})
     trainer = TorchTrainer(
         _train_worker,
-        train_loop_config={"spec": vars(spec), "cpus": resources.cpus},
+        train_loop_config={"spec": spec.model_dump(mode="json"), "cpus": resources.cpus},
         scaling_config=v2.ScalingConfig(
             num_workers=resources.workers, use_gpu=resources.gpus > 0, resources_per_worker=each
         ),
@@ -107,6 +105,6 @@ def run_on_workers(spec: RunSpec, resources: Resources, attempt: str, callbacks:
         ),
     )
     trainer.fit()
-    if (record := read_record(spec.paths)) is None:
+    if (record := RunRecord.read(spec.paths.record)) is None:
         raise RunError(f"{spec.run_id}: Ray Train ended without a record; see {storage}")
     return record

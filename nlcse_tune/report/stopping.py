@@ -6,7 +6,7 @@ with none when it was written: under another rule, or after a look, the error ra
 
 from collections.abc import Iterator, Sequence
 
-from nlcse_tune.records import read_rule
+from nlcse_tune.records import KeptRule
 from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.numbers import TEST_LABELS, p_equals, seed_list
 from nlcse_tune.stats import Decision
@@ -26,7 +26,7 @@ def look_words(decision: Decision) -> str:
 def stopping_words(method: Arm, baseline: Arm) -> Iterator[str]:
     """What the rule decided, and why the ordinary p and interval must not be read in its place."""
     keys = method.runs[0].record.key, baseline.runs[0].record.key
-    if (kept := read_rule(method.paths, keys)) is None:
+    if (kept := KeptRule.read(method.paths.rule(keys))) is None:
         return
     rule, last = kept.rule, kept.taken[-1] if kept.taken else None
     looked = "; ".join(map(look_words, kept.taken)) or "none taken yet"

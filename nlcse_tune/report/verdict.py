@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from nlcse_tune import stats
 from nlcse_tune.errors import DataError
-from nlcse_tune.records import read_choice
+from nlcse_tune.records import Choice
 from nlcse_tune.report.arms import AVERAGE, Arm, config_differences
 from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
 from nlcse_tune.report.numbers import TEST_LABELS, column_label, p_equals, p_value, plural, seed_list, signed
@@ -216,7 +216,7 @@ def _fairness(method: Arm, baseline: Arm) -> Iterator[str]:
 
 def _search_choice(arm: Arm) -> str:
     """Whether the arm's configuration is what its own search chose; empty where no search left a choice."""
-    choice = read_choice(arm.paths)
+    choice = Choice.read(arm.paths.search)
     if choice is None or arm.config is None:
         return ""
     if config_differences(arm.config, choice.config):

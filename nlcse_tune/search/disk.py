@@ -10,37 +10,38 @@ from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.search.selection import FIRST
 from nlcse_tune.search.state import SearchState
 
-KEEP = 3
 _WEIGHTS = (("*.safetensors", "model.safetensors"), ("pytorch_model*.bin", "pytorch_model.bin"))
 
 
-def clear_checkpoints(plan: SearchState, keep: int, winner: str | None = None, repeats: Sequence[RunSpec] = ()) -> None:
+def clear_checkpoints(
+    state: SearchState, keep: int, winner: str | None = None, repeats: Sequence[RunSpec] = ()
+) -> None:
     """Deletes the checkpoints of all finished runs that this search began but the best `keep` and the winner.
 
     Those of `repeats` go too. Records stay, always. A run trained otherwise (`nlcse-tune train`) is left alone.
     """
-    ids = [candidate.record.run_id for candidate in plan.candidates()]
+    ids = [candidate.record.run_id for candidate in state.candidates()]
     kept = ids[:keep] if winner is None else [winner, *(name for name in ids if name != winner)][:keep]
-    paths = [plan.paths.run(name) for name in ids if name not in kept]
+    paths = [state.paths.run(name) for name in ids if name not in kept]
     for run in (*paths, *(spec.paths for spec in repeats)):
         if run.begun.is_file() and run.record.is_file():
             shutil.rmtree(run.folder, ignore_errors=True)
 
 
-def check_space(plan: SearchState, side_by_side: int, keep: int, seeds: int = 1) -> None:
+def check_space(state: SearchState, side_by_side: int, keep: int, seeds: int = 1) -> None:
     """StorageError where the disk has less room than the search will take, as far as that can be told beforehand."""
-    weights = weights_bytes(plan.study.config)
-    if weights is None or len(plan.done) >= plan.trials:
+    weights = weights_bytes(state.study.config)
+    if weights is None or len(state.done) >= state.trials:
         return
-    restart = weights * (5 if plan.study.config.side else 3)  # weights, and two moments an optimizer
+    restart = weights * (5 if state.study.config.side else 3)  # weights, and two moments an optimizer
     # A file is replaced by a new one beside it, so for a moment each restart point and each best model is there twice.
     # Repetitions keep theirs until their round ends.
     kept = keep if seeds == 1 else max(keep, FIRST) + FIRST
     needed = 2 * side_by_side * (restart + weights) + kept * weights
-    free = shutil.disk_usage(_existing(plan.paths.folder)).free
+    free = shutil.disk_usage(_existing(state.paths.folder)).free
     if free < needed:
         raise StorageError(
-            f"{plan.paths.folder}: {_gib(free)} free, and this search takes about {_gib(needed)} ({side_by_side} runs "
+            f"{state.paths.folder}: {_gib(free)} free, and this search takes about {_gib(needed)} ({side_by_side} runs "
             f"side by side, each with a restart point of {_gib(restart)} and a model, both twice while they are "
             f"replaced; {kept} kept models of {_gib(weights)}): free space, lower --keep or --concurrent, or "
             "choose another --out"

@@ -11,11 +11,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Literal, Protocol
+from typing import Protocol
 
+from nlcse_tune.names import SchedulerName
 from nlcse_tune.records import RunRecord
 
-Scheduler = Literal["none", "asha", "median"]
 Curve = tuple[tuple[float, float], ...]  # (share of the run done, best dev score so far), shares rising from 0 to 1
 
 GRACE = 0.25  # no run is stopped before this share of it
@@ -81,7 +81,7 @@ class Median:
         return f"median at {share:.0%} of the run: dev {score:.2f} is below {middle:.2f}, the median of {len(there)}"
 
 
-def make_rule(scheduler: Scheduler, grace: float = GRACE) -> Rule | None:
+def make_rule(scheduler: SchedulerName, grace: float = GRACE) -> Rule | None:
     """The rule of that name; None for `none`."""
     if scheduler == "none":
         return None

@@ -3,17 +3,15 @@
 Both are made from the records and never read back. `optuna-dashboard runs/NAME/optuna.journal` shows it live.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from nlcse_tune.files import storage_error
+from nlcse_tune.files import writing
 from nlcse_tune.records import RunRecord
 from nlcse_tune.search.early_stopping import curve_of, score_at
 from nlcse_tune.search.sampler import distributions
@@ -26,27 +24,25 @@ _STATES = {"completed": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "fail
 class Journal:
     """One Optuna trial a run, with its dev curve."""
 
-    def __init__(self, plan: SearchState) -> None:
-        path = plan.paths.journal
-        with _writing(path):
+    def __init__(self, state: SearchState) -> None:
+        path = state.paths.journal
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             for stale in (path, path.with_name(f"{path.name}.lock")):  # a lock is left behind by a kill
-                with suppress(FileNotFoundError):
-                    stale.unlink()
+                stale.unlink(missing_ok=True)
             self.study = optuna.create_study(
-                study_name=plan.study.name, direction="maximize", storage=JournalStorage(JournalFileBackend(str(path))),
-                sampler=optuna.samplers.RandomSampler(),
+                study_name=state.study.name, direction="maximize", sampler=optuna.samplers.RandomSampler(),
+                storage=JournalStorage(JournalFileBackend(str(path))),
             )  # fmt: skip
-        self.path, self.known = path, distributions(plan.space)
+        self.path, self.known = path, distributions(state.space)
         self.trials: dict[str, optuna.trial.Trial] = {}
-        for candidate in reversed(plan.candidates()):
+        for candidate in reversed(state.candidates()):
             self.begin(candidate.record.run_id, candidate.point)
-            self.update(candidate.record)
             self.end(candidate.record.run_id, candidate.record)
 
     def begin(self, run_id: str, point: Point) -> None:
         """A run starts."""
-        with _writing(self.path):
+        with writing(self.path):
             self.study.enqueue_trial(point, user_attrs={"run": run_id})
             self.trials[run_id] = self.study.ask({name: self.known[name] for name in point})
 
@@ -54,7 +50,7 @@ class Journal:
         """A run has a new dev score (or several, where it went on from a restart point)."""
         if (trial := self.trials.get(record.run_id)) is None:
             return
-        with _writing(self.path):
+        with writing(self.path):
             told = self.study._storage.get_trial(trial._trial_id).intermediate_values
             for point in record.dev_curve:
                 if point.step not in told:
@@ -62,21 +58,15 @@ class Journal:
 
     def end(self, run_id: str, record: RunRecord | None) -> None:
         """A run ended, with its record; without one it stays as failed, since Optuna has no word for it."""
+        if record is not None:
+            self.update(record)
         if (trial := self.trials.pop(run_id, None)) is None:
             return
-        state = _STATES[record.status] if record else TrialState.FAIL
-        with _writing(self.path):
+        end = _STATES[record.status] if record else TrialState.FAIL
+        with writing(self.path):
             for event in record.events if record else ():
                 trial.set_user_attr("events", event)
-            self.study.tell(trial, record.best_dev if record and state is TrialState.COMPLETE else None, state=state)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise storage_error(path, error) from error
+            self.study.tell(trial, record.best_dev if record and end is TrialState.COMPLETE else None, state=end)
 
 
 @dataclass(frozen=True)
@@ -88,13 +78,13 @@ class Importances:
     share: float
 
 
-def importances(plan: SearchState, candidates: Sequence[Candidate]) -> Importances:
+def importances(state: SearchState, candidates: Sequence[Candidate]) -> Importances:
     """fANOVA (Hutter et al. 2014) over all runs that have every field; no field below 4 such runs, or at equal scores.
 
     Where some were stopped, all are compared at the share that each of them reached: those that finished alone are
     the survivors of the very fields in question.
     """
-    known = distributions(plan.space)
+    known = distributions(state.space)
     scored = [c for c in candidates if c.record.dev_curve and set(c.point) == set(known)]
     share = min((curve_of(c.record)[-1][0] for c in scored), default=1.0)
     if len(scored) < 4:

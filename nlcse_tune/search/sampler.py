@@ -2,21 +2,21 @@
 
 Ray's OptunaSearch is not used: it repeats points of a finite space (3 of 6 in one trial here), tells the sampler
 of stopped runs as if they had finished, turns a NaN into a log line and cannot be rebuilt from records
-(PITFALLS, points 8 to 12). What is left of it once those are mended is ask and tell.
+(docs/ray.md, points 8 to 12). What is left of it once those are mended is ask and tell.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from nlcse_tune.names import SamplerName
 from nlcse_tune.space import Point, Range, SearchSpace, ValueList
 
-Method = Literal["tpe", "random", "grid"]
 TRIES = 50  # fresh suggestions asked for before an untried point is drawn at random
 PRIOR_TRIES = 3  # of another search's points, proposed before the sampler's own
 
@@ -31,7 +31,12 @@ class Sampler:
     """
 
     def __init__(
-        self, space: SearchSpace, method: Method, seed: int, own_point: Point, base: Mapping[str, Any] | None = None
+        self,
+        space: SearchSpace,
+        method: SamplerName,
+        seed: int,
+        own_point: Point,
+        base: Mapping[str, Any] | None = None,
     ) -> None:
         self.space, self.method, self.base = space, method, base
         self.rng = np.random.default_rng(seed)

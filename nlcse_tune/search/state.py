@@ -1,26 +1,67 @@
 """A search made concrete: its points, what is on record of them, what was under way. Imports neither Ray nor torch."""
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nlcse_tune.config import RunConfig, digest, flatten, override, validate
+from nlcse_tune.config import RunConfig, digest, flatten, override
 from nlcse_tune.data.catalog import fingerprints
-from nlcse_tune.errors import ConfigError
-from nlcse_tune.files import write_json
+from nlcse_tune.errors import ConfigError, DataError
 from nlcse_tune.launch.spec import RunSpec, run_spec
+from nlcse_tune.names import SamplerName, SchedulerName
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import Choice, RunRecord, ledger, read_choice, run_id
+from nlcse_tune.records import BegunRun, Choice, RunRecord, ledger, run_id
 from nlcse_tune.space import Point, SearchSpace
 from nlcse_tune.study import Study
 
 # Defaults of a search, from `benchmarks/search.py`: they find better points than the whole grid at half its cost.
 DEFAULT_TRIALS = 30  # where the space has no end and nobody says
 LARGE_GRID = 18  # points from which on two thirds of a grid are tried
+# From so many points on, hopeless runs are stopped and the best few repeated unless said otherwise: of fewer, a third
+# is nothing to choose from.
+MANY = 9
+SEEDS = 3
 _ORDER = {"completed": 0, "stopped": 1, "failed": 2}
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to search; None means the default that suits the study."""
+
+    trials: int | None = None
+    method: SamplerName | None = None
+    scheduler: SchedulerName | None = None
+    grace: float = 0.25  # no run is stopped before this share of it
+    select_seeds: int | None = None
+    tries: tuple[dict[str, Any], ...] = ()
+    prior: StudyPaths | None = None
+    seconds: float | None = None
+    keep: int = 3  # finished runs whose checkpoints stay
+    fresh: bool = False
+
+    def seeds_for(self, points: int) -> int:
+        """Over how many seeds the winner of so many points is chosen."""
+        return self.select_seeds or (SEEDS if points >= MANY else 1)
+
+    def scheduler_for(self, points: int) -> SchedulerName:
+        """The rule of early stopping for so many points."""
+        return self.scheduler or ("asha" if points >= MANY else "none")
+
+    def on_equal_terms(self, method: Study) -> "SearchOptions":
+        """With the method's own defaults in place: a smaller space would suggest others to its baseline."""
+        points = budget(method, self.trials)
+        scheduler, seeds = self.scheduler_for(points), self.seeds_for(points)
+        return replace(self, trials=points, scheduler=scheduler, select_seeds=seeds)
+
+    def of_baseline(self) -> "SearchOptions":
+        """For the baseline's search: the method's points and prior mean nothing there; of the time it gets half."""
+        return replace(self, tries=(), prior=None, seconds=None if self.seconds is None else self.seconds / 2)
+
+    def after(self, spent: float) -> "SearchOptions":
+        """With so many seconds less to go."""
+        return replace(self, seconds=None if self.seconds is None else max(0.0, self.seconds - spent))
 
 
 @dataclass(frozen=True)
@@ -64,7 +105,7 @@ class SearchState:
 
     def begin(self, spec: RunSpec) -> None:
         """Notes on disk that a run is under way, so that a later search goes on with it first."""
-        write_json(spec.paths.begun, {"config": spec.config, "seed": spec.seed})
+        BegunRun(config=spec.config, seed=spec.seed).write(spec.paths.begun)
 
     def candidates(self) -> tuple[Candidate, ...]:
         """What is on record, best first: finished runs, then stopped ones, then failed ones."""
@@ -83,8 +124,8 @@ class View:
     def set_aside(self, folder: Path) -> None:
         """Earlier runs were moved there."""
 
-    def started(self, plan: "SearchState", dashboard: str | None, concurrent: int) -> None:
-        """Ray is up: the plan, the dashboard's address, the runs side by side."""
+    def started(self, state: "SearchState", dashboard: str | None, concurrent: int) -> None:
+        """Ray is up: the search, the dashboard's address, the runs at a time."""
 
     def finished(self, candidate: Candidate, done: int, trials: int) -> None:
         """A run has its record."""
@@ -103,29 +144,42 @@ def load_state(study: Study, paths: StudyPaths, trials: int | None, *, fresh: bo
     """Checks that the study can be searched and its data are there, and (unless `fresh`) reads what was run before."""
     if study.space is None:
         raise ConfigError(f"{study.name}: has no search space; add `space:` to the study or pass --space")
-    plan = SearchState(study, paths, study.search_seed, fingerprints(study.config), budget(study, trials))
-    for point in plan.space.points(flatten(study.config)) if study.grid_size else ():
-        plan.config(point)  # values that do not go together are an error now, not after hours
+    state = SearchState(study, paths, study.search_seed, fingerprints(study.config), budget(study, trials))
+    for point in state.space.points(flatten(study.config)) if study.grid_size else ():
+        state.config(point)  # values that do not go together are an error now, not after hours
     if fresh:
-        return plan
-    base = digest(study.config, plan.data, without=study.space.fields)
+        return state
+    base = digest(study.config, state.data, without=study.space.fields)
     for record in ledger(paths):
-        if record.seed == plan.seed and record.data == plan.data and _belongs(plan, base, record.run_id, record.config):
-            plan.done[record.run_id] = record
-    plan.under_way = [point for point in _begun(plan, base) if plan.run_id(point) not in plan.done]
-    return plan
+        if (
+            record.seed == state.seed
+            and record.data == state.data
+            and _belongs(state, base, record.run_id, record.config)
+        ):
+            state.done[record.run_id] = record
+    state.under_way = [point for point in _begun(state, base) if state.run_id(point) not in state.done]
+    return state
 
 
-def last_choice(plan: SearchState) -> Choice | None:
+def check_call(study: Study, paths: StudyPaths, options: SearchOptions) -> None:
+    """Raises what can be found wrong with a search before Ray and torch are imported, which takes ten times as long."""
+    state = load_state(study, paths, options.trials, fresh=options.fresh)
+    for point in options.tries:
+        complete_point(state, point)
+    if options.prior is not None:
+        prior(state, options.prior)
+
+
+def last_choice(state: SearchState) -> Choice | None:
     """The choice on disk, where it is of this very search; None otherwise."""
-    choice = read_choice(plan.paths)
-    return choice if choice is not None and choice.run_id in plan.done else None
+    choice = Choice.read(state.paths.search)
+    return choice if choice is not None and choice.run_id in state.done else None
 
 
-def repetitions(plan: SearchState, choice: Choice) -> list[RunRecord]:
+def repetitions(state: SearchState, choice: Choice) -> list[RunRecord]:
     """Runs of the search's best few with the further seeds that it chose by."""
-    searched = {record.key for record in plan.done.values()}
-    again = (r for r in ledger(plan.paths) if r.seed in choice.dev_by_seed and r.seed != plan.seed)
+    searched = {record.key for record in state.done.values()}
+    again = (r for r in ledger(state.paths) if r.seed in choice.dev_by_seed and r.seed != state.seed)
     return [record for record in again if record.key in searched]
 
 
@@ -137,8 +191,8 @@ def budget(study: Study, trials: int | None) -> int:
     return min(wanted, size or wanted)
 
 
-def prior(plan: SearchState, paths: StudyPaths) -> list[tuple[Point, float]]:
-    """Another search's points that lie in this plan's space, with their scores (the mean over seeds).
+def prior(state: SearchState, paths: StudyPaths) -> list[tuple[Point, float]]:
+    """Another search's points that lie in this state's space, with their scores (the mean over seeds).
 
     Runs whose other fields or data differ are on another level; the largest group that shares them is taken.
     ConfigError where there is no such point.
@@ -146,47 +200,50 @@ def prior(plan: SearchState, paths: StudyPaths) -> list[tuple[Point, float]]:
     groups: dict[str, dict[str, tuple[Point, list[float]]]] = {}
     for record in ledger(paths):
         flat = flatten(record.config)
-        if record.status != "completed" or record.best_dev is None or not set(plan.space.fields) <= set(flat):
+        if record.status != "completed" or record.best_dev is None or not set(state.space.fields) <= set(flat):
             continue
-        point = plan.point_of(record.config)
-        if plan.space.contains(point):
-            base = digest(record.config, record.data, without=plan.space.fields)
+        point = state.point_of(record.config)
+        if state.space.contains(point):
+            base = digest(record.config, record.data, without=state.space.fields)
             groups.setdefault(base, {}).setdefault(repr(point), (point, []))[1].append(record.best_dev)
     if not groups:
-        raise ConfigError(f"--from {paths.folder}: no finished run there is in the space {plan.space.name}")
+        raise ConfigError(f"--from {paths.folder}: no finished run there is in the space {state.space.name}")
     known = max(groups.values(), key=len)
     return [(point, sum(values) / len(values)) for point, values in known.values()]
 
 
-def complete_point(plan: SearchState, values: Mapping[str, Any]) -> Point:
+def complete_point(state: SearchState, values: Mapping[str, Any]) -> Point:
     """A point to try, its missing fields taken from the study; ConfigError where the space does not have it."""
     for name in values:
-        if name not in plan.space.fields:
-            raise ConfigError(f"--try: {name} is not searched by {plan.space.name}: {', '.join(plan.space.fields)} are")
-    flat = flatten(override(plan.study.config, values, where="--try"))
-    point = plan.space.active({name: flat[name] for name in plan.space.fields}, flat)
-    if not plan.space.contains(point):
-        wrong = {name: value for name, value in point.items() if not plan.space.parameters[name].contains(value)}
-        raise ConfigError(f"--try: {wrong} is not in the space {plan.space.name}; add it there or choose another value")
+        if name not in state.space.fields:
+            raise ConfigError(
+                f"--try: {name} is not searched by {state.space.name}: {', '.join(state.space.fields)} are"
+            )
+    flat = flatten(override(state.study.config, values, where="--try"))
+    point = state.space.active({name: flat[name] for name in state.space.fields}, flat)
+    if not state.space.contains(point):
+        wrong = {name: value for name, value in point.items() if not state.space.parameters[name].contains(value)}
+        raise ConfigError(
+            f"--try: {wrong} is not in the space {state.space.name}; add it there or choose another value"
+        )
     return point
 
 
-def _belongs(plan: SearchState, base: str, name: str, config: RunConfig) -> bool:
-    if digest(config, plan.data, without=plan.space.fields) != base:
+def _belongs(state: SearchState, base: str, name: str, config: RunConfig) -> bool:
+    if digest(config, state.data, without=state.space.fields) != base:
         return False
-    point = plan.point_of(config)
-    return plan.space.contains(point) and name == plan.run_id(point)
+    point = state.point_of(config)
+    return state.space.contains(point) and name == state.run_id(point)
 
 
-def _begun(plan: SearchState, base: str) -> list[Point]:
-    """Points of this plan that a search began, oldest first."""
-    found = []
-    for path in sorted(plan.paths.folder.glob("checkpoints/*/run.json"), key=lambda path: path.stat().st_mtime):
+def _begun(state: SearchState, base: str) -> list[Point]:
+    """Points of this search that were begun, oldest first."""
+    begun = []
+    for paths in state.paths.checkpoints():
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            config, seed = validate(RunConfig, raw["config"], where=str(path)), raw["seed"]
-        except (OSError, ValueError, KeyError, ConfigError):  # of another version, or cut short: not worth an error
+            run = BegunRun.read(paths.begun)
+        except DataError:  # of another version, or cut short: not worth an error
             continue
-        if seed == plan.seed and _belongs(plan, base, path.parent.name, config):
-            found.append(plan.point_of(config))
-    return found
+        if run is not None and run.seed == state.seed and _belongs(state, base, paths.run_id, run.config):
+            begun.append((paths.begun.stat().st_mtime, state.point_of(run.config)))
+    return [point for _, point in sorted(begun, key=lambda item: item[0])]

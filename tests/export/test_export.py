@@ -18,7 +18,7 @@ from nlcse_tune.evaluation.models import load_model
 from nlcse_tune.export.folder import export_run
 from nlcse_tune.models.encoder import build_encoder, load_encoder, save_encoder
 from nlcse_tune.paths import RunPaths, StudyPaths
-from nlcse_tune.records import RunRecord, TaskScore, TestRecord, write_record, write_test_record
+from nlcse_tune.records import RunRecord, TaskScore, TestRecord
 from nlcse_tune.run import run_one
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.versions import versions
@@ -77,7 +77,7 @@ def finished_run(out: Path) -> tuple[RunRecord, RunPaths]:
     paths = StudyPaths(out, "demo").run(run_id)
     paths.folder.mkdir(parents=True)
     record = run_one(config, SEED, RunContext(paths.folder), study="demo").model_copy(update={"run_id": run_id})
-    write_record(record, paths)
+    record.write(paths.record)
     return record, paths
 
 
@@ -104,7 +104,7 @@ def test_a_run_id_is_found_and_its_card_says_what_is_known(
         run_id=record.run_id, opened="now", setting="all", data={}, versions=versions("cpu"),
         scores={"stsb": TaskScore(all=71.234, mean=1, wmean=1, pearson=1, pairs=1379)},
     )  # fmt: skip
-    write_test_record(test, paths)
+    test.write(paths.test)
     card = (export_run(str(paths.folder), to, force=True) / "README.md").read_text()
     assert "| stsb | 71.23 | 1379 |" in card
     assert "Mean over" not in card  # six of the seven tasks are absent

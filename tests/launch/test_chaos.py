@@ -18,7 +18,8 @@ import yaml
 from nlcse_tune.launch.spec import Launch
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord, ledger
-from nlcse_tune.search.search import SearchOptions, search
+from nlcse_tune.search.search import search
+from nlcse_tune.search.state import SearchOptions
 from nlcse_tune.study import load_study
 from tests.conftest import TINY
 

@@ -9,11 +9,11 @@ import pytest
 from nlcse_tune.config import override
 from nlcse_tune.errors import DataError, RunError
 from nlcse_tune.launch.cluster import Resources
-from nlcse_tune.launch.pool import RunSource, run_trials
+from nlcse_tune.launch.pool import Pool, RunSource
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.launch.worker import ReportingContext, execute, run_on_workers
 from nlcse_tune.models.encoder import load_encoder
-from nlcse_tune.records import RunRecord, read_record, run_id
+from nlcse_tune.records import RunRecord, run_id
 from nlcse_tune.study import Study
 from nlcse_tune.training.context import RunContext
 
@@ -38,8 +38,8 @@ def in_process(spec: RunSpec) -> RunRecord:
 
 
 def in_a_trial(spec: RunSpec, resources: Resources = Resources()) -> RunRecord:  # noqa: B008
-    run_trials(One(spec), resources, 1, Path(spec.study_folder) / "ray")
-    return read_record(spec.paths)
+    Pool(resources, 1, None).run(One(spec), spec.study.ray)
+    return RunRecord.read(spec.paths.record)
 
 
 def on_two_workers(spec: RunSpec) -> RunRecord:
@@ -60,7 +60,7 @@ def spec_of(study: Study, folder: Path, **changes: object) -> RunSpec:
 
     config = override(study.config, {"encoder.dropout": 0.0, **changes})
     data = fingerprints(override(config, {"text.data": "synthetic", "eval.data": "synthetic"}))
-    return RunSpec(study.name, str(folder), run_id(config, 3, data), 3, config.model_dump(mode="json"))
+    return RunSpec(folder=folder, run_id=run_id(config, 3, data), seed=3, config=config)
 
 
 @pytest.mark.parametrize("launch", LAUNCHERS)
@@ -68,7 +68,7 @@ def spec_of(study: Study, folder: Path, **changes: object) -> RunSpec:
 def test_contract(launch: Launcher, tiny_study: Study, tmp_path: Path) -> None:
     spec = spec_of(tiny_study, tmp_path / launch.__name__)
     record = launch(spec)
-    assert record == read_record(spec.paths)
+    assert record == RunRecord.read(spec.paths.record)
     assert (record.run_id, record.seed, record.status, record.steps) == (spec.run_id, 3, "completed", 4)
     assert [point.step for point in record.dev_curve] == [2, 4]
     assert record.best_dev == max(point.score for point in record.dev_curve)
@@ -120,7 +120,8 @@ def test_more_than_the_machine_has_is_refused_with_the_arithmetic() -> None:
 def test_a_run_that_can_never_be_scheduled_is_refused(tiny_study: Study, tmp_path: Path) -> None:
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
-    from nlcse_tune.search.search import SearchOptions, search
+    from nlcse_tune.search.search import search
+    from nlcse_tune.search.state import SearchOptions
 
     with pytest.raises(RunError, match=r"a run asks for 64 CPUs \(64 workers\), and the cluster has 4 CPUs"):
         search(tiny_study, StudyPaths(tmp_path, "demo"), SearchOptions(trials=1), Launch(workers=64))

@@ -12,8 +12,8 @@ import pytest
 from nlcse_tune.errors import StorageError
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import ledger
-from nlcse_tune.search.search import SearchOptions, search
-from nlcse_tune.search.state import Candidate, View
+from nlcse_tune.search.search import search
+from nlcse_tune.search.state import Candidate, SearchOptions, View
 from nlcse_tune.study import Study
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]

@@ -21,7 +21,7 @@ from nlcse_tune.cli import report as cli_report
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.errors import ConfigError, DataError
 from nlcse_tune.paths import StudyPaths, studies_with_tests
-from nlcse_tune.records import TestRecord, write_test_record
+from nlcse_tune.records import TestRecord
 from nlcse_tune.report import plan as plans
 from nlcse_tune.report.numbers import p_value, seed_list, signed
 from nlcse_tune.report.published import compare_words, parse_summary
@@ -68,7 +68,7 @@ def read_test(path: Path) -> TestRecord:
 def change_test(root: Path, study: Study, seed: int, **changes: object) -> None:
     paths = StudyPaths(root, study.name)
     path = next(paths.tests.glob(f"*-s{seed}.json"))
-    write_test_record(read_test(path).model_copy(update=changes), paths.run(path.stem))
+    read_test(path).model_copy(update=changes).write(paths.run(path.stem).test)
 
 
 # Numbers
@@ -400,12 +400,12 @@ def test_a_searchs_own_choice_is_recognised(root: Path) -> None:
         study=METHOD.name, run_id="0" * 12 + "-s42", point=METHOD.own_point, dev=80.0, config=METHOD.config, data={},
         seed=42, searched=18, checkpoint="checkpoints/x/best",
     )  # fmt: skip
-    records.write_choice(choice, StudyPaths(root, METHOD.name))
+    choice.write(StudyPaths(root, METHOD.name).search)
     assert "visualcse-bert uses the configuration that its own search chose on STS-B dev (18 runs, seed 42)" in words(
         build(root)
     )
     other = METHOD.configure({"side.weight": 0.5})
-    records.write_choice(choice.model_copy(update={"config": other}), StudyPaths(root, METHOD.name))
+    choice.model_copy(update={"config": other}).write(StudyPaths(root, METHOD.name).search)
     assert "visualcse-bert does not use the configuration that its last search chose" in words(build(root))
 
 
@@ -456,9 +456,9 @@ def test_a_stopping_rule_takes_the_verdict(root: Path) -> None:
     arms = build(root).blocks[0].comparisons[0]
     method, baseline = (arm.runs[0].record.key for arm in (arms.method, arms.baseline))
     kept = kept_rule(rule, (method, baseline))
-    records.write_rule(kept, paths)
-    assert records.read_rule(paths, (method, baseline)) == kept
-    assert records.read_rule(paths, (baseline, method)) is None
+    kept.write(paths.rule(kept.keys))
+    assert records.KeptRule.read(paths.rule((method, baseline))) == kept
+    assert records.KeptRule.read(paths.rule((baseline, method))) is None
     text = words(build(root))
     assert "looks at 5, 10 seeds and x" in text
     assert "no part of its looks" not in text
@@ -469,7 +469,7 @@ def test_a_stopping_rule_takes_the_verdict(root: Path) -> None:
 def test_a_stopping_rule_holds_for_its_own_configurations_only(root: Path) -> None:
     paths = StudyPaths(root, METHOD.name)
     rule = stats.StoppingRule("welch", "obrien-fleming", 0.05, (5, 10), (0.0, 0.045))
-    records.write_rule(kept_rule(rule, ("0" * 12, "1" * 12)), paths)
+    kept_rule(rule, ("0" * 12, "1" * 12)).write(paths.rule(kept_rule(rule, ("0" * 12, "1" * 12)).keys))
     assert "rule" not in words(build(root))
     assert report.look_words(rule.decide(5, 0.001)) == "n = 5: p = 0.0010 against a bound that hardly any gap meets"
 

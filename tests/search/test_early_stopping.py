@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from nlcse_tune.launch.cluster import Resources
-from nlcse_tune.launch.pool import ListedRuns, run_trials
+from nlcse_tune.launch.pool import ListedRuns, Pool
+from nlcse_tune.launch.spec import Resources
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord, ledger
 from nlcse_tune.search.early_stopping import Asha, Curve, Median, curve_of, make_rule
-from nlcse_tune.search.search import SearchOptions, search
-from nlcse_tune.search.state import Candidate, View, load_state
+from nlcse_tune.search.search import search
+from nlcse_tune.search.state import Candidate, SearchOptions, View, load_state
 from nlcse_tune.study import Study
 
 
@@ -100,7 +100,7 @@ def test_a_stopped_run_says_where_and_why_and_the_search_goes_on_from_it(tiny_st
     spec = plan.spec(plan.point_of(stopped[0].config))
     told: list[RunRecord | None] = []
     source = ListedRuns([spec], lambda spec, record, done, total: told.append(record))
-    run_trials(source, Resources(), 1, paths.ray, then_test=True)
+    Pool(Resources(), 1, None).run(source, paths.ray, then_test=True)
     [record] = told
     assert record is not None
     assert (record.status, record.steps, record.run_id) == ("completed", 8, stopped[0].run_id)

@@ -11,10 +11,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import DevPoint, write_record
+from nlcse_tune.records import DevPoint
 from nlcse_tune.search.journal import Journal, importances
-from nlcse_tune.search.search import SearchOptions, SearchRuns, View, _sampler
-from nlcse_tune.search.state import load_state
+from nlcse_tune.search.runs import SearchRuns, make_sampler
+from nlcse_tune.search.state import SearchOptions, View, load_state
 from nlcse_tune.study import Study
 from tests.search.test_state import plan_of, points, put
 
@@ -25,7 +25,7 @@ def loaded(paths: StudyPaths) -> optuna.Study:
 
 def test_each_run_is_a_trial_with_its_curve_live_and_after_a_restart(tiny_study: Study, tmp_path: Path) -> None:
     plan = plan_of(tiny_study, tmp_path, 4)
-    source = SearchRuns(plan, _sampler(plan, SearchOptions()), SearchOptions(), View())
+    source = SearchRuns(plan, make_sampler(plan, SearchOptions()), SearchOptions(), View())
     spec = source.next()
     assert spec is not None
     [trial] = loaded(plan.paths).trials
@@ -87,7 +87,7 @@ def test_importances_compare_stopped_runs_with_the_others_where_they_stopped(tin
         curve = (DevPoint(step=1, score=early), DevPoint(step=4, score=60.0 + i))
         stopped = point["side.learning_rate"] < 3e-4
         update = {"dev_curve": curve[:1] if stopped else curve, "status": "stopped" if stopped else "completed"}
-        write_record(record.model_copy(update=update), plan.paths.run(record.run_id))
+        record.model_copy(update=update).write(plan.paths.run(record.run_id).record)
     found = importances(plan, load_state(tiny_study, plan.paths, 18).candidates())
     assert (found.runs, found.share) == (18, 0.25)
     assert found.by_field["side.learning_rate"] > 0.9

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from nlcse_tune.search.sampler import Method, Sampler
+from nlcse_tune.names import SamplerName
+from nlcse_tune.search.sampler import Sampler
 from nlcse_tune.space import Point, SearchSpace, parse_space
 
 GRID = {
@@ -34,7 +35,7 @@ def exhaust(sampler: Sampler) -> list[Point]:
 
 
 @pytest.mark.parametrize("method", ["tpe", "random", "grid"])
-def test_a_finite_space_is_covered_once_each_and_then_exhausted(method: Method) -> None:
+def test_a_finite_space_is_covered_once_each_and_then_exhausted(method: SamplerName) -> None:
     points = exhaust(Sampler(space(), method, 0, OWN))
     assert len(points) == 36
     assert len({repr(sorted(point.items())) for point in points}) == 36
@@ -42,14 +43,14 @@ def test_a_finite_space_is_covered_once_each_and_then_exhausted(method: Method) 
 
 
 @pytest.mark.parametrize("method", ["tpe", "random", "grid"])
-def test_suggestions_depend_on_the_seed_alone(method: Method) -> None:
+def test_suggestions_depend_on_the_seed_alone(method: SamplerName) -> None:
     first, again, other = (exhaust(Sampler(space(), method, seed, OWN)) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
 @pytest.mark.parametrize("method", ["tpe", "random", "grid"])
-def test_what_was_learnt_is_never_proposed_again(method: Method) -> None:
+def test_what_was_learnt_is_never_proposed_again(method: SamplerName) -> None:
     before = exhaust(Sampler(space(), method, 0, OWN))[:20]
     sampler = Sampler(space(), method, 0, OWN)
     for point in before:

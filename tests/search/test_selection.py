@@ -9,8 +9,9 @@ import pytest
 
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import ledger
-from nlcse_tune.search.search import SearchOptions, search
+from nlcse_tune.search.search import search
 from nlcse_tune.search.selection import Standing, repeat, round_sizes
+from nlcse_tune.search.state import SearchOptions
 from nlcse_tune.study import Study
 
 

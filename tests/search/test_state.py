@@ -1,36 +1,39 @@
 """What a search knows before Ray starts: its points, what was run, what was under way, and whether there is room."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from nlcse_tune.cli.search import _equal_terms, _show
+from nlcse_tune.cli.search import _show
 from nlcse_tune.config import override
 from nlcse_tune.errors import ConfigError, RunError, StorageError
 from nlcse_tune.files import locked
 from nlcse_tune.launch.single import train_one
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import DevPoint, RunRecord, ledger, now, write_record
+from nlcse_tune.records import DevPoint, RunRecord, ledger, now
 from nlcse_tune.search import disk
 from nlcse_tune.search.journal import importances
-from nlcse_tune.search.search import (
+from nlcse_tune.search.runs import SearchRuns, make_sampler
+from nlcse_tune.search.search import search
+from nlcse_tune.search.state import (
     MANY,
     SearchOptions,
-    SearchRuns,
+    SearchState,
     View,
-    _sampler,
-    scheduler_of,
-    search,
-    seeds_of,
+    budget,
+    complete_point,
+    last_choice,
+    load_state,
+    prior,
+    repetitions,
 )
-from nlcse_tune.search.state import SearchState, budget, complete_point, last_choice, load_state, prior, repetitions
 from nlcse_tune.space import Point, parse_space
 from nlcse_tune.study import Study, find_study
 from nlcse_tune.versions import versions
@@ -47,7 +50,7 @@ def put(plan: SearchState, point: Point, dev: float, seed: int = 42, status: str
         dev_curve=(DevPoint(step=4, score=dev),), best_dev=dev, best_step=4,
         steps=4, total_steps=4, data=plan.data, versions=versions("cpu"), finished=now(),
     )  # fmt: skip
-    write_record(record, plan.paths.run(record.run_id))
+    record.write(plan.paths.run(record.run_id).record)
     return record
 
 
@@ -64,11 +67,11 @@ def test_the_budget_is_two_thirds_of_a_large_grid_and_all_of_a_small_one() -> No
 
 
 def test_defaults_follow_the_number_of_points() -> None:
-    assert [seeds_of(points, SearchOptions()) for points in (MANY - 1, MANY)] == [1, 3]
-    assert [scheduler_of(points, SearchOptions()) for points in (MANY - 1, MANY)] == ["none", "asha"]
-    assert seeds_of(MANY, SearchOptions(select_seeds=1)) == 1
-    assert scheduler_of(MANY, SearchOptions(scheduler="none")) == "none"
-    demo = _equal_terms(SearchOptions(trials=18), find_study("demo"))  # the baseline's space has six points alone
+    assert [SearchOptions().seeds_for(points) for points in (MANY - 1, MANY)] == [1, 3]
+    assert [SearchOptions().scheduler_for(points) for points in (MANY - 1, MANY)] == ["none", "asha"]
+    assert SearchOptions(select_seeds=1).seeds_for(MANY) == 1
+    assert SearchOptions(scheduler="none").scheduler_for(MANY) == "none"
+    demo = SearchOptions(trials=18).on_equal_terms(find_study("demo"))  # the baseline's space has six points alone
     assert (demo.trials, demo.scheduler, demo.select_seeds) == (18, "asha", 3)
 
 
@@ -82,7 +85,7 @@ def test_a_run_that_was_under_way_comes_first(tiny_study: Study, tmp_path: Path)
     plan.paths.run("of-another-version-s42").begun.write_text('{"config": {"text": {"gone": 1}}, "seed": 42}')
     again = plan_of(tiny_study, tmp_path)
     assert again.under_way == [begun]
-    assert _sampler(again, SearchOptions()).ask() == begun
+    assert make_sampler(again, SearchOptions()).ask() == begun
     other = tiny_study.with_overrides({"train.max_steps": 5})
     assert plan_of(other, tmp_path).under_way == []
 
@@ -91,7 +94,7 @@ def test_points_to_try_are_completed_and_checked(tiny_study: Study, tmp_path: Pa
     plan = plan_of(tiny_study, tmp_path)
     tried = complete_point(plan, {"text.learning_rate": 3e-4})
     assert tried == {**tiny_study.own_point, "text.learning_rate": 3e-4}
-    sampler = _sampler(plan, SearchOptions(tries=({"text.learning_rate": 3e-4},)))
+    sampler = make_sampler(plan, SearchOptions(tries=({"text.learning_rate": 3e-4},)))
     assert [sampler.ask(), sampler.ask()] == [tried, tiny_study.own_point]
     with pytest.raises(ConfigError, match="not in the space demo-grid"):
         complete_point(plan, {"text.learning_rate": 7.0})
@@ -114,14 +117,14 @@ def test_another_search_guides_this_one_where_its_points_lie_in_the_space(tiny_s
     assert {repr(point): score for point, score in known}[repr(best)] == 71.0  # the mean over its seeds
     assert len(known) == 6
 
-    sampler = _sampler(plan, SearchOptions(prior=earlier.paths))
+    sampler = make_sampler(plan, SearchOptions(prior=earlier.paths))
     assert [sampler.ask() for _ in range(4)] == [own, best, shared, rest[3]]
     sampler.tell(best, 31.0)
     sampler.ask()
     values = sorted(trial.value for trial in sampler.optuna.trials if trial.value is not None)
     assert values == pytest.approx([10.0, 11.0, 12.0, 13.0, 20.0, 31.0, 31.0])  # shifted by 40 to our level
     with pytest.raises(ConfigError, match="no finished run there is in the space"):
-        _sampler(plan, SearchOptions(prior=StudyPaths(tmp_path, "nothing")))
+        make_sampler(plan, SearchOptions(prior=StudyPaths(tmp_path, "nothing")))
 
 
 def test_the_winner_is_a_run_that_finished(tiny_study: Study, tmp_path: Path) -> None:
@@ -284,7 +287,7 @@ def test_a_large_space_is_exhausted_and_says_so(tiny_study: Study, tmp_path: Pat
     study = tiny_study.model_copy(update={"space": space})
     plan = plan_of(study, tmp_path, 100)
     assert plan.trials == 2
-    source = SearchRuns(plan, _sampler(plan, SearchOptions()), SearchOptions(), View())
+    source = SearchRuns(plan, make_sampler(plan, SearchOptions()), SearchOptions(), View())
     specs = [source.next(), source.next(), source.next()]
     assert specs[2] is None
     assert len({spec.run_id for spec in specs if spec}) == 2
@@ -295,30 +298,21 @@ def test_a_large_space_is_exhausted_and_says_so(tiny_study: Study, tmp_path: Pat
     assert found.missing == 0
 
 
-def test_a_space_that_ends_early_is_exhausted_not_unfinished(
-    tiny_study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_a_space_that_ends_early_is_exhausted_not_unfinished(tiny_study: Study, tmp_path: Path) -> None:
     """Of infinitely many points in name the sampler finds no more: the search has what it wanted."""
     space = parse_space({"parameters": {"text.learning_rate": {"low": 1e-4, "high": 1e-3}}}, name="x", where="x")
     study = tiny_study.with_space(space)
     plan = plan_of(study, tmp_path, 10)
     with pytest.raises(ConfigError, match="--sampler grid: x has infinitely many points"):
-        _sampler(plan, SearchOptions(method="grid"))
+        make_sampler(plan, SearchOptions(method="grid"))
 
-    def run_all(source: SearchRuns, *_: object, **__: object) -> None:
-        while (spec := source.next()) is not None:
-            if len(source.plan.done) == 3:
-                monkeypatch.setattr(source.sampler, "ask", lambda: None)
-            record = put(source.plan, source.running[spec.run_id], 50.0)
-            spec.paths.best.mkdir()
-            source.done(spec, record)
-
-    monkeypatch.setattr("nlcse_tune.search.search.run_trials", run_all)
-    monkeypatch.setattr("nlcse_tune.search.search.ray_cluster", lambda address: nullcontext())
-    monkeypatch.setattr("nlcse_tune.search.search.fit", lambda launch: None)
-    monkeypatch.setattr("nlcse_tune.search.search.concurrency", lambda resources, wanted: 1)
-    found = search(study, plan.paths, SearchOptions(trials=10, select_seeds=1))
-    assert (len(found.candidates), found.missing, found.exhausted, found.unrepeated) == (4, 0, True, False)
+    low = 1e-4
+    two = {"text.learning_rate": {"low": low, "high": math.nextafter(low, 1)}}  # no grid, and yet two values alone
+    study = tiny_study.with_space(parse_space({"parameters": two}, name="x", where="x"))
+    result = search(study, StudyPaths(tmp_path, study.name), SearchOptions(trials=10, select_seeds=1))
+    assert (len(result.candidates), result.missing, result.exhausted, result.unrepeated) == (2, 0, True, False)
 
 
 def test_the_choice_names_the_seeds_it_was_made_with(tiny_study: Study, tmp_path: Path) -> None:

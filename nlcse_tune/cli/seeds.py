@@ -1,0 +1,77 @@
+"""`seeds`: what is repeated, what each run came to, what a stopping rule says, and the report."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nlcse_tune.cli import options
+from nlcse_tune.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nlcse_tune.seeds import PlannedArm
+
+ORIGINS = {
+    "search": "as its search chose",
+    "study": "as its YAML and --set say (it was not searched here)",
+    "changed": "as its YAML and --set say (its last search was made with other values than these)",
+    "method": "with the method's own text settings (it has no search of its own with these values)",
+}
+
+
+def seeds(
+    study: Annotated[
+        str | None, typer.Argument(help="a study [default: the one searched last, else visualcse-bert]")
+    ] = None,
+    n: Annotated[int, typer.Option("--n", min=2, help="seeds 1 to n for the method and for its baseline")] = 5,
+    seed_list: Annotated[str | None, typer.Option("--seeds", help="these seeds instead: 7,8,9")] = None,
+    until_decided: Annotated[
+        bool,
+        typer.Option(help="add fresh seeds in rounds, first --n of them, under a rule that keeps the error rate"),
+    ] = False,
+    maximum: Annotated[int, typer.Option("--max", min=3, help="most seeds of --until-decided")] = 20,
+    any_version: options.AnyVersion = False,
+    sets: options.Sets = None,
+    workers: options.Workers = 1,
+    concurrent: options.Concurrent = None,
+    cpus_per_worker: options.CpusPerWorker = None,
+    gpus_per_worker: options.GpusPerWorker = None,
+    address: options.Address = None,
+    out: options.Out = Path("runs"),
+) -> None:
+    """Repeat a study's best configuration and its baseline with several seeds, on the seven STS test sets."""
+    from nlcse_tune.cli import show
+    from nlcse_tune.paths import StudyPaths, last_searched
+
+    if until_decided and seed_list:
+        raise ConfigError("--seeds and --until-decided: a stopping rule takes seeds of its own; leave --seeds out")
+    with show.status("reading the study"):
+        from nlcse_tune import seeds as repeat
+        from nlcse_tune.cli.show_seeds import ConsoleView
+        from nlcse_tune.launch.spec import Launch
+    chosen, values = options.chosen_study(study or last_searched(out) or "visualcse-bert", sets)
+    arms = repeat.planned_arms(chosen, StudyPaths(out, chosen.name), values)
+    _show_arms(arms)
+    launch = Launch(workers, cpus_per_worker, gpus_per_worker, concurrent, address)
+    with ConsoleView() as view:
+        run = partial(repeat.run_seeds, arms, launch=launch, view=view, any_version=any_version)
+        try:
+            if until_decided:
+                repeat.until_decided(arms, n, maximum, launch=run, view=view, any_version=any_version)
+            else:
+                run(options.parse_seeds(seed_list) if seed_list else tuple(range(1, n + 1)))
+        except KeyboardInterrupt:
+            show.console.print("interrupted; finished runs are on record, and the same command goes on from there")
+            raise typer.Exit(130) from None
+    show.report([arm.study for arm in arms], out, repeat.report_options(arms, any_version=any_version))
+
+
+def _show_arms(arms: "Sequence[PlannedArm]") -> None:
+    """What is about to be repeated, and where each configuration comes from."""
+    from nlcse_tune.cli.show import console
+
+    for role, arm in zip(("method", "baseline"), arms, strict=False):
+        console.print(f"{role}: {arm.study.name} ({arm.config.method}), {ORIGINS[arm.origin]}")

@@ -1,0 +1,40 @@
+"""What `seeds` prints while it runs."""
+
+from nlcse_tune.cli.show import Watching, console, outcome
+from nlcse_tune.launch.spec import RunSpec
+from nlcse_tune.launch.view import SeedsView
+from nlcse_tune.records import KeptRule, RunRecord
+from nlcse_tune.report import look_words
+
+
+class ConsoleView(Watching, SeedsView):
+    """One line a finished run."""
+
+    def __init__(self) -> None:
+        super().__init__("starting Ray (15 to 20 s)")
+
+    def started(self, runs: int, dashboard: str | None, at_a_time: int) -> None:
+        console.print(f"{runs} runs to train and test, {at_a_time} at a time")
+        self.status.update(f"{runs} runs to go")
+
+    def finished(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:
+        console.print(f"  [{done}/{runs}] {spec.study.study} seed {spec.seed}  {outcome(record)}")
+        self.status.update(f"{runs - done} runs to go")
+
+    def rule(self, kept: KeptRule, new: bool) -> None:
+        looks, seeds = ", ".join(map(str, kept.rule.looks)), kept.seeds
+        console.print(
+            f"stopping rule: looks at {looks} seeds per arm of {seeds[0]} to {seeds[-1]}, error rate "
+            f"{kept.rule.alpha:g} over all looks"
+        )
+        if not new:
+            console.print("  it was fixed by an earlier call, before the first look; --n and --max do not change it")
+        elif seeds[0] > 1:
+            console.print("  these are fresh seeds: what was looked at before cannot count under a rule")
+
+    def looked(self, kept: KeptRule) -> None:
+        decision = kept.taken[-1]
+        following = f"on to {decision.next_n} seeds" if decision.next_n else "the rule ends without a difference"
+        console.print(
+            f"  look at {look_words(decision)}; {'a difference is found' if decision.significant else following}"
+        )
