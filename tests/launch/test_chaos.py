@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,7 @@ class Driver:
         self.log = (out.parent / "driver.log").open("a+")
         command = [sys.executable, "-m", "nlcse_tune", "search", str(study), "--out", str(out), "--scheduler", "none"]
         command += ["--sampler", "grid", "--concurrent", "2", "--cpus-per-worker", "0.5", "--keep", "8"]
-        environment = {**os.environ, **PATIENCE, "PYTHONPATH": str(Path(__file__).parents[2])}
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=environment)
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env={**os.environ, **PATIENCE})
         self.family: dict[int, psutil.Process] = {}
         self.names: dict[int, str] = {}
 
@@ -123,6 +123,18 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.fixture
+def drivers() -> Iterator[list[Driver]]:
+    """The drivers of a test; a test that fails leaves none of their processes either."""
+    lives: list[Driver] = []
+    yield lives
+    for process in (each for life in lives for each in (life.process, *life.family.values())):
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    for life in lives:
+        life.log.close()
+
+
 def last_write(paths: StudyPaths) -> float:
     """When a restart point was last written: proof that a run is in the middle of its training."""
     return max((path.stat().st_mtime for path in paths.folder.glob("checkpoints/*/last.pt")), default=0.0)
@@ -175,11 +187,10 @@ def live(driver: Driver, paths: StudyPaths, victims: str, records: int, rng: ran
     ("lives", "points"), [(SHORT, 6), pytest.param(LONG, 8, marks=pytest.mark.long)], ids=["short", "long"]
 )
 def test_a_search_survives_kills_of_its_driver_its_trials_and_ray(
-    lives: tuple[str, ...], points: int, request: pytest.FixtureRequest, tmp_path: Path
+    lives: tuple[str, ...], points: int, drivers: list[Driver], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     study, rng = write_study(tmp_path, points), random.Random(7)
     paths = StudyPaths(tmp_path / "runs", "chaos")
-    drivers: list[Driver] = []
     begun: set[str] = set()  # runs that were killed with a restart point
     for number, victims in enumerate(lives):
         done = recorded(paths)
