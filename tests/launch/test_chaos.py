@@ -1,6 +1,7 @@
 """A search of tiny runs under real kills: of its driver, of its trials' processes, of Ray itself."""
 
 import contextlib
+import json
 import os
 import random
 import re
@@ -14,14 +15,13 @@ from typing import Any
 
 import psutil
 import pytest
-import yaml
 
-from nlcse_tune.launch.spec import Launch
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord, ledger
 from nlcse_tune.search.search import search
 from nlcse_tune.search.state import SearchOptions
-from nlcse_tune.study import load_study
+from nlcse_tune.space import load_space
+from nlcse_tune.study import find_study
 from tests.conftest import TINY
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -36,31 +36,33 @@ DEADLINE = 300  # seconds for anything to happen
 PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
 
 
-def write_study(folder: Path, points: int) -> Path:
-    """The demo study, tiny, with a restart point every 4 steps and a space of so many points."""
-    rates = [1e-4, 3e-4, 1e-3, 3e-3]
-    space = {"text.learning_rate": rates[: points // 2], "side.learning_rate": rates[1:3]}
-    fields = {"text.batch_size": 16, "side.batch_size": 2, "train.max_steps": 40, "train.eval_every": 20}
-    config: dict[str, Any] = {}
-    for name, value in {**TINY, **fields, "train.checkpoint_every": 4}.items():
-        node = config
-        *parents, leaf = name.split(".")
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = value
-    raw = {"extends": "demo", "name": "chaos", "space": {"parameters": space}, "trials": points, "config": config}
+RATES = (1e-4, 3e-4, 1e-3, 3e-3)
+# The demo study, tiny, with a restart point every 4 steps.
+FIELDS = {
+    **TINY,
+    "text.batch_size": 16,
+    "side.batch_size": 2,
+    "train.max_steps": 40,
+    "train.eval_every": 20,
+    "train.checkpoint_every": 4,
+}
+
+
+def write_space(folder: Path, points: int) -> Path:
     path = folder / "chaos.yaml"
-    path.write_text(yaml.safe_dump(raw))
+    parameters = {"text.learning_rate": RATES[: points // 2], "side.learning_rate": RATES[1:3]}
+    path.write_text(json.dumps({"parameters": parameters}))  # JSON is YAML
     return path
 
 
 class Driver:
     """`nlcse-tune search` in a process of its own."""
 
-    def __init__(self, study: Path, out: Path) -> None:
+    def __init__(self, space: Path, points: int, out: Path) -> None:
         self.log = (out.parent / "driver.log").open("a+")
-        command = [sys.executable, "-m", "nlcse_tune", "search", str(study), "--out", str(out), "--scheduler", "none"]
-        command += ["--sampler", "grid", "--concurrent", "2", "--cpus-per-worker", "0.5", "--keep", "8"]
+        command = [sys.executable, "-m", "nlcse_tune", "search", "demo", "--out", str(out), "--space", str(space)]
+        command += ["--trials", str(points), "--scheduler", "none", "--concurrent", "2", "--cpus-per-worker", "0.5"]
+        command += [word for name, value in FIELDS.items() for word in ("--set", f"{name}={value}")]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env={**os.environ, **PATIENCE})
         self.family: dict[int, psutil.Process] = {}
         self.names: dict[int, str] = {}
@@ -189,12 +191,12 @@ def live(driver: Driver, paths: StudyPaths, victims: str, records: int, rng: ran
 def test_a_search_survives_kills_of_its_driver_its_trials_and_ray(
     lives: tuple[str, ...], points: int, drivers: list[Driver], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    study, rng = write_study(tmp_path, points), random.Random(7)
-    paths = StudyPaths(tmp_path / "runs", "chaos")
+    space, rng = write_space(tmp_path, points), random.Random(7)
+    paths = StudyPaths(tmp_path / "runs", "demo")
     begun: set[str] = set()  # runs that were killed with a restart point
     for number, victims in enumerate(lives):
         done = recorded(paths)
-        driver = Driver(study, tmp_path / "runs")
+        driver = Driver(space, points, tmp_path / "runs")
         drivers.append(driver)
         live(driver, paths, victims, min(number, 2), rng)
         if driver.process.poll() is not None:
@@ -209,8 +211,9 @@ def test_a_search_survives_kills_of_its_driver_its_trials_and_ray(
     for name in begun:
         assert any("continued from step" in event for event in records[name].events), name
     request.getfixturevalue("ray_session")
-    undisturbed = StudyPaths(tmp_path / "undisturbed", "chaos")
-    search(load_study(study), undisturbed, SearchOptions(scheduler="none", method="grid"), Launch(concurrent=2))
+    study = find_study("demo").with_overrides(FIELDS).with_space(load_space(space))
+    undisturbed = StudyPaths(tmp_path / "undisturbed", "demo")
+    search(study, undisturbed, SearchOptions(trials=points, scheduler="none"))
     assert {n: plain(record) for n, record in records.items()} == {r.run_id: plain(r) for r in ledger(undisturbed)}
     for life in drivers:
         assert not life.orphans()

@@ -153,7 +153,6 @@ def check_whole(folder: Path) -> None:
         load_encoder(folder / "best")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kills", "steps"), [(6, 20), pytest.param(20, 80, marks=pytest.mark.long)])
 def test_a_run_killed_again_and_again_gives_the_weights_and_record_of_the_uninterrupted_one(
     kills: int, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
