@@ -1,118 +1,21 @@
-"""How long a report takes: `python -m benchmarks.report` writes 1,000 synthetic records and times `build` and files.
-
-Also what the tests make their records with. Nothing is trained: scores are random numbers.
-"""
+"""How long a report takes: `python -m benchmarks.report` writes 1,000 synthetic records and times `build` and files."""
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from nlcse_tune import stats
-from nlcse_tune.config import STS_TASKS, RunConfig, StsTask
-from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import DevPoint, RunRecord, TaskScore, TestRecord, Timings, run_id
-from nlcse_tune.study import Study
-from nlcse_tune.versions import Versions
-
-VERSIONS = Versions(
-    nlcse_tune="0.1.0", numerics="1", commit="0123456789ab", python="3.11.9", packages={"torch": "2.14"}, device="H100"
-)
-PAPER = {"sts12": 68.40, "sts13": 82.41, "sts14": 74.38, "sts15": 80.91, "sts16": 78.56, "stsb": 76.85, "sickr": 72.23}
-DATA = {"text": "t1", "dev": "d1", "encoder": "e1"}
-
-
-def make_run(
-    root: Path,
-    study: Study,
-    seed: int,
-    rng: np.random.Generator,
-    *,
-    config: RunConfig | None = None,
-    shift: float = 0.0,
-    std: float = 0.5,
-    tasks: Iterable[StsTask] = STS_TASKS,
-    tested: bool = True,
-    pairs: int = 0,
-    data: dict[str, str] | None = None,
-    points: int = 12,
-    **changes: Any,
-) -> RunRecord:
-    """Writes one run's record and, if `tested`, its test record; with `pairs` also that many similarities a task."""
-    config = config or study.config
-    data = {**DATA, **({"side": "s1"} if config.side else {}), **(data or {})}
-    paths = StudyPaths(root, study.name)
-    own = std * rng.standard_normal() + shift
-    curve = tuple(
-        DevPoint(step=125 * (i + 1), score=80 + own - 8 * 0.6**i + 0.3 * rng.standard_normal(), text_loss=1 / (i + 1))
-        for i in range(points)
-    )
-    best = max(curve, key=lambda point: point.score) if curve else None
-    fields: dict[str, Any] = {
-        "run_id": run_id(config, seed, data), "study": study.name, "seed": seed, "config": config,
-        "status": "completed", "dev_before": 40.0, "dev_curve": curve, "best_step": best and best.step,
-        "best_dev": best and best.score, "steps": 125 * points, "data": data, "versions": VERSIONS,
-        "timings": Timings(setup=5, train=3000, evaluate=60, total=3065),
-        "finished": f"2026-11-20T10:{seed % 60:02d}:00+00:00",
-    }  # fmt: skip
-    record = RunRecord(**{**fields, **changes})
-    record.write(paths.run(record.run_id).record)
-    if tested:
-        _test_run(record, paths, own, rng, list(tasks), pairs)
-    return record
-
-
-def _test_run(
-    record: RunRecord, paths: StudyPaths, own: float, rng: np.random.Generator, tasks: list[StsTask], pairs: int
-) -> None:
-    scores: dict[StsTask, TaskScore] = {}
-    kept: dict[str, np.ndarray] = {}
-    for task in tasks:
-        value = PAPER[task] + own + 0.3 * rng.standard_normal()
-        if pairs:
-            gold = np.random.default_rng(len(task)).random(pairs).round(1) * 5
-            noise = np.random.default_rng(1).standard_normal(pairs) + 0.3 * rng.standard_normal(pairs)
-            kept |= {f"gold_{task}": gold, task: (gold / 5 + (0.3 - 0.01 * own) * noise).astype(np.float32)}
-            value = float(stats.spearman(kept[task], gold)[0])
-        scores[task] = TaskScore(all=value, mean=value - 1, wmean=value - 0.5, pearson=value, pairs=pairs or 1000)
-    test = TestRecord(
-        run_id=record.run_id, opened="2026-11-20T12:00:00+00:00", setting="all", scores=scores,
-        geometry={"alignment": 0.2 + 0.01 * rng.standard_normal(), "uniformity": -2.3 - 0.1 * own},
-        data={task: f"sha-{task}" for task in tasks}, versions=VERSIONS,
-    )  # fmt: skip
-    test.write(paths.run(record.run_id).test)
-    if kept:
-        np.savez_compressed(paths.run(record.run_id).similarities, **kept)  # type: ignore[arg-type]
-
-
-def make_study(
-    root: Path, study: Study, seeds: Iterable[int], rng: np.random.Generator, *, shift: float = 0.0, **options: Any
-) -> None:
-    """Tested runs of `seeds`, and the log of the opening that tested them."""
-    records = [make_run(root, study, seed, rng, shift=shift, **options) for seed in seeds]
-    paths = StudyPaths(root, study.name)
-    opening = {
-        "time": "2026-11-20T12:00:00+00:00",
-        "command": "seeds",
-        "by": "seeds",
-        "runs": [r.run_id for r in records],
-    }
-    with paths.openings.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(opening) + "\n")
+from nlcse_tune import report
+from nlcse_tune.study import find_study
+from tests.synthetic_records import make_run, make_study
 
 
 def main() -> None:
     """Makes the records once and times `nlcse-tune report` as a fresh process and in this one."""
-    from nlcse_tune import report
-    from nlcse_tune.study import find_study
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=1000)
     parser.add_argument("--root", type=Path, default=None)

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nlcse_tune.errors import ConfigError, nearest
+from nlcse_tune.files import parse_yaml
 
 SYNTHETIC = "synthetic"  # the embedded data set, made on the spot
 SCRATCH = "scratch"  # an encoder with random weights
@@ -160,13 +161,15 @@ def known_fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[s
     """Every dotted field of RunConfig (leaves only) with its pydantic FieldInfo."""
     fields: dict[str, Any] = {}
     for name, info in model.model_fields.items():
-        inner = next((t for t in (info.annotation, *get_args(info.annotation)) if _is_model(t)), None)
+        inner = _inner_model(info.annotation)
         fields |= known_fields(inner, f"{prefix}{name}.") if inner else {prefix + name: info}
     return fields
 
 
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds, optional or not; None for a leaf."""
+    kinds = (kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type))
+    return next((kind for kind in kinds if issubclass(kind, BaseModel)), None)
 
 
 def check_field(field: str) -> None:
@@ -200,8 +203,6 @@ def override(config: RunConfig, values: Mapping[str, Any], *, where: str = "--se
 
 def parse_assignment(text: str) -> tuple[str, Any]:
     """`"text.learning_rate=2e-5"` -> `("text.learning_rate", 2e-05)`; the value is read as YAML."""
-    from nlcse_tune.files import parse_yaml
-
     field, sign, value = text.partition("=")
     if not sign or not field.strip():
         raise ConfigError(f"--set {text}: must look like field=value, for instance text.learning_rate=2e-5")
@@ -211,23 +212,13 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 def with_absolute_paths(config: RunConfig) -> RunConfig:
     """Paths made absolute: Ray's workers run in folders of their own (docs/ray.md, point 17).
 
-    A name that is neither `synthetic`, `scratch` nor an existing path stays: it may be a hub name.
+    A checkpoint that is no existing path stays: it may be a hub name.
     """
-
-    def absolute(value: str | None, *, may_be_hub: bool) -> str | None:
-        if value is None or value in (SYNTHETIC, SCRATCH):
-            return value
-        path = Path(value).expanduser()
-        return value if may_be_hub and not path.exists() else str(path.resolve())
-
-    changes: dict[str, Any] = {
-        "encoder.checkpoint": absolute(config.encoder.checkpoint, may_be_hub=True),
-        "text.data": absolute(config.text.data, may_be_hub=False),
-        "eval.data": absolute(config.eval.data, may_be_hub=False),
-    }
-    if config.side:
-        changes["side.data"] = absolute(config.side.data, may_be_hub=False)
-        changes["side.checkpoint"] = absolute(config.side.checkpoint, may_be_hub=True)
+    flat, changes = flatten(config), {}
+    for field in PATH_FIELDS:
+        if (value := flat.get(field)) not in (None, SYNTHETIC, SCRATCH):
+            path = Path(value).expanduser()
+            changes[field] = value if field.endswith("checkpoint") and not path.exists() else str(path.resolve())
     return override(config, changes)
 
 
@@ -257,8 +248,7 @@ def _describe(problem: Any, model: type[BaseModel], where: str) -> str:
 def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
     for part in loc:
         info = model.model_fields.get(str(part))
-        inner = info and next((t for t in (info.annotation, *get_args(info.annotation)) if _is_model(t)), None)
-        if not inner:
+        if info is None or (inner := _inner_model(info.annotation)) is None:
             return []
         model = inner
     return list(model.model_fields)

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import re
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -11,41 +10,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from nlcse_tune.errors import ConfigError, RunError, StorageError
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML follows YAML 1.1, where `3e-5` is a string; people who write learning rates mean a number."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=node.start_mark)
-        return super().construct_mapping(node, deep=deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [item for item in items if item[0] != "tag:yaml.org,2002:float"]
-    for first, items in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9]+"
-        r"(?:[eE][-+]?[0-9]+)?|\.inf|\.nan)$"
-    ),
-    list("-+0123456789."),
-)
-
-
 def parse_yaml(text: str, *, where: str) -> Any:
-    """The value that `text` holds; ConfigError with line and column where it is not YAML."""
+    """The value that `text` holds; ConfigError with line and column where it is not YAML, or a key stands twice.
+
+    YAML 1.2: to PyYAML, which follows 1.1, `3e-5` is a string; people who write learning rates mean a number.
+    """
     try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
         raise ConfigError(f"{where}:{place} not readable as YAML: {getattr(error, 'problem', error)}") from None

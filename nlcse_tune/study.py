@@ -1,6 +1,6 @@
 """Studies: a method, its data, its baseline, its search space, its seeds; and how their names are found."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -49,20 +49,15 @@ class Study(Frozen):
 
     @model_validator(mode="after")
     def _space_fits_config(self) -> Self:
-        if (field := self._without_side()) is not None:
-            raise ValueError(f"space: {field} cannot be searched: the study has no side")
+        fields = self.space.fields if self.space and self.config.side is None else ()
+        if stray := [field for field in fields if field.startswith("side.")]:
+            raise ValueError(f"space: {stray[0]} cannot be searched: the study has no side; choose another space")
         return self
 
-    def _without_side(self) -> str | None:
-        """A field of the space that belongs to a side which the study does not have."""
-        fields = self.space.fields if self.space and self.config.side is None else ()
-        return next((field for field in fields if field.startswith("side.")), None)
-
     def _copied(self, **update: Any) -> "Study":
-        copy = self.model_copy(update=update)
+        """A copy, checked anew."""
+        copy = validate(Study, {**dict(self), **update}, where=self.name)
         copy._written = self.written
-        if (field := copy._without_side()) is not None:
-            raise ConfigError(f"{self.name}: the space searches {field}, and the study has no side; choose --space")
         return copy
 
     @property
@@ -152,12 +147,9 @@ def _read_extended(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     beside = path.parent / f"{parent}.yaml"
     parent_path = beside if beside.is_file() and beside != path else resolve("studies", str(parent))
     inherited = _read_extended(parent_path, (*seen, path))
-    # What names or describes the parent alone does not pass to the child.
-    return merge(_without(inherited, ("name", "description", "published", "baseline")), raw)
-
-
-def _without(raw: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    return {key: value for key, value in raw.items() if key not in keys}
+    for key in ("name", "description", "published", "baseline"):  # of the parent alone
+        inherited.pop(key, None)
+    return merge(inherited, raw)
 
 
 def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

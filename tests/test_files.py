@@ -47,7 +47,7 @@ def test_a_read_only_folder(tmp_path: Path) -> None:
         ("64", 64),
         ("1e", "1e"),
         ("e5", "e5"),
-        ("on", True),
+        ("on", "on"),
     ],
 )
 def test_yaml_numbers(text: str, value: object) -> None:

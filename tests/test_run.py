@@ -127,11 +127,10 @@ def test_the_same_run_in_two_processes_gives_the_same_record(tmp_path: Path) -> 
 
 
 def test_a_run_that_is_stopped_keeps_its_best_model_and_says_why(tmp_path: Path) -> None:
-    class Stopping(RunContext):
-        def report(self, point: Any) -> None:
-            raise StopRun("enough")
+    def stop(record: RunRecord | None) -> None:
+        raise StopRun("enough")
 
-    record = run_one(tiny(train__max_steps=4), SEED, Stopping(tmp_path))
+    record = run_one(tiny(train__max_steps=4), SEED, RunContext(tmp_path, report=stop))
     assert (record.status, record.steps, record.events) == ("stopped", 2, ("enough",))
     assert load_encoder(tmp_path / "best")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "best-000002"]

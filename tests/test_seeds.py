@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.report import VERSIONS, make_run
 from nlcse_tune import records
 from nlcse_tune.cli.options import parse_seeds
 from nlcse_tune.config import override
@@ -33,6 +32,7 @@ from nlcse_tune.space import Point
 from nlcse_tune.study import Study, find_study
 from tests.conftest import TINY
 from tests.search.test_state import put
+from tests.synthetic_records import VERSIONS, make_run
 
 
 def test_a_baseline_without_search_takes_the_methods_text_settings(tiny_study: Study, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_rule_counts_no_seed_that_was_looked_at(tiny_study: Study, tmp_path: P
     until_decided(arms, 3, 4, launch=launch, view=view)
     assert (view.rules[0].seeds, view.new) == ((6, 8, 9, 10), True)
     assert launch.rounds[1:] == [(6, 8, 9), (6, 8, 9, 10)]
-    assert "Seeds 1-5, tested apart from the rule, are no part of its looks." in markdown(
+    assert "seeds 1-5, tested apart from the stopping rule, are no part of its looks." in markdown(
         build([study], tmp_path, report_options(arms))
     )
 

@@ -85,7 +85,7 @@ def test_extending_in_a_circle_is_an_error(tmp_path: Path, monkeypatch: pytest.M
     [
         ("config: {text: {batch_size: 64}\n", r"bad.yaml: line 2, column 1: not readable as YAML"),
         ("- a\n- b\n", "must be a mapping of keys to values, got list"),
-        ("config: {}\nconfig: {}\n", "the key 'config' stands twice"),
+        ("config: {}\nconfig: {}\n", 'found duplicate key "config"'),
         ("confg: {}\n", "confg: unknown key; did you mean 'config'"),
         ("config: {}\nspace: image-gird\n", "no such search space; did you mean 'image-grid'"),
         ("config: {}\nspace: image-grid\n", "the study has no side"),

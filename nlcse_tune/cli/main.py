@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nlcse_tune.cli import evaluate, export, options, report, search, seeds
+from nlcse_tune.cli import data, evaluate, export, options, report, search, seeds
 from nlcse_tune.errors import NlcseError
 
 app = typer.Typer(
@@ -38,9 +38,9 @@ def train(
     paths = StudyPaths(out, chosen.name)
     with show.status(f"{chosen.name}: reading the study"):
         from nlcse_tune.launch.single import train_one
-    with show.RunView(chosen.config, seed) as view:
-        launch = Launch(workers, cpus_per_worker, gpus_per_worker, address=address)
-        record = train_one(chosen, paths, seed, launch, on_point=view.point)
+    launch = Launch(workers, cpus_per_worker, gpus_per_worker, address=address)
+    with show.status(f"{chosen.config.method}, seed {seed}: training"):
+        record = train_one(chosen, paths, seed, launch, on_point=show.dev_point)
     show.run(record, paths)
 
 
@@ -63,7 +63,7 @@ app.command()(report.compare)
 app.command()(report.plan)
 app.command()(evaluate.evaluate)
 app.command()(export.export)
-app.add_typer(evaluate.data_app)
+app.add_typer(data.app)
 
 
 def main() -> None:

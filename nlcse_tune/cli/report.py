@@ -1,47 +1,18 @@
 """`report`, `compare` and `plan`: they read records and print; nothing here trains or imports torch."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-
-class Test(StrEnum):
-    """Tests of a report: three for independent seeds, three for shared ones."""
-
-    __test__ = False  # not a pytest class
-
-    welch = "welch"
-    student = "student"
-    paired = "paired"
-    permutation = "permutation"
-    signflip = "signflip"
-    wilcoxon = "wilcoxon"
-
-
-class Correct(StrEnum):
-    """Corrections for several tests at once."""
-
-    none = "none"
-    holm = "holm"
-
-
-class Format(StrEnum):
-    """What `report` prints."""
-
-    terminal = "terminal"
-    markdown = "markdown"
-    latex = "latex"
-    csv = "csv"
-    json = "json"
-
+from nlcse_tune.names import Correction, ReportFormat, TestName
 
 Out = Annotated[Path, typer.Option("--out", help="where the records are")]
 Configs = Annotated[
     list[str] | None,
     typer.Option("--config", help="which of a study's configurations, by the start of its run ids", metavar="STUDY=ID"),
 ]
+AnyVersion = Annotated[bool, typer.Option("--any-version", help="join runs of different numerics of this tool")]
 
 
 def report(
@@ -49,11 +20,12 @@ def report(
         list[str] | None,
         typer.Argument(help="studies [default: all with test scores under --out]", metavar="[STUDY]..."),
     ] = None,
-    test: Annotated[Test, typer.Option(help="choose it before looking at its p")] = Test.welch,
-    correct: Annotated[Correct, typer.Option(help="correction over all tests of the report")] = Correct.none,
+    test: Annotated[TestName, typer.Option(help="choose it before looking at its p")] = "welch",
+    correct: Annotated[Correction, typer.Option(help="correction over all tests of the report")] = "none",
     format: Annotated[
-        Format, typer.Option("--format", help="what is printed; every format is written to files")
-    ] = Format.terminal,
+        ReportFormat, typer.Option("--format", help="what is printed; every format is written to files")
+    ] = "terminal",
+    notes: Annotated[bool, typer.Option("--notes", help="print the notes on tests, data and limits too")] = False,
     pairs: Annotated[
         int,
         typer.Option(
@@ -61,60 +33,54 @@ def report(
         ),
     ] = 0,
     config: Configs = None,
-    any_version: Annotated[
-        bool, typer.Option("--any-version", help="join runs of different numerics of this tool")
-    ] = False,
+    any_version: AnyVersion = False,
     figures: Annotated[bool, typer.Option("--figures", help="draw the figures too (2 to 4 s more)")] = False,
     write: Annotated[bool, typer.Option(help="write files to OUT/STUDY/report")] = True,
     out: Out = Path("runs"),
 ) -> None:
-    """Tables and figures from the records of `seeds`: mean ± std, p, effect size, and what they can show."""
+    """Verdict, tables and figures from the records of `seeds`: mean ± std, p, effect size, what they can show."""
     from nlcse_tune import report as reports
     from nlcse_tune.cli import show
     from nlcse_tune.paths import studies_with_tests
 
     options = reports.ReportOptions(
-        test=Test(test).value,  # type: ignore[arg-type]  # the same six names
-        correct=Correct(correct).value,
-        pair_resamples=pairs,
-        any_version=any_version,
-        choose=parse_choices(config),
+        test=test, correct=correct, pair_resamples=pairs, any_version=any_version, choose=parse_choices(config)
     )
     made = reports.build(studies or _known_studies(studies_with_tests(out)), out, options)
-    kind = Format(format)
-    if kind is Format.terminal:
-        show.console.print(reports.terminal(made))
+    if format == "terminal":
+        show.console.print(reports.terminal(made, notes=notes))
     else:
         render = {
-            Format.markdown: reports.markdown, Format.latex: reports.latex,
-            Format.csv: reports.summary_csv, Format.json: reports.as_json,
+            "markdown": reports.markdown, "latex": reports.latex, "csv": reports.summary_csv, "json": reports.as_json,
         }  # fmt: skip
-        typer.echo(render[kind](made), nl=False)
+        typer.echo(render[format](made), nl=False)
     if write:
         files = reports.write_report(made, figures=figures)
         typer.echo(f"written to {files[0].parent}: {', '.join(file.name for file in files)}", err=True)
 
 
-def _known_studies(found: list[str]) -> list[str]:
+def _known_studies(named: list[str]) -> list[str]:
     """Those that have a YAML file by their name; the others, of YAML files elsewhere, are told of."""
     from nlcse_tune.study import names
 
     known = names("studies")
-    for name in found:
+    for name in named:
         if name not in known:
             typer.echo(f"{name}: left out, no study has this name; give its YAML file to report it", err=True)
-    return [name for name in found if name in known]
+    return [name for name in named if name in known]
 
 
 def parse_choices(texts: list[str] | None) -> dict[str, str]:
     """`["visualcse-bert=1a2b"]` -> `{"visualcse-bert": "1a2b"}`."""
     from nlcse_tune.errors import ConfigError
 
-    pairs = [text.partition("=") for text in texts or []]
-    for text, (study, sign, start) in zip(texts or [], pairs, strict=True):
-        if not (study and sign and start):
+    choices = {}
+    for text in texts or []:
+        study, _, start = text.partition("=")
+        if not (study and start):
             raise ConfigError(f"--config {text}: must be STUDY=ID, for instance visualcse-bert=1a2b3c4d5e6f")
-    return {study: start for study, _, start in pairs}
+        choices[study] = start
+    return choices
 
 
 def compare(
@@ -136,9 +102,7 @@ def plan(
     power: Annotated[float, typer.Option(min=0.01, max=0.999, help="chance of finding it")] = 0.8,
     alpha: Annotated[float, typer.Option(min=0.0001, max=0.5, help="level of the test")] = 0.05,
     config: Configs = None,
-    any_version: Annotated[
-        bool, typer.Option("--any-version", help="join runs of different numerics of this tool")
-    ] = False,
+    any_version: AnyVersion = False,
     out: Out = Path("runs"),
 ) -> None:
     """From a few seeds: how many a stated gap takes, and how many GPU hours."""
@@ -149,18 +113,15 @@ def plan(
     from nlcse_tune.report.arms import collect, task_order
     from nlcse_tune.study import find_study
 
-    chosen = find_study(study)
-    starts = parse_choices(config)
+    chosen, starts = find_study(study), parse_choices(config)
     names = [chosen] + ([find_study(chosen.baseline)] if chosen.baseline else [])
     arms = [collect(item, out, choose=starts.get(item.name), any_version=any_version) for item in names]
-    baseline = arms[1] if len(arms) > 1 else None
-    spread = plans.spread(arms[0], baseline, task_order(arms), any_version=any_version)
+    spread = plans.spread(arms[0], arms[1] if arms[1:] else None, task_order(arms), any_version=any_version)
     unit = plans.unit(arms)
-    rows = plans.plan_rows(spread, sorted({*plans.GAPS, gap}), power=power, alpha=alpha)
-    table = Table(title=f"{chosen.name}: seeds a side", title_justify="left")
+    table = Table(title=f"{chosen.name}: seeds per arm", title_justify="left")
     for name in ("gap", "Welch", "Welch, cautious", "paired", f"{unit} in all", f"{unit} still to run"):
         table.add_column(name, justify="right")
-    for row in rows:
+    for row in plans.plan_rows(spread, sorted({*plans.GAPS, gap}), power=power, alpha=alpha):
         cost = plans.hours(arms, row.unpaired) if row.unpaired else None
         cells = [str(n) if n else "-" for n in (row.unpaired, row.unpaired_upper, row.paired)]
         times = [show.duration(3600 * spent) for spent in cost] if cost else ["-", "-"]

@@ -102,7 +102,8 @@ def _run(study: "Study", paths: "StudyPaths", how: "SearchOptions", launch: "Lau
 
     with show.status(f"{study.name}: reading the study"):
         from nlcse_tune.search.search import search
-    with show_search.SearchView(study.name) as view:
+    view = show_search.SearchView(study.name)
+    with view:
         try:
             result = search(study, paths, how, launch, view)
         except KeyboardInterrupt:

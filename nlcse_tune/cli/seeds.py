@@ -56,7 +56,8 @@ def seeds(
     arms = repeat.planned_arms(chosen, StudyPaths(out, chosen.name), values)
     _show_arms(arms)
     launch = Launch(workers, cpus_per_worker, gpus_per_worker, concurrent, address)
-    with ConsoleView() as view:
+    view = ConsoleView()
+    with view:
         run = partial(repeat.run_seeds, arms, launch=launch, view=view, any_version=any_version)
         try:
             if until_decided:

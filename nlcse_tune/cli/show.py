@@ -1,19 +1,19 @@
-"""What the commands print: tables through rich, one line a finished run, no colour where there is no terminal."""
+"""What the commands print: tables through rich, one line per finished run, no colour where there is no terminal."""
 
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
+from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
-from nlcse_tune.config import RunConfig, flatten, known_fields
+from nlcse_tune.config import flatten, known_fields
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord
+from nlcse_tune.space import ValueList
 from nlcse_tune.study import Study
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 errors = Console(stderr=True, highlight=False)
 
 
-def status(text: str) -> AbstractContextManager[Any]:
+def status(text: str) -> Status:
     """A spinner while something slow is imported or started; nothing where stderr is no terminal."""
     return errors.status(text)
 
 
 def number(value: Any) -> str:
-    """Short and exact: 3e-5 for 3e-05, 2 decimals for scores are the caller's business."""
+    """Three significant digits, short: 3e-5 for 3e-05. Two decimals for scores are `score`'s business."""
     if isinstance(value, float):
         short = f"{value:.3g}" if value == 0 or abs(value) >= 0.01 else f"{value:.2e}"
         mantissa, e, exponent = short.partition("e")
@@ -57,20 +57,13 @@ def score(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-class Watching:
-    """A spinner with what is going on, under the lines that a sub-class prints."""
-
-    def __init__(self, doing: str) -> None:
-        self.status = Status(doing, console=errors)
-
-    def __enter__(self) -> Self:
-        self.status.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.status.stop()
+def table(*columns: str, title: str | None = None, wrap: bool = True, boxed: bool = True) -> Table:
+    """A table with these columns, those that end in `>` flush right."""
+    shown = Table(title=title, title_justify="left", box=HEAVY_HEAD if boxed else None, pad_edge=boxed)
+    for name in columns:
+        right = name.endswith(">")
+        shown.add_column(name.removesuffix(">"), justify="right" if right else "left", no_wrap=not wrap)
+    return shown
 
 
 def outcome(record: RunRecord | None) -> str:
@@ -97,15 +90,10 @@ def written(files: Sequence[Path]) -> None:
     console.print(f"written to {files[0].parent}: {', '.join(file.name for file in files)}")
 
 
-class RunView(Watching):
-    """One line a dev evaluation."""
-
-    def __init__(self, config: RunConfig, seed: int) -> None:
-        super().__init__(f"{config.method}, seed {seed}: training")
-
-    def point(self, point: DevPoint) -> None:
-        side = "" if point.side_loss is None else f", side loss {point.side_loss:.4f}"
-        console.print(f"  step {point.step:>6}  dev {point.score:.2f}  text loss {point.text_loss:.4f}{side}")
+def dev_point(point: DevPoint) -> None:
+    """One line per dev evaluation."""
+    side = "" if point.side_loss is None else f", side loss {point.side_loss:.4f}"
+    console.print(f"  step {point.step:>6}  dev {point.score:.2f}  text loss {point.text_loss:.4f}{side}")
 
 
 def run(record: RunRecord, paths: StudyPaths) -> None:
@@ -120,38 +108,36 @@ def run(record: RunRecord, paths: StudyPaths) -> None:
     console.print(f"record: {paths.run(record.run_id).record}\ncheckpoint: {paths.run(record.run_id).best}")
 
 
-def studies(found: Sequence[Study]) -> None:
-    """All studies, one a line."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("study", "method", "baseline", "space", "what it is"):
-        table.add_column(name)
-    for item in found:
-        space = item.space
-        size = f"{space.name} ({item.grid_size or 'no grid'})" if space else "-"
-        table.add_row(item.name, item.config.method, item.baseline or "-", size, item.description)
-    console.print(table)
+def studies(known: Sequence[Study]) -> None:
+    """All studies, one per line."""
+    shown = table("study", "method", "baseline", "space", "what it is", boxed=False)
+    for item in known:
+        size = f"{item.space.name} ({item.grid_size or 'no grid'})" if item.space else "-"
+        shown.add_row(item.name, item.config.method, item.baseline or "-", size, item.description)
+    console.print(shown)
 
 
 def study(item: Study) -> None:
     """One study, every field with its meaning."""
     console.print(f"{item.name}: {item.config.method}. {item.description}".rstrip())
-    console.print(
-        f"baseline {item.baseline or '-'}, seeds {', '.join(map(str, item.seeds))}, search seed {item.search_seed}"
-    )
+    seeds = ", ".join(map(str, item.seeds))
+    console.print(f"baseline {item.baseline or '-'}, seeds {seeds}, search seed {item.search_seed}")
     if item.space:
         size = f"{item.grid_size} points" if item.grid_size else "infinitely many points, or too many to list"
         console.print(f"space {item.space.name}: {size}")
-    table = Table(box=None, pad_edge=False)
-    for name in ("field", "value", "searched", "meaning"):
-        table.add_column(name)
-    known, parameters = known_fields(), item.space.parameters if item.space else {}
+    shown = table("field", "value", "searched", "meaning", boxed=False)
+    known = known_fields()
     for name, value in flatten(item.config).items():
-        searched = parameters.get(name)
-        over = (
-            ""
-            if searched is None
-            else ", ".join(number(v) for v in getattr(searched, "values", ()))
-            or f"{number(getattr(searched, 'low', ''))} to {number(getattr(searched, 'high', ''))}"
-        )
-        table.add_row(name, number(value), over, (known[name].description or "") if name in known else "no side")
-    console.print(table)
+        meaning = (known[name].description or "") if name in known else "no side"
+        shown.add_row(name, number(value), _searched(item, name), meaning)
+    console.print(shown)
+
+
+def _searched(item: Study, field: str) -> str:
+    """The values over which a study's space searches a field; empty where it does not."""
+    parameter = item.space.parameters.get(field) if item.space else None
+    if parameter is None:
+        return ""
+    if isinstance(parameter, ValueList):
+        return ", ".join(map(number, parameter.values))
+    return f"{number(parameter.low)} to {number(parameter.high)}"

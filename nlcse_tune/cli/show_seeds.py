@@ -1,25 +1,27 @@
 """What `seeds` prints while it runs."""
 
-from nlcse_tune.cli.show import Watching, console, outcome
+from rich.status import Status
+
+from nlcse_tune.cli.show import console, errors, outcome
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.launch.view import SeedsView
 from nlcse_tune.records import KeptRule, RunRecord
 from nlcse_tune.report import look_words
 
 
-class ConsoleView(Watching, SeedsView):
-    """One line a finished run."""
+class ConsoleView(Status, SeedsView):
+    """One line per finished run."""
 
     def __init__(self) -> None:
-        super().__init__("starting Ray (15 to 20 s)")
+        super().__init__("starting Ray (15 to 20 s)", console=errors)
 
     def started(self, runs: int, dashboard: str | None, at_a_time: int) -> None:
         console.print(f"{runs} runs to train and test, {at_a_time} at a time")
-        self.status.update(f"{runs} runs to go")
+        self.update(f"{runs} runs to go")
 
     def finished(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:
         console.print(f"  [{done}/{runs}] {spec.study.study} seed {spec.seed}  {outcome(record)}")
-        self.status.update(f"{runs - done} runs to go")
+        self.update(f"{runs - done} runs to go")
 
     def rule(self, kept: KeptRule, new: bool) -> None:
         looks, seeds = ", ".join(map(str, kept.rule.looks)), kept.seeds

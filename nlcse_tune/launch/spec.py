@@ -42,12 +42,12 @@ class Resources:
 
     def concurrent(self, nodes: Sequence[tuple[float, float]]) -> int:
         """How many runs fit at a time into nodes of so many CPUs and GPUs each; a worker needs one node's."""
-        return sum(self._fits(cpus, gpus) for cpus, gpus in nodes) // self.workers
 
-    def _fits(self, cpus: float, gpus: float) -> int:
-        """How many workers fit into one node; a little is added since 1 / 0.1 may come out below 10."""
-        fits = [math.floor(cpus / self.cpus + 1e-6)] if self.cpus else []
-        return min([*fits, math.floor(gpus / self.gpus + 1e-6)] if self.gpus else fits)
+        def fits(cpus: float, gpus: float) -> int:
+            asked = [(cpus, self.cpus), (gpus, self.gpus)]
+            return min(math.floor(has / each + 1e-6) for has, each in asked if each)  # 1 / 0.1 may come out below 10
+
+        return sum(fits(cpus, gpus) for cpus, gpus in nodes) // self.workers
 
     def __str__(self) -> str:
         gpus = f" and {self.workers * self.gpus:g} GPUs" if self.gpus else ""

@@ -11,9 +11,9 @@ from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError, Stor
 from nlcse_tune.files import write_text
 from nlcse_tune.launch import cluster  # noqa: F401  # sets Ray's environment before ray's import
 from nlcse_tune.launch.spec import Resources, RunSpec
-from nlcse_tune.launch.worker import run_in_trial, run_on_workers
+from nlcse_tune.launch.worker import reporting, run_here, run_on_workers
 from nlcse_tune.records import RunRecord, is_whole, now
-from nlcse_tune.run import device_name, is_tested, test_one
+from nlcse_tune.run import device_name, is_tested, score_run
 from nlcse_tune.versions import versions
 
 from ray import tune  # isort: skip
@@ -56,11 +56,11 @@ def _run(spec: RunSpec, resources: Resources, then_test: bool) -> RunRecord:
     if earlier and (earlier.status == "failed" or is_whole(earlier, paths) or (then_test and not to_test)):
         record = earlier
     elif resources.workers == 1:
-        record = run_in_trial(spec, resources.cpus, tune.report)
+        record = run_here(spec, reporting(tune.report), resources.cpus)
     else:
         record = _run_on_workers(spec, resources)
     if to_test and record.status == "completed":
-        test_one(record, paths, asked)
+        score_run(record, paths, asked)
     return record
 
 

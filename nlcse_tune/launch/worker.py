@@ -4,7 +4,6 @@ The loop sees a RunContext only; everything that knows Ray about a run is here.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,26 +15,20 @@ from nlcse_tune.run import run_one
 from nlcse_tune.training.checkpoint import finish
 from nlcse_tune.training.context import RunContext, StopRun
 
-Report = Callable[[dict[str, Any]], None]
+Send = Callable[[dict[str, Any]], None]
 
 
-@dataclass
-class ReportingContext(RunContext):
-    """Hands the record so far to Ray at each dev evaluation."""
+def reporting(send: Send) -> Callable[[RunRecord | None], None]:
+    """Hands Ray the newest dev score, and the record so far for whoever decides about the run."""
 
-    send: Report = field(default=lambda metrics: None)
-
-    def report(self, record: RunRecord | None) -> None:
+    def report(record: RunRecord | None) -> None:
         try:
-            self.send(metrics_of(record) if record else {})
+            newest = {"dev": record.dev_curve[-1].score, "record": record.model_dump_json()} if record else {}
+            send(newest)
         except SystemExit:  # how Tune tells a function that its trial is over
             raise StopRun("told to stop") from None
 
-
-def metrics_of(record: RunRecord) -> dict[str, Any]:
-    """What Ray is told of a run: its newest dev score, and the record so far for whoever decides about it."""
-    point = record.dev_curve[-1]
-    return {"dev": point.score, "step": point.step, "record": record.model_dump_json()}
+    return report
 
 
 def execute(spec: RunSpec, context: RunContext) -> RunRecord:
@@ -54,11 +47,12 @@ def execute(spec: RunSpec, context: RunContext) -> RunRecord:
     return record
 
 
-def run_in_trial(spec: RunSpec, cpus: float, report: Report) -> RunRecord:
-    """One run on the devices of the calling process."""
-    torch.set_num_threads(max(1, int(cpus)))
+def run_here(spec: RunSpec, report: Callable[[RunRecord | None], None], cpus: float | None = None) -> RunRecord:
+    """One run in this process, on its GPU if it has one, else on so many threads (None: as torch has it)."""
+    if cpus is not None:
+        torch.set_num_threads(max(1, int(cpus)))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return execute(spec, ReportingContext(spec.paths.folder, device=device, send=report))
+    return execute(spec, RunContext(spec.paths.folder, device=device, report=report))
 
 
 def _train_worker(settings: dict[str, Any]) -> None:
@@ -69,14 +63,9 @@ def _train_worker(settings: dict[str, Any]) -> None:
     place = ray.train.get_context()
     torch.set_num_threads(max(1, int(settings["cpus"])))
     spec = RunSpec.model_validate(settings["spec"])
-    context = ReportingContext(
-        spec.paths.folder,
-        rank=place.get_world_rank(),
-        world_size=place.get_world_size(),
-        device=str(ray.train.torch.get_device()),
-        send=ray.train.report,
-    )
-    execute(spec, context)
+    rank, workers = place.get_world_rank(), place.get_world_size()
+    device, report = str(ray.train.torch.get_device()), reporting(ray.train.report)
+    execute(spec, RunContext(spec.paths.folder, rank, workers, device, report))
 
 
 def run_on_workers(spec: RunSpec, resources: Resources, attempt: str, callbacks: list[Any]) -> RunRecord:

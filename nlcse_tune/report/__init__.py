@@ -4,34 +4,29 @@ from pathlib import Path
 
 from nlcse_tune.files import write_text
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.report.arms import Arm, collect
-from nlcse_tune.report.build import Block, Report, build
-from nlcse_tune.report.comparison import Comparison, Correction, Gap, ReportOptions, TestName
-from nlcse_tune.report.figures import write_figures
+from nlcse_tune.report.arms import collect
+from nlcse_tune.report.build import Report, build
+from nlcse_tune.report.comparison import ReportOptions
+from nlcse_tune.report.figures import write_block_figures
 from nlcse_tune.report.formats import as_json, seeds_csv, summary_csv
-from nlcse_tune.report.stopping import look_words, score_words
+from nlcse_tune.report.remarks import remarks
 from nlcse_tune.report.tables import latex, markdown, terminal
+from nlcse_tune.report.words import look_words, score_words
 
 __all__ = [
-    "Arm",
-    "Block",
-    "Comparison",
-    "Correction",
-    "Gap",
     "Report",
     "ReportOptions",
-    "TestName",
     "as_json",
     "build",
     "collect",
     "latex",
     "look_words",
     "markdown",
+    "remarks",
     "score_words",
     "seeds_csv",
     "summary_csv",
     "terminal",
-    "write_figures",
     "write_report",
 ]
 
@@ -55,5 +50,5 @@ def write_report(report: Report, folder: Path | None = None, *, figures: bool = 
     written = [folder / name for name in texts]
     for block in report.blocks if figures else ():
         prefix = f"{block.arms[0].name}-" if len(report.blocks) > 1 else ""
-        written += write_figures(block, folder, prefix=prefix)
+        written += write_block_figures(block, folder, prefix=prefix)
     return written

@@ -1,7 +1,8 @@
-"""From study names to a Report: blocks of one baseline and its methods, compared and put into words."""
+"""From study names to a Report: blocks of one baseline and its methods, compared."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from nlcse_tune.config import StsTask
@@ -37,16 +38,19 @@ class Block:
 
 @dataclass(frozen=True)
 class Report:
-    """All blocks, and the number of tests in them: the family of a correction."""
+    """All blocks, and what they were computed with."""
 
     blocks: tuple[Block, ...]
     options: ReportOptions
-    family: int
 
     @property
-    def arms(self) -> list[Arm]:
-        """Each study once."""
-        return list({arm.name: arm for block in self.blocks for arm in block.arms}.values())
+    def comparisons(self) -> list[Comparison]:
+        return [comparison for block in self.blocks for comparison in block.comparisons]
+
+    @property
+    def family(self) -> int:
+        """The number of tests in it: the family of a correction."""
+        return sum(1 for c in self.comparisons for gap in c.gaps.values() if gap.result)
 
 
 def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | None = None) -> Report:
@@ -56,56 +60,43 @@ def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | N
     """
     options = options or ReportOptions()
     chosen = {study.name: study for study in (find_study(s) if isinstance(s, str) else s for s in studies)}
-    if unknown := options.choose.keys() - chosen.keys() - {study.baseline for study in chosen.values()}:
+    baselines = list(dict.fromkeys(study.baseline for study in chosen.values() if study.baseline))
+    if unknown := options.choose.keys() - chosen.keys() - set(baselines):
         raise DataError(f"--config {min(unknown)}: not a study of this report ({', '.join(chosen)})")
-    arms: dict[str, Arm] = {}
 
+    @cache
     def arm(name: str) -> Arm:
-        if name not in arms:
-            study = chosen.get(name) or find_study(name)
-            arms[name] = collect(
-                study,
-                root,
-                choose=options.choose.get(name),
-                any_version=options.any_version,
-                seeds=options.seeds,
-            )
-        return arms[name]
+        choose = options.choose.get(name)
+        study = chosen.get(name) or find_study(name)
+        return collect(study, root, choose=choose, any_version=options.any_version, seeds=options.seeds)
 
-    baselines = {study.baseline for study in chosen.values() if study.baseline}
-    grouped: dict[str | None, list[Arm]] = {}
-    for study in chosen.values():
-        if study.baseline:
-            grouped.setdefault(study.baseline, []).append(arm(study.name))
-    drafts = [_block(arm(name) if name else None, methods, options) for name, methods in grouped.items()]
-    drafts += [
-        _block(None, [arm(s.name)], options) for s in chosen.values() if not s.baseline and s.name not in baselines
+    blocks = [
+        _block(arm(name), [arm(study.name) for study in chosen.values() if study.baseline == name], options)
+        for name in baselines
     ]
-    drafts = [block for block in drafts if block.tested]
-    if not drafts:
+    alone = [name for name, study in chosen.items() if not study.baseline and name not in baselines]
+    blocks += [_block(None, [arm(name)], options) for name in alone]
+    blocks = [block for block in blocks if block.tested]
+    if not blocks:
         raise DataError(
             f"no test scores of {', '.join(chosen) or 'any study'} under {root}: run `nlcse-tune seeds` first, or name "
             "the folder with --out"
         )
-    return _corrected(drafts, options)
+    return _corrected(Report(tuple(blocks), options))
 
 
 def _block(baseline: Arm | None, methods: Sequence[Arm], options: ReportOptions) -> Block:
-    arms = ([baseline] if baseline else []) + list(methods)
-    with_runs = [arm for arm in arms if arm.runs]
-    tasks = task_order(with_runs)
-    for other in with_runs[1:]:
-        check_comparable(other, with_runs[0], any_version=options.any_version)
+    tested = [arm for arm in ([baseline] if baseline else []) + list(methods) if arm.runs]
+    tasks = task_order(tested)
+    for other in tested[1:]:
+        check_comparable(other, tested[0], any_version=options.any_version)
     comparisons = tuple(
         compare(method, baseline, tasks, options) for method in methods if baseline and baseline.runs and method.runs
     )
     return Block(baseline, tuple(methods), tasks, comparisons)
 
 
-def _corrected(blocks: Sequence[Block], options: ReportOptions) -> Report:
-    adjusted = iter(with_holm([c for block in blocks for c in block.comparisons]))
-    corrected = tuple(
-        Block(b.baseline, b.methods, b.tasks, tuple(next(adjusted) for _ in b.comparisons)) for b in blocks
-    )
-    family = sum(1 for b in corrected for c in b.comparisons for gap in c.gaps.values() if gap.result)
-    return Report(corrected, options, family)
+def _corrected(report: Report) -> Report:
+    adjusted = iter(with_holm(report.comparisons))
+    blocks = (replace(b, comparisons=tuple(next(adjusted) for _ in b.comparisons)) for b in report.blocks)
+    return replace(report, blocks=tuple(blocks))

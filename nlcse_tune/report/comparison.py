@@ -4,17 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
 
 import numpy as np
 
 from nlcse_tune import stats
 from nlcse_tune.config import StsTask
 from nlcse_tune.errors import DataError
-from nlcse_tune.report.arms import AVERAGE, Arm, Column, Run, test_differences
+from nlcse_tune.names import Correction, TestName
+from nlcse_tune.report.arms import Arm
+from nlcse_tune.report.differences import data_differences, numerics_differences, test_differences
+from nlcse_tune.report.numbers import AVERAGE, Column
+from nlcse_tune.report.pairs import pairs_error
 
-TestName = Literal["welch", "student", "paired", "permutation", "signflip", "wilcoxon"]
-Correction = Literal["none", "holm"]
 PAIRED: tuple[TestName, ...] = ("paired", "signflip", "wilcoxon")
 
 
@@ -38,9 +39,9 @@ class ReportOptions:
 
 @dataclass(frozen=True)
 class Gap:
-    """One column: both sides, and what the test says. `why` tells why there is no test where there is none.
+    """One column: both arms, and what the test says. `why` tells why there is no test where there is none.
 
-    With a paired test both sides hold the shared seeds only. `holm` is p adjusted over every test of the report.
+    With a paired test both arms hold the shared seeds only. `holm` is p adjusted over every test of the report.
     `interval` is the t interval that belongs to the design: Welch's, pooled, or of the paired differences.
     """
 
@@ -82,46 +83,45 @@ def check_comparable(method: Arm, baseline: Arm, *, any_version: bool = False) -
     """DataError naming what differs where two arms rest on different data, numerics or evaluation settings."""
     if not method.runs or not baseline.runs:
         return
-    a, b = method.runs[0], baseline.runs[0]  # within an arm all runs share configuration and data
-    shared = sorted(a.record.data.keys() & b.record.data.keys())
-    found = [
-        f"data {key}: {a.record.data[key]} against {b.record.data[key]}"
-        for key in shared
-        if a.record.data[key] != b.record.data[key]
-    ]
-    if a.record.versions.numerics != b.record.versions.numerics and not any_version:
-        found.append(f"numerics: {a.record.versions.numerics} against {b.record.versions.numerics}")
-    found += [d for x in method.runs for y in baseline.runs for d in test_differences(x.test, y.test)]
-    if found := list(dict.fromkeys(found)):
+    a, b = method.runs[0].record, baseline.runs[0].record  # within an arm all runs share configuration and data
+    differences = data_differences("data", a.data, b.data, a.data.keys() & b.data.keys())
+    differences += [] if any_version else numerics_differences(a, b)
+    differences += [d for x in method.runs for y in baseline.runs for d in test_differences(x.test, y.test)]
+    if differences:
         raise DataError(
-            f"{method.name} and {baseline.name} cannot be compared: they differ in {'; '.join(found)}; "
-            "run both on the same data and settings"
+            f"{method.name} and {baseline.name} cannot be compared: they differ in "
+            f"{'; '.join(dict.fromkeys(differences))}; run both on the same data and settings"
         )
 
 
 def compare(method: Arm, baseline: Arm, tasks: tuple[StsTask, ...], options: ReportOptions) -> Comparison:
-    """Every column in which both sides have scores, each tested alone; see `with_holm` for the correction."""
+    """Every column in which both arms have scores, each tested alone; see `with_holm` for the correction."""
     columns: Sequence[Column] = (*tasks, AVERAGE)
     rng = np.random.default_rng(options.seed)
     gaps: dict[Column, Gap] = {}
     for column in columns:
         a, b = method.scores(column, tasks), baseline.scores(column, tasks)
-        if a and b and (not options.paired or a.keys() & b.keys()):
+        shared = a.keys() & b.keys()
+        if options.paired:
+            a, b = ({seed: scores[seed] for seed in sorted(shared)} for scores in (a, b))
+        if a and b:
             gaps[column] = _gap(column, a, b, options, rng)
-    if options.pair_resamples and AVERAGE in gaps and gaps[AVERAGE].result:
-        found = _two_level(method, baseline, gaps[AVERAGE], tasks, options, rng)
-        gaps[AVERAGE] = replace(gaps[AVERAGE], two_level=found)
+    average = gaps.get(AVERAGE)
+    if options.pair_resamples and average and average.result:
+        kept = (
+            [(run, arm.similarities(run)) for run in arm.runs if run.seed in seeds]
+            for arm, seeds in zip((method, baseline), average.seeds, strict=True)
+        )
+        error = pairs_error(next(kept), next(kept), tasks, options.pair_resamples, rng, paired=options.paired)
+        gaps[AVERAGE] = replace(average, two_level=error)
     return Comparison(method, baseline, gaps)
 
 
 def _gap(
     column: Column, a: Mapping[int, float], b: Mapping[int, float], options: ReportOptions, rng: np.random.Generator
 ) -> Gap:
-    shared = sorted(a.keys() & b.keys())
-    if options.paired:
-        a, b = {seed: a[seed] for seed in shared}, {seed: b[seed] for seed in shared}
+    """The gap of scores by seed and all that is told of it."""
     x, y = list(a.values()), list(b.values())
-    on_shared = [a[seed] for seed in shared], [b[seed] for seed in shared]
     gap = Gap(column, stats.summarise(x), stats.summarise(y), (tuple(a), tuple(b)))
     try:
         result = run_test(options.test, x, y, rng)
@@ -129,22 +129,36 @@ def _gap(
         return replace(gap, why=str(error))
     gap = replace(gap, result=result, improvement=stats.probability_of_improvement(x, y))
     with suppress(DataError):  # scores that do not vary: a test by rearrangement stands without interval and effect
-        t = result if result.low is not None else (stats.paired_t if options.paired else stats.welch_t)(x, y)
-        assert t.low is not None  # t-tests have all three
-        assert t.high is not None
-        assert t.confidence is not None
-        gap = replace(gap, interval=stats.Interval(t.low, t.high, t.confidence), effect=stats.hedges_g(x, y))
-    if len(shared) >= 2:
-        differences = stats.summarise(np.subtract(*on_shared))
-        gap = replace(
-            gap,
-            signflip=stats.sign_flip_test(*on_shared, rng),
-            correlation=stats.correlation(*on_shared),
-            std_difference=differences.std,
-        )
+        gap = replace(gap, interval=_t_interval(result, x, y, paired=options.paired), effect=stats.hedges_g(x, y))
+    gap = _with_shared(gap, a, b, rng)
     if column == AVERAGE:
         gap = replace(gap, bootstrap=stats.bootstrap_interval(x, y, rng, paired=options.paired))
     return gap
+
+
+def _t_interval(
+    result: stats.TestResult, method: Sequence[float], baseline: Sequence[float], *, paired: bool
+) -> stats.Interval:
+    """The test's own interval, or where it has none that of the t-test of the same design."""
+    t = result if result.low is not None else (stats.paired_t if paired else stats.welch_t)(method, baseline)
+    assert t.low is not None  # t-tests have all three
+    assert t.high is not None
+    assert t.confidence is not None
+    return stats.Interval(t.low, t.high, t.confidence)
+
+
+def _with_shared(gap: Gap, a: Mapping[int, float], b: Mapping[int, float], rng: np.random.Generator) -> Gap:
+    """The gap with what the seeds that both arms have tell, if they are two or more."""
+    shared = sorted(a.keys() & b.keys())
+    if len(shared) < 2:
+        return gap
+    x, y = [a[seed] for seed in shared], [b[seed] for seed in shared]
+    return replace(
+        gap,
+        signflip=stats.sign_flip_test(x, y, rng),
+        correlation=stats.correlation(x, y),
+        std_difference=stats.summarise(np.subtract(x, y)).std,
+    )
 
 
 def run_test(
@@ -160,7 +174,7 @@ def run_test(
         "wilcoxon": partial(stats.wilcoxon_test, rng=rng),
     }
     if len(method) < 2 or len(baseline) < 2:
-        raise DataError(f"no test: needs at least 2 seeds on each side, got {len(method)} and {len(baseline)}")
+        raise DataError(f"a test needs at least 2 seeds per arm, got {len(method)} and {len(baseline)}")
     return tests[name](method, baseline)
 
 
@@ -172,65 +186,3 @@ def with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
         replace(c, gaps={k: replace(gap, holm=next(adjusted)) if gap.result else gap for k, gap in c.gaps.items()})
         for c in comparisons
     ]
-
-
-def _two_level(
-    method: Arm, baseline: Arm, gap: Gap, tasks: tuple[StsTask, ...], options: ReportOptions, rng: np.random.Generator
-) -> stats.TwoLevel | None:
-    """Both errors of the average's gap; None where a run's per-pair similarities were not kept."""
-    runs = [
-        [(arm, run) for run in arm.runs if run.seed in seeds]
-        for arm, seeds in zip((method, baseline), gap.seeds, strict=True)
-    ]
-    arrays = [(run, arm.similarities(run)) for side in runs for arm, run in side]
-    if not all(task in found and f"gold_{task}" in found for _, found in arrays for task in tasks):
-        return None
-    replicates = np.mean([_task_replicates(arrays, task, options.pair_resamples, rng) for task in tasks], axis=0)
-    a, b = (arm.scores(AVERAGE, tasks) for arm in (method, baseline))
-    n = len(runs[0])
-    return stats.two_level(
-        [a[seed] for seed in gap.seeds[0]],
-        [b[seed] for seed in gap.seeds[1]],
-        replicates[:, :n],
-        replicates[:, n:],
-        rng,
-        paired=options.paired,
-    )
-
-
-def _task_replicates(
-    arrays: Sequence[tuple[Run, Mapping[str, np.ndarray]]], task: StsTask, resamples: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Scores (R, V) of one task on resampled pairs, in the records' setting; sub-sets are resampled each in itself."""
-    first, gold = arrays[0][0].test, arrays[0][1][f"gold_{task}"]
-    for run, found in arrays:
-        if not np.array_equal(found[f"gold_{task}"], gold) or len(found[task]) != len(gold):
-            raise DataError(
-                f"{run.record.run_id}: {task}'s kept pairs are not those of {first.run_id}; test both again"
-            )
-    rows = np.stack([found[task] for _, found in arrays])
-    _same_scores(arrays, rows, gold, task)
-    subsets = first.scores[task].subsets
-    if first.setting == "all" or len(subsets) <= 1:
-        return stats.resampled_spearman(rows, gold, resamples, rng)
-    sizes = [pairs for _, _, pairs in subsets.values()]
-    if sum(sizes) != len(gold):
-        raise DataError(f"{first.run_id}: {task}'s sub-sets have {sum(sizes)} pairs, the kept file {len(gold)}")
-    cuts = np.cumsum(sizes)[:-1]
-    parts = [
-        stats.resampled_spearman(row, own, resamples, rng)
-        for row, own in zip(np.split(rows, cuts, axis=1), np.split(gold, cuts), strict=True)
-    ]
-    return np.average(parts, axis=0, weights=sizes if first.setting == "wmean" else None)
-
-
-def _same_scores(
-    arrays: Sequence[tuple[Run, Mapping[str, np.ndarray]]], rows: np.ndarray, gold: np.ndarray, task: StsTask
-) -> None:
-    """DataError where the kept similarities do not give the recorded score: they are another checkpoint's."""
-    for (run, _), score in zip(arrays, stats.spearman(rows, gold), strict=True):
-        if abs(score - run.test.scores[task].all) > 0.02:  # cosines are kept as float32
-            raise DataError(
-                f"{run.record.run_id}: {task}'s kept similarities give {score:.2f}, its record says "
-                f"{run.test.scores[task].all:.2f}; test the run again"
-            )

@@ -1,11 +1,16 @@
-"""How numbers are written: absent is a dash, a p-value is never 0.0000."""
+"""Columns, and how their numbers are written: absent is a dash, a p-value is never 0.0000."""
+
+from collections.abc import Sequence
+from typing import Literal
 
 from nlcse_tune import stats
-from nlcse_tune.report.arms import AVERAGE, Column
-from nlcse_tune.report.comparison import TestName
+from nlcse_tune.config import STS_TASKS, StsTask
+from nlcse_tune.names import TestName
 
+Column = StsTask | Literal["avg"]
+AVERAGE: Literal["avg"] = "avg"
 DASH = "-"
-TASK_LABELS: dict[str, str] = {
+TASK_LABELS: dict[StsTask, str] = {
     "sts12": "STS12",
     "sts13": "STS13",
     "sts14": "STS14",
@@ -24,10 +29,10 @@ TEST_LABELS: dict[TestName, str] = {
 }
 
 
-def column_label(column: Column | str, tasks: int) -> str:
+def column_label(column: Column, tasks: int) -> str:
     """`Avg.` is the seven tasks' average; of fewer tasks the label says how many."""
     if column == AVERAGE:
-        return "Avg." if tasks == len(TASK_LABELS) else f"Avg. of {tasks}"
+        return "Avg." if tasks == len(STS_TASKS) else f"Avg. of {tasks}"
     return TASK_LABELS[column]
 
 
@@ -43,16 +48,19 @@ def p_equals(p: float) -> str:
     return f"p {p_value(p)}" if p < 0.0001 else f"p = {p_value(p)}"
 
 
-def mean_std(summary: stats.Summary | None, *, separator: str = " ± ") -> str:
+def mean_std(summary: stats.Summary) -> str:
     """`76.96 ± 0.38`; one seed has no std and shows none."""
-    if summary is None:
-        return DASH
-    return f"{summary.mean:.2f}" + (f"{separator}{summary.std:.2f}" if summary.std is not None else "")
+    return f"{summary.mean:.2f}" + (f" ± {summary.std:.2f}" if summary.std is not None else "")
 
 
 def signed(value: float) -> str:
     """`+1.22`, `-0.31`; a value that rounds to nothing has no sign."""
     return "0.00" if abs(value) < 0.005 else f"{value:+.2f}"
+
+
+def signed_range(low: float, high: float) -> str:
+    """`-0.10 to +2.31`, for sentences."""
+    return f"{signed(low)} to {signed(high)}"
 
 
 def plain(value: float) -> str:
@@ -61,11 +69,11 @@ def plain(value: float) -> str:
 
 
 def bounds(interval: stats.Interval | stats.Effect | stats.Probability | None) -> str:
-    """`-0.10 to 2.31`."""
+    """`-0.10 to 2.31`, for tables."""
     return DASH if interval is None else f"{plain(interval.low)} to {plain(interval.high)}"
 
 
-def seed_list(seeds: tuple[int, ...] | list[int]) -> str:
+def seed_list(seeds: Sequence[int]) -> str:
     """`1-5, 9`: runs of at least three become ranges."""
     runs: list[list[int]] = []
     for seed in sorted(seeds):
@@ -77,6 +85,18 @@ def seed_list(seeds: tuple[int, ...] | list[int]) -> str:
     return ", ".join(text for part in parts for text in part) or "none"
 
 
+def named_seeds(seeds: Sequence[int]) -> str:
+    """`seed 9`, `seeds 1-5`."""
+    return f"seed{'' if len(seeds) == 1 else 's'} {seed_list(seeds)}"
+
+
 def plural(count: int, noun: str) -> str:
     """`1 seed`, `5 seeds`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def per_arm(n: int, n_baseline: int, *, paired: bool) -> str:
+    """`5 seeds per arm`, `5 and 3 seeds`, `5 shared seeds`."""
+    if paired:
+        return plural(n, "shared seed")
+    return f"{plural(n, 'seed')} per arm" if n == n_baseline else f"{n} and {n_baseline} seeds"

@@ -4,17 +4,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+import nlcse_tune.report.words as words
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS
-from nlcse_tune.report.arms import AVERAGE, Arm, Column, other_setting
+from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.build import Block, Report
-from nlcse_tune.report.comparison import Comparison, ReportOptions
-from nlcse_tune.report.numbers import DASH, bounds, column_label, mean_std, p_value, plain, signed
-from nlcse_tune.report.words import block_words, caption
+from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
+from nlcse_tune.report.numbers import AVERAGE, DASH, Column, bounds, column_label, mean_std, p_value, plain, signed
+from nlcse_tune.report.remarks import remarks
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Grid:
 
 
 def scores_grid(block: Block, options: ReportOptions) -> Grid:
-    """Table 3 widened: a row a method with seven tasks, average, n, p and g; published rows below their own."""
+    """Table 3 widened: a row per method with seven tasks, average, n, p and g; published rows below their own."""
     columns: list[Column] = [*block.tasks, AVERAGE]
     p_name = "p (Holm)" if options.correct == "holm" else "p"
     header = ("", *(column_label(c, len(block.tasks)) for c in columns), "n", p_name, "g")
@@ -38,10 +40,16 @@ def scores_grid(block: Block, options: ReportOptions) -> Grid:
     return Grid(caption(block, options), header, tuple(rows))
 
 
+def caption(block: Block, options: ReportOptions) -> str:
+    """What the scores of the block's first table are."""
+    baseline = block.baseline.name if block.comparisons and block.baseline else None
+    return words.caption(block.setting, options.test, options.correct, baseline)
+
+
 def _arm_row(arm: Arm, block: Block, columns: Sequence[Column], options: ReportOptions) -> tuple[str, ...]:
     scores = {column: list(arm.scores(column, block.tasks).values()) for column in columns}
     cells = [_cell(values, len(arm.runs)) for values in scores.values()]
-    gap = next((c.gaps.get(AVERAGE) for c in block.comparisons if c.method is arm or c.method.name == arm.name), None)
+    gap = next((c.gaps.get(AVERAGE) for c in block.comparisons if c.method is arm), None)
     p, g = (p_value(gap.p(options.correct)), plain(gap.effect.g) if gap.effect else DASH) if gap else ("", "")
     return (arm.name, *cells, str(len(arm.runs)), p, g)
 
@@ -55,7 +63,7 @@ def _cell(values: list[float], n: int) -> str:
 
 def _published_rows(arm: Arm, columns: Sequence[Column], *, seven: bool) -> list[tuple[str, ...]]:
     published = arm.study.published
-    if published is None or other_setting(arm):  # the text below the table says so
+    if published is None or arm.unpublished():  # a warning says so
         return []
     rows = []
     # A published average is over seven tasks, so it stands beside ours only where ours is too.
@@ -70,64 +78,81 @@ def _published_rows(arm: Arm, columns: Sequence[Column], *, seven: bool) -> list
     return rows
 
 
-def gaps_grid(comparison: Comparison, block: Block, options: ReportOptions) -> Grid:
-    """A row a test set: gap, interval, p, adjusted p, effect sizes, and the n they rest on."""
+def gaps_grid(comparison: Comparison, block: Block) -> Grid:
+    """A row per test set: gap, interval, p, adjusted p, effect sizes, and the n they rest on."""
     header = ("", "gap", "95% interval", "p", "p (Holm)", "g", "g, 95%", "P(better)", "P, 95%", "n")
-    rows = []
-    for column, gap in comparison.gaps.items():
-        effect, better = gap.effect, gap.improvement
-        n = str(gap.method.n) if gap.method.n == gap.baseline.n else f"{gap.method.n} / {gap.baseline.n}"
-        rows.append(
-            (
-                column_label(column, len(block.tasks)),
-                signed(gap.gap),
-                bounds(gap.interval),
-                p_value(gap.result.p if gap.result else None),
-                p_value(gap.holm),
-                plain(effect.g) if effect else DASH,
-                bounds(effect),
-                f"{better.value:.2f}" if better else DASH,
-                bounds(better),
-                n,
-            )
-        )
+    rows = [(column_label(column, len(block.tasks)), *_gap_cells(gap)) for column, gap in comparison.gaps.items()]
     return Grid(f"{comparison.method.name} minus {comparison.baseline.name}", header, tuple(rows))
+
+
+def _gap_cells(gap: Gap) -> tuple[str, ...]:
+    effect, better = gap.effect, gap.improvement
+    return (
+        signed(gap.gap),
+        bounds(gap.interval),
+        p_value(gap.result.p if gap.result else None),
+        p_value(gap.holm),
+        plain(effect.g) if effect else DASH,
+        bounds(effect),
+        f"{better.value:.2f}" if better else DASH,
+        bounds(better),
+        str(gap.method.n) if gap.method.n == gap.baseline.n else f"{gap.method.n} / {gap.baseline.n}",
+    )
 
 
 def grids(block: Block, options: ReportOptions) -> list[Grid]:
     """The block's tables in order."""
-    return [scores_grid(block, options), *(gaps_grid(c, block, options) for c in block.comparisons)]
+    return [scores_grid(block, options), *(gaps_grid(c, block) for c in block.comparisons)]
 
 
-def terminal(report: Report) -> RenderableType:
-    """Tables and text for rich; mean and std on two lines, so that nine columns of scores fit 100 characters."""
+def terminal(report: Report, *, notes: bool = False) -> RenderableType:
+    """Verdict, tables and warnings for rich, and the notes where they are asked for; else how to get them."""
     parts: list[RenderableType] = []
-    for block in report.blocks:
-        for grid in grids(block, report.options):
-            table = Table(title=grid.title, title_justify="left", title_style="bold")
-            for i, name in enumerate(grid.header):
-                table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i == 0)
-            for row in grid.rows:
-                table.add_row(*(Text(cell.replace(" ± ", "\n±").replace(" (n", "\n(n")) for cell in row))
-            parts += [table, ""]
-        text = Table.grid(padding=(0, 1))
-        for line in block_words(block, report):
-            text.add_row("-", Text(line))
-        parts += [text, ""]
-    return Group(*parts)
+    hidden = 0
+    for block, said in zip(report.blocks, remarks(report), strict=True):
+        parts += [part for text in said.verdict for part in (Text(text), "")]
+        parts += [part for grid in grids(block, report.options) for part in (_rich_table(grid), "")]
+        if said.warnings:
+            parts += [Text("Warnings", style="bold"), _rich_list(said.warnings), ""]
+        if notes and said.notes:
+            parts += [Text("Notes", style="bold"), _rich_list(said.notes), ""]
+        hidden += 0 if notes else len(said.notes)
+    return Group(*parts, *([Text(words.notes_hidden(hidden))] if hidden else []))
+
+
+def _rich_table(grid: Grid) -> Table:
+    """No lines between columns, mean and std on two lines, and names and intervals that wrap: 80 characters do."""
+    table = Table(
+        title=grid.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=0, show_edge=False
+    )
+    for i, name in enumerate(grid.header):
+        wraps = i == 0 or any(" to " in row[i] for row in grid.rows)
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=not wraps)
+    for row in grid.rows:
+        table.add_row(*(Text(cell.replace(" ± ", "\n±").replace(" (n", "\n(n")) for cell in row))
+    return table
+
+
+def _rich_list(lines: Sequence[str]) -> Table:
+    text = Table.grid(padding=(0, 1))
+    for line in lines:
+        text.add_row("-", Text(line))
+    return text
 
 
 def markdown(report: Report) -> str:
-    """GitHub Markdown: tables, then the text under them."""
+    """GitHub Markdown: for each block the verdict, its tables, warnings and notes."""
     lines: list[str] = []
-    for block in report.blocks:
+    for block, said in zip(report.blocks, remarks(report), strict=True):
+        lines += [part for text in said.verdict for part in (_markdown_cell(text), "")]
         for grid in grids(block, report.options):
             lines += [f"**{grid.title}**", ""]
             lines += ["| " + " | ".join(grid.header) + " |", "|" + " --- |" + " ---: |" * (len(grid.header) - 1)]
             lines += ["| " + " | ".join(_markdown_cell(cell) for cell in row) + " |" for row in grid.rows]
             lines.append("")
-        lines += [f"- {_markdown_cell(line)}" for line in block_words(block, report)]
-        lines.append("")
+        for title, texts in (("Warnings", said.warnings), ("Notes", said.notes)):
+            if texts:
+                lines += [f"**{title}**", "", *(f"- {_markdown_cell(text)}" for text in texts), ""]
     return "\n".join(lines)
 
 
@@ -136,22 +161,30 @@ def _markdown_cell(text: str) -> str:
 
 
 def latex(report: Report) -> str:
-    """LaTeX tables for booktabs, std as a subscript as in the paper; the text under them as comments."""
+    """LaTeX tables for booktabs, std as a subscript as in the paper; all that is said of them as comments."""
     lines = ["% needs \\usepackage{booktabs}"]
-    for block in report.blocks:
-        for i, grid in enumerate(grids(block, report.options)):
-            lines += [
-                "\\begin{table*}[t]",
-                "\\centering\\small",
-                f"\\begin{{tabular}}{{l{'r' * (len(grid.header) - 1)}}}",
-            ]
-            lines += ["\\toprule", " & ".join(_tex(name) for name in grid.header) + " \\\\", "\\midrule"]
-            lines += [" & ".join(_tex(cell) for cell in row) + " \\\\" for row in grid.rows]
-            lines += ["\\bottomrule", "\\end{tabular}", f"\\caption{{{_tex(grid.title)}}}", "\\end{table*}"]
-            if i == 0:
-                lines += [f"% {line}" for line in block_words(block, report)]
+    for block, said in zip(report.blocks, remarks(report), strict=True):
+        lines += [f"% {text}" for text in (*said.verdict, *said.warnings, *said.notes)]
+        for grid in grids(block, report.options):
+            lines += _latex_table(grid)
         lines.append("")
     return "\n".join(lines)
+
+
+def _latex_table(grid: Grid) -> list[str]:
+    return [
+        "\\begin{table*}[t]",
+        "\\centering\\small",
+        f"\\begin{{tabular}}{{l{'r' * (len(grid.header) - 1)}}}",
+        "\\toprule",
+        " & ".join(_tex(name) for name in grid.header) + " \\\\",
+        "\\midrule",
+        *(" & ".join(_tex(cell) for cell in row) + " \\\\" for row in grid.rows),
+        "\\bottomrule",
+        "\\end{tabular}",
+        f"\\caption{{{_tex(grid.title)}}}",
+        "\\end{table*}",
+    ]
 
 
 _TEX = {

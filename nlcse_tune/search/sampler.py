@@ -5,7 +5,6 @@ of stopped runs as if they had finished, turns a NaN into a log line and cannot 
 (docs/ray.md, points 8 to 12). What is left of it once those are mended is ask and tell.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,11 +38,11 @@ class Sampler:
         base: Mapping[str, Any] | None = None,
     ) -> None:
         self.space, self.method, self.base = space, method, base
-        self.rng = np.random.default_rng(seed)
         startup = max(5, 2 * len(space.fields))
         tpe = optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup)
         sampler = tpe if method == "tpe" else optuna.samplers.RandomSampler(seed=seed)  # a grid needs none
         self.optuna = optuna.create_study(direction="maximize", sampler=sampler)
+        self.random = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed + 1))
         self.orders = {field: order for field, p in space.parameters.items() if (order := _order(p)) is not None}
         places = {field: IntDistribution(0, len(order) - 1) for field, order in self.orders.items()}
         self.distributions = {**distributions(space), **places}
@@ -51,8 +50,8 @@ class Sampler:
         self.queue: list[Point] = [own_point] if own_point and space.contains(own_point) else []
         self.waiting: list[tuple[Point, float]] = []  # another search's scores
         self.scores: dict[str, float] = {}  # our own, of runs that ran to their end
-        finite = space.size(base) is not None
-        self.untried = _shuffled(list(space.points(base)), self.rng) if finite else None
+        points = list(space.points(base)) if space.size(base) is not None else None
+        self.untried = points and [points[i] for i in np.random.default_rng(seed).permutation(len(points))]
 
     def first(self, points: Sequence[Point]) -> None:
         """Points to propose before all others, in this order, unless they are known by then."""
@@ -85,16 +84,20 @@ class Sampler:
                 return self._seen(point)
         if self.untried is not None and (not self.untried or self.method == "grid"):
             return self._seen(self.untried[0]) if self.untried else None
+        suggestion = self._suggested(self.optuna)
+        if suggestion is None:
+            suggestion = self.untried[0] if self.untried else self._suggested(self.random)
+        return None if suggestion is None else self._seen(suggestion)
+
+    def _suggested(self, study: optuna.Study) -> Point | None:
+        """A new point among TRIES suggestions; None where all are known."""
         for _ in range(TRIES):
-            trial = self.optuna.ask(self.distributions)
-            self.optuna.tell(trial, state=TrialState.FAIL)  # `tell` enters it with its score, as after a restart
+            trial = study.ask(self.distributions)
+            study.tell(trial, state=TrialState.FAIL)  # `tell` enters it with its score, as after a restart
             point = self.space.active(self._point(trial.params), self.base)
             if _key(point) not in self.known:
-                return self._seen(point)
-        if self.untried is not None:
-            return self._seen(self.untried[0])
-        draws = (self.space.active(_draw(self.space, self.rng), self.base) for _ in range(TRIES))
-        return next((self._seen(point) for point in draws if _key(point) not in self.known), None)
+                return point
+        return None
 
     def tell(self, point: Point, score: float | None, *, stopped_at: float | None = None) -> None:
         """The score of a proposed point; None where its run failed. A stopped run's score counts as pruned.
@@ -107,7 +110,7 @@ class Sampler:
         if stopped_at is None:
             self.scores[_key(point)] = score
         else:
-            known |= {"state": TrialState.PRUNED, "intermediate_values": {_percent(stopped_at): score}}
+            known |= {"state": TrialState.PRUNED, "intermediate_values": {round(100 * stopped_at): score}}
         self.optuna.add_trial(optuna.trial.create_trial(**known))
 
     def _params(self, point: Point) -> dict[str, Any]:
@@ -135,20 +138,6 @@ class Sampler:
         return point
 
 
-def _draw(space: SearchSpace, rng: np.random.Generator) -> Point:
-    """A value of every parameter, evenly (on its log scale where it has one)."""
-    return {field: _draw_one(parameter, rng) for field, parameter in space.parameters.items()}
-
-
-def _draw_one(parameter: ValueList | Range, rng: np.random.Generator) -> Any:
-    if (values := parameter.listed()) is not None:
-        return values[int(rng.integers(len(values)))]
-    assert isinstance(parameter, Range)
-    if parameter.log:
-        return math.exp(rng.uniform(math.log(parameter.low), math.log(parameter.high)))
-    return float(rng.uniform(parameter.low, parameter.high))
-
-
 def _order(parameter: ValueList | Range) -> list[Any] | None:
     """A choice's values in rising order, where they are three numbers or more; None for any other parameter.
 
@@ -166,17 +155,8 @@ def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     return {field: _distribution(parameter) for field, parameter in space.parameters.items()}
 
 
-def _percent(share: float) -> int:
-    """Optuna's steps are whole numbers."""
-    return round(100 * share)
-
-
 def _key(point: Mapping[str, Any]) -> str:
     return repr(sorted(point.items()))
-
-
-def _shuffled(points: list[Point], rng: np.random.Generator) -> list[Point]:
-    return [points[i] for i in rng.permutation(len(points))]
 
 
 def _distribution(parameter: ValueList | Range) -> BaseDistribution:

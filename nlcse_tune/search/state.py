@@ -107,15 +107,19 @@ class SearchState:
         """Notes on disk that a run is under way, so that a later search goes on with it first."""
         BegunRun(config=spec.config, seed=spec.seed).write(spec.paths.begun)
 
+    def belongs(self, name: str, config: RunConfig, seed: int) -> bool:
+        """Whether a run is one that this search could make: of a point of its space, under its seed and the rest."""
+        point = self.point_of(config)
+        named = seed == self.seed and name == run_id(config, seed, self.data)
+        return named and self.space.contains(point) and name == self.run_id(point)
+
     def candidates(self) -> tuple[Candidate, ...]:
         """What is on record, best first: finished runs, then stopped ones, then failed ones."""
-        worst = float("-inf")
 
-        def rank(candidate: Candidate) -> tuple[int, float, str]:
-            record = candidate.record
-            return _ORDER[record.status], -(worst if record.best_dev is None else record.best_dev), record.run_id
+        def rank(record: RunRecord) -> tuple[int, float, str]:
+            return _ORDER[record.status], math.inf if record.best_dev is None else -record.best_dev, record.run_id
 
-        return tuple(sorted((Candidate(self.point_of(r.config), r) for r in self.done.values()), key=rank))
+        return tuple(Candidate(self.point_of(r.config), r) for r in sorted(self.done.values(), key=rank))
 
 
 class View:
@@ -149,15 +153,10 @@ def load_state(study: Study, paths: StudyPaths, trials: int | None, *, fresh: bo
         state.config(point)  # values that do not go together are an error now, not after hours
     if fresh:
         return state
-    base = digest(study.config, state.data, without=study.space.fields)
     for record in ledger(paths):
-        if (
-            record.seed == state.seed
-            and record.data == state.data
-            and _belongs(state, base, record.run_id, record.config)
-        ):
+        if record.data == state.data and state.belongs(record.run_id, record.config, record.seed):
             state.done[record.run_id] = record
-    state.under_way = [point for point in _begun(state, base) if state.run_id(point) not in state.done]
+    state.under_way = [point for point in _begun(state) if state.run_id(point) not in state.done]
     return state
 
 
@@ -229,14 +228,7 @@ def complete_point(state: SearchState, values: Mapping[str, Any]) -> Point:
     return point
 
 
-def _belongs(state: SearchState, base: str, name: str, config: RunConfig) -> bool:
-    if digest(config, state.data, without=state.space.fields) != base:
-        return False
-    point = state.point_of(config)
-    return state.space.contains(point) and name == state.run_id(point)
-
-
-def _begun(state: SearchState, base: str) -> list[Point]:
+def _begun(state: SearchState) -> list[Point]:
     """Points of this search that were begun, oldest first."""
     begun = []
     for paths in state.paths.checkpoints():
@@ -244,6 +236,6 @@ def _begun(state: SearchState, base: str) -> list[Point]:
             run = BegunRun.read(paths.begun)
         except DataError:  # of another version, or cut short: not worth an error
             continue
-        if run is not None and run.seed == state.seed and _belongs(state, base, paths.run_id, run.config):
+        if run is not None and state.belongs(paths.run_id, run.config, run.seed):
             begun.append((paths.begun.stat().st_mtime, state.point_of(run.config)))
     return [point for _, point in sorted(begun, key=lambda item: item[0])]

@@ -13,17 +13,9 @@ from nlcse_tune.stats.exact import permutation_test, sign_flip_floor, sign_flip_
 from nlcse_tune.stats.intervals import BOOTSTRAP_COVERAGE, Interval, bootstrap_interval, mean_interval, std_interval
 from nlcse_tune.stats.multiplicity import holm
 from nlcse_tune.stats.pairs import TwoLevel, resampled_spearman, spearman, two_level
-from nlcse_tune.stats.power import (
-    MAX_SEEDS,
-    detectable_paired,
-    detectable_unpaired,
-    power_paired,
-    power_unpaired,
-    seeds_paired,
-    seeds_unpaired,
-)
+from nlcse_tune.stats.power import MAX_SEEDS, detectable_gap, power_paired, power_unpaired, seeds_needed
 from nlcse_tune.stats.samples import Sample, Summary, TestResult, correlation, summarise
-from nlcse_tune.stats.sequential import Decision, SequentialTest, Spending, StoppingRule, looks, stopping_rule
+from nlcse_tune.stats.sequential import Decision, StoppingRule, looks, stopping_rule
 from nlcse_tune.stats.ttests import paired_t, student_t, welch_t
 
 __all__ = [
@@ -34,16 +26,13 @@ __all__ = [
     "Interval",
     "Probability",
     "Sample",
-    "SequentialTest",
-    "Spending",
     "StoppingRule",
     "Summary",
     "TestResult",
     "TwoLevel",
     "bootstrap_interval",
     "correlation",
-    "detectable_paired",
-    "detectable_unpaired",
+    "detectable_gap",
     "hedges_g",
     "holm",
     "looks",
@@ -54,8 +43,7 @@ __all__ = [
     "power_unpaired",
     "probability_of_improvement",
     "resampled_spearman",
-    "seeds_paired",
-    "seeds_unpaired",
+    "seeds_needed",
     "sign_flip_floor",
     "sign_flip_seeds",
     "sign_flip_test",

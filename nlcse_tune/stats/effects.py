@@ -1,4 +1,4 @@
-"""How large a gap is: Hedges' g and the probability of improvement, each with an interval."""
+"""How large a gap is: Hedges' g and the probability of improvement, each with a 95% interval."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from scipy import special
 
 from nlcse_tune.errors import DataError
-from nlcse_tune.stats.samples import Floats, Sample, Values, as_values, summarise
+from nlcse_tune.stats.samples import CONFIDENCE, Floats, Sample, Values, as_values, summarise
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Effect:
     g: float
     low: float
     high: float
-    confidence: float
+    confidence: float = CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Probability:
     value: float
     low: float
     high: float
-    confidence: float
+    confidence: float = CONFIDENCE
 
 
-def hedges_g(method: Sample, baseline: Sample, *, confidence: float = 0.95) -> Effect:
+def hedges_g(method: Sample, baseline: Sample) -> Effect:
     """The gap in units of the pooled std between seeds, with the exact small-sample correction.
 
     Not paired, whatever the test: g stays comparable between designs. The interval inverts the noncentral t and so
@@ -40,22 +40,21 @@ def hedges_g(method: Sample, baseline: Sample, *, confidence: float = 0.95) -> E
     a, b = summarise(method), summarise(baseline)
     df = a.n + b.n - 2
     if min(a.n, b.n) < 2:
-        raise DataError(f"Hedges' g needs at least 2 seeds on each side, got {a.n} and {b.n}; run more seeds")
+        raise DataError(f"Hedges' g needs at least 2 seeds per arm, got {a.n} and {b.n}; run more seeds")
     pooled = math.sqrt(((a.n - 1) * a.variance + (b.n - 1) * b.variance) / df)
     if pooled == 0:
         raise DataError("Hedges' g: the scores do not vary from seed to seed, so there is no unit to measure a gap in")
     d = (a.mean - b.mean) / pooled
     scale = math.sqrt(1 / a.n + 1 / b.n)
-    correction = small_sample_correction(df)
-    low, high = (
-        correction * scale * _noncentrality(d / scale, df, q) for q in ((1 + confidence) / 2, (1 - confidence) / 2)
-    )
-    return Effect(correction * d, low, high, confidence)
+    correction = _small_sample_correction(df)
+    quantiles = (1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2
+    low, high = (correction * scale * _noncentrality(d / scale, df, q) for q in quantiles)
+    return Effect(correction * d, low, high)
 
 
-def small_sample_correction(df: float) -> float:
-    """Hedges' exact J(df), about 1 - 3 / (4 df - 1)."""
-    return math.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / math.sqrt(df / 2) if df > 1 else math.nan
+def _small_sample_correction(df: float) -> float:
+    """Hedges' exact J(df), about 1 - 3 / (4 df - 1); df is at least 2."""
+    return math.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / math.sqrt(df / 2)
 
 
 def _noncentrality(t: float, df: float, quantile: float) -> float:
@@ -76,25 +75,25 @@ def noncentral_t_cdf(t: Floats | float, df: float, noncentrality: float) -> Floa
     return np.clip(np.where(np.isfinite(p), p, limit), 0.0, 1.0)
 
 
-def probability_of_improvement(method: Values, baseline: Values, *, confidence: float = 0.95) -> Probability:
+def probability_of_improvement(method: Values, baseline: Values) -> Probability:
     """P(method's score > baseline's) for one new seed of each, from all pairs of seeds (Mann-Whitney).
 
     Assumes independent seeds; not paired. The interval is Newcombe's (2006, method 5), a score interval that stays
-    open where the sides do not overlap: five seeds all above five others still leave room down to about 0.64, where
+    open where the arms do not overlap: five seeds all above five others still leave room down to about 0.64, where
     a bootstrap over seeds would claim [1, 1]. Says nothing about how large an improvement is.
     """
     a, b = as_values(method), as_values(baseline)
     if min(a.size, b.size) < 2:
-        raise DataError(f"probability of improvement: needs 2 seeds on each side, got {a.size} and {b.size}")
+        raise DataError(f"probability of improvement: needs at least 2 seeds per arm, got {a.size} and {b.size}")
     wins = np.sign(a[:, None] - b[None, :])
     value = float((wins.mean() + 1) / 2)
-    z = float(special.ndtri((1 + confidence) / 2))
-    bounds = (_score_bound(value, end, a.size, b.size, z) for end in (0.0, 1.0))
-    return Probability(value, next(bounds), next(bounds), confidence)
+    low, high = (_score_bound(value, end, a.size, b.size) for end in (0.0, 1.0))
+    return Probability(value, low, high)
 
 
-def _score_bound(value: float, end: float, n: int, m: int, z: float) -> float:
+def _score_bound(value: float, end: float, n: int, m: int) -> float:
     """The point between `value` and `end` at which `value` lies z standard errors away, by bisection."""
+    z = float(special.ndtri((1 + CONFIDENCE) / 2))
     inside, outside = value, end
     mean_n = (n + m) / 2
     for _ in range(60):

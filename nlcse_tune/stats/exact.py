@@ -1,8 +1,8 @@
 """Tests by rearrangement: sign-flip and Wilcoxon for shared seeds, permutation for independent ones.
 
 They assume no distribution, but they cannot go below a floor: with few seeds there are few rearrangements. All
-rearrangements are counted where there are at most EXACT_LIMIT; beyond, `resamples` random ones, and then
-p = (hits + 1) / (resamples + 1), which is valid and never 0 (Phipson and Smyth, 2010).
+rearrangements are counted where there are at most EXACT_LIMIT; beyond, RESAMPLES random ones, and then
+p = (hits + 1) / (RESAMPLES + 1), which is valid and never 0 (Phipson and Smyth, 2010).
 """
 
 import math
@@ -11,10 +11,10 @@ from itertools import combinations
 
 import numpy as np
 
-from nlcse_tune.errors import DataError
 from nlcse_tune.stats.samples import Floats, TestResult, Values, as_pairs, as_values
 
 EXACT_LIMIT = 200_000  # 2^17 sign patterns, or 10 seeds against 10
+RESAMPLES = 100_000
 _TOLERANCE = 1e-9  # two rearrangements with the same sum in exact arithmetic must count as equal
 
 
@@ -28,20 +28,17 @@ def sign_flip_seeds(alpha: float = 0.05, comparisons: int = 1) -> int:
     return next(n for n in range(1, 1000) if sign_flip_floor(n) * comparisons < alpha)
 
 
-def sign_flip_test(
-    method: Values, baseline: Values, rng: np.random.Generator, *, resamples: int = 100_000
-) -> TestResult:
+def sign_flip_test(method: Values, baseline: Values, rng: np.random.Generator) -> TestResult:
     """Exact sign-flip test of the mean difference over shared seeds.
 
     Assumes only that, were there no effect, each seed's difference would be symmetric around 0; paired by position.
     Cannot give less than `sign_flip_floor(n)`: with 5 seeds never p < 0.05, however large the gap.
     """
-    return _flip("signflip", as_pairs(method, baseline), None, rng, resamples)
+    d = as_pairs(method, baseline)
+    return _flip("signflip", d, d, rng)
 
 
-def wilcoxon_test(
-    method: Values, baseline: Values, rng: np.random.Generator, *, resamples: int = 100_000
-) -> TestResult:
+def wilcoxon_test(method: Values, baseline: Values, rng: np.random.Generator) -> TestResult:
     """Wilcoxon's signed-rank test: the sign-flip test on the ranks of the differences, exact with ties too.
 
     Assumes and pairs as `sign_flip_test`; differences of exactly 0 are left out (Wilcoxon's own rule), and the floor
@@ -49,21 +46,16 @@ def wilcoxon_test(
     """
     d = as_pairs(method, baseline)
     kept = d[d != 0]
-    return _flip("wilcoxon", d, midranks(np.abs(kept)) * np.sign(kept), rng, resamples)
+    return _flip("wilcoxon", d, midranks(np.abs(kept)) * np.sign(kept), rng)
 
 
-def _flip(test: str, d: Floats, scores: Floats | None, rng: np.random.Generator, resamples: int) -> TestResult:
-    x = d if scores is None else scores
-    observed = abs(x.sum())
-    slack = _TOLERANCE * max(float(np.abs(x).sum()), 1e-300)
-    exact = 2**x.size <= EXACT_LIMIT
-    if exact:
-        p = float(np.mean(np.abs(_signs(x.size) @ x) >= observed - slack))
-    else:
-        signs = rng.integers(0, 2, size=(resamples, x.size)) * 2.0 - 1
-        p = _estimate(int(np.sum(np.abs(signs @ x) >= observed - slack)), resamples)
-    floor = sign_flip_floor(x.size) if exact else max(sign_flip_floor(x.size), 1 / (resamples + 1))
-    return TestResult(test, float(d.mean()), p, d.size, d.size, float(x.sum()), floor=floor, exact=exact)
+def _flip(test: str, d: Floats, scores: Floats, rng: np.random.Generator) -> TestResult:
+    """The test on `scores`, one for each difference that counts."""
+    exact = 2**scores.size <= EXACT_LIMIT
+    signs = _signs(scores.size) if exact else rng.integers(0, 2, size=(RESAMPLES, scores.size)) * 2.0 - 1
+    p, least = _p_value(signs @ scores, float(scores.sum()), scores, exact=exact)
+    floor = max(sign_flip_floor(scores.size), least)
+    return TestResult(test, float(d.mean()), p, d.size, d.size, float(scores.sum()), floor=floor, exact=exact)
 
 
 @lru_cache(maxsize=32)
@@ -75,38 +67,25 @@ def _signs(n: int) -> Floats:
     return np.asarray((bits & 1) * 2 - 1, dtype=np.float64)
 
 
-def permutation_test(
-    method: Values, baseline: Values, rng: np.random.Generator, *, resamples: int = 100_000
-) -> TestResult:
+def permutation_test(method: Values, baseline: Values, rng: np.random.Generator) -> TestResult:
     """Two-sample permutation test of the difference of means, for seeds that are not paired.
 
-    Assumes that, were there no effect, both sides' scores would have *the same distribution*: unlike Welch's test it
+    Assumes that, were there no effect, both arms' scores would have *the same distribution*: unlike Welch's test it
     can also reject because the variances differ. Its floor is 2 / C(2n, n) for equal n: 0.0079 at n = 5.
     """
     a, b = as_values(method), as_values(baseline)
     pooled = np.concatenate([a, b])
     pooled = pooled - pooled.mean()  # the sum of the first group then orders the rearrangements
-    gap = float(a.mean() - b.mean())
-    observed = abs(pooled[: a.size].sum())
-    slack = _TOLERANCE * max(float(np.abs(pooled).sum()), 1e-300)
     arrangements = math.comb(pooled.size, a.size)
     exact = arrangements <= EXACT_LIMIT
     if exact:
-        p = float(np.mean(np.abs(_groups(a.size, b.size) @ pooled) >= observed - slack))
+        sums = _groups(a.size, b.size) @ pooled
     else:
-        shuffled = rng.permuted(np.tile(pooled, (resamples, 1)), axis=1)[:, : a.size].sum(axis=1)
-        p = _estimate(int(np.sum(np.abs(shuffled) >= observed - slack)), resamples)
-    floor = (2 if a.size == b.size else 1) / arrangements
-    return TestResult(
-        "permutation",
-        gap,
-        p,
-        a.size,
-        b.size,
-        gap,
-        exact=exact,
-        floor=floor if exact else max(floor, 1 / (resamples + 1)),
-    )
+        sums = rng.permuted(np.tile(pooled, (RESAMPLES, 1)), axis=1)[:, : a.size].sum(axis=1)
+    p, least = _p_value(sums, float(pooled[: a.size].sum()), pooled, exact=exact)
+    floor = max((2 if a.size == b.size else 1) / arrangements, least)
+    gap = float(a.mean() - b.mean())
+    return TestResult("permutation", gap, p, a.size, b.size, gap, floor=floor, exact=exact)
 
 
 @lru_cache(maxsize=8)
@@ -118,10 +97,13 @@ def _groups(n: int, m: int) -> Floats:
     return member
 
 
-def _estimate(hits: int, resamples: int) -> float:
-    if resamples < 1:
-        raise DataError(f"resamples: must be at least 1, got {resamples}")
-    return (hits + 1) / (resamples + 1)
+def _p_value(sums: Floats, observed: float, values: Floats, *, exact: bool) -> tuple[float, float]:
+    """(share of rearranged sums at least as far from 0 as the observed one, the least that drawing them can give)."""
+    slack = _TOLERANCE * max(float(np.abs(values).sum()), 1e-300)
+    hits = np.abs(sums) >= abs(observed) - slack
+    if exact:
+        return float(hits.mean()), 0.0
+    return (int(hits.sum()) + 1) / (hits.size + 1), 1 / (hits.size + 1)
 
 
 def midranks(values: Floats) -> Floats:

@@ -7,10 +7,10 @@ import numpy as np
 from scipy import special
 
 from nlcse_tune.errors import DataError
-from nlcse_tune.stats.samples import Sample, Values, as_pairs, as_values, summarise
+from nlcse_tune.stats.samples import CONFIDENCE, Sample, Values, as_pairs, as_values, summarise
 
 # How often the 95% percentile interval of `bootstrap_interval` holds the true gap, in simulated normal studies with n
-# seeds a side: (independent sides, paired). Measured over 10,000 studies each by `python -m benchmarks.statistics`.
+# seeds per arm: (independent arms, paired). Measured over 10,000 studies each by `python -m benchmarks.statistics`.
 BOOTSTRAP_COVERAGE: dict[int, tuple[float, float]] = {
     3: (0.802, 0.751),
     4: (0.860, 0.800),
@@ -20,6 +20,7 @@ BOOTSTRAP_COVERAGE: dict[int, tuple[float, float]] = {
     10: (0.919, 0.902),
     20: (0.936, 0.929),
 }
+BOOTSTRAP_RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,14 @@ class Interval:
     confidence: float
 
 
-def mean_interval(values: Sample, *, confidence: float = 0.95) -> Interval:
-    """t interval of one side's mean over seeds. Assumes independent seeds and normal scores."""
+def mean_interval(values: Sample) -> Interval:
+    """95% t interval of one arm's mean over seeds. Assumes independent seeds and normal scores."""
     sample = summarise(values)
-    half = float(special.stdtrit(sample.n - 1, (1 + confidence) / 2)) * math.sqrt(sample.variance / sample.n)
-    return Interval(sample.mean - half, sample.mean + half, confidence)
+    half = float(special.stdtrit(sample.n - 1, (1 + CONFIDENCE) / 2)) * math.sqrt(sample.variance / sample.n)
+    return Interval(sample.mean - half, sample.mean + half, CONFIDENCE)
 
 
-def std_interval(values: Sample, *, confidence: float = 0.95) -> Interval:
+def std_interval(values: Sample, *, confidence: float = CONFIDENCE) -> Interval:
     """Chi-squared interval of the std that infinitely many seeds would show. Assumes normal scores.
 
     From 5 seeds it runs from 0.60 to 2.87 times the sample std: a std of few seeds is a rough guess.
@@ -50,31 +51,22 @@ def std_interval(values: Sample, *, confidence: float = 0.95) -> Interval:
     return Interval(low, high, confidence)
 
 
-def bootstrap_interval(
-    method: Values,
-    baseline: Values,
-    rng: np.random.Generator,
-    *,
-    paired: bool = False,
-    confidence: float = 0.95,
-    resamples: int = 10_000,
-) -> Interval:
-    """Percentile bootstrap interval of the gap over seeds: resamples seeds within each side, or seed by seed if paired.
+def bootstrap_interval(method: Values, baseline: Values, rng: np.random.Generator, *, paired: bool = False) -> Interval:
+    """95% percentile bootstrap interval of the gap: resamples seeds within each arm, or seed by seed if paired.
 
     Assumes independent seeds, no distribution. Too narrow for few seeds: the coverage is in BOOTSTRAP_COVERAGE, and
     is well below what the interval claims at n = 5. Prefer the t interval there.
     """
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     if paired:
-        gaps = _resampled_means(as_pairs(method, baseline), rng, resamples)
+        gaps = _resampled_means(as_pairs(method, baseline), rng)
     else:
-        sides = (_resampled_means(as_values(side), rng, resamples) for side in (method, baseline))
-        gaps = next(sides) - next(sides)
-    low, high = np.quantile(gaps, tails)
-    return Interval(float(low), float(high), confidence)
+        gaps = _resampled_means(as_values(method), rng) - _resampled_means(as_values(baseline), rng)
+    low, high = np.quantile(gaps, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(float(low), float(high), CONFIDENCE)
 
 
-def _resampled_means(values: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
+def _resampled_means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if values.size < 2:
         raise DataError("bootstrap: resampling one seed gives the same score each time; run at least 2 seeds")
-    return np.asarray(values[rng.integers(0, values.size, size=(resamples, values.size))].mean(axis=1))
+    drawn = rng.integers(0, values.size, size=(BOOTSTRAP_RESAMPLES, values.size))
+    return np.asarray(values[drawn].mean(axis=1))

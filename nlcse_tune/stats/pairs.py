@@ -3,7 +3,7 @@
 A std over seeds treats the test set as given. Another 1,186 to 4,927 pairs of the same kind would move every score
 too: for the method and the baseline mostly together, which is why both are recomputed on the same resampled pairs.
 
-    S seeds of the method, T of the baseline, P pairs, R resamples
+    S seeds (runs of an arm, or of both arms), P sentence pairs, M resamples
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from nlcse_tune.errors import DataError
-from nlcse_tune.stats.samples import Floats, Values
+from nlcse_tune.stats.samples import CONFIDENCE, Floats, Values
 from nlcse_tune.stats.ttests import paired_t, welch_t
 
 
@@ -21,7 +21,7 @@ from nlcse_tune.stats.ttests import paired_t, welch_t
 class TwoLevel:
     """A gap with the standard errors that seeds and pairs give it.
 
-    `se_pairs` is what all runs of a side share and the spread over seeds therefore cannot show. `low`, `high`: t
+    `se_pairs` is what all runs of an arm share and the spread over seeds therefore cannot show. `low`, `high`: t
     interval from both errors added in squares. `bootstrap_low`, `bootstrap_high`: percentiles of resampling seeds and
     pairs together; plain, but the noise that a run has on its pairs enters it twice (measured coverage: `two_level`).
     """
@@ -33,11 +33,11 @@ class TwoLevel:
     high: float
     bootstrap_low: float
     bootstrap_high: float
-    confidence: float
+    confidence: float = CONFIDENCE
 
 
 def resampled_spearman(similarities: Floats, gold: Floats, resamples: int, rng: np.random.Generator) -> Floats:
-    """Spearman x 100 of each run (V, P) with gold (P,) on resampled pairs: (R, V), all runs on the same draws.
+    """Spearman x 100 of each run (S, P) with gold (P,) on resampled pairs: (M, S), all runs on the same draws.
 
     A resample is a count for each pair; midranks follow from the counts in sorted order, so nothing is sorted again
     (about 0.5 s for 10 runs, 4,927 pairs and 1,000 resamples). Assumes pairs drawn independently: pairs that share a
@@ -53,7 +53,7 @@ def resampled_spearman(similarities: Floats, gold: Floats, resamples: int, rng: 
 
 
 def spearman(similarities: Floats, gold: Floats) -> Floats:
-    """Spearman x 100 of each run (V, P) with gold (P,): (V,). Ties share the mean of their ranks."""
+    """Spearman x 100 of each run (S, P) with gold (P,): (S,). Ties share the mean of their ranks."""
     flat, count = _tie_groups(similarities, gold)
     return 100 * _weighted_spearman(flat, np.ones(len(gold)), count)
 
@@ -77,7 +77,7 @@ def _weighted_spearman(flat: np.ndarray, weights: Floats, count: int) -> Floats:
     middle = np.cumsum(in_group, axis=1) - in_group / 2  # midrank - 1/2 of each tie group; its weighted mean is P / 2
     ranks = middle.ravel()[flat].reshape(count, pairs) - pairs / 2
     weighted = ranks * weights
-    norms = np.sqrt(np.einsum("vp,vp->v", weighted, ranks))
+    norms = np.sqrt(np.einsum("sp,sp->s", weighted, ranks))
     return np.asarray((weighted[1:] @ ranks[0]) / (norms[1:] * norms[0]))
 
 
@@ -89,9 +89,8 @@ def two_level(
     rng: np.random.Generator,
     *,
     paired: bool = False,
-    confidence: float = 0.95,
 ) -> TwoLevel:
-    """The gap with both errors, from scores (S,), (T,) and the same scores on resampled pairs (R, S), (R, T).
+    """The gap with both errors, from each arm's scores (S,) and the same scores on resampled pairs (M, S).
 
     `method_resampled` and `baseline_resampled` must come from one call of `resampled_spearman` (shared draws), for
     several tasks averaged. Assumes independent seeds, pairs drawn independently, and normal scores.
@@ -101,7 +100,7 @@ def two_level(
     """
     a, b = np.asarray(method_resampled), np.asarray(baseline_resampled)
     if len(a) != len(b):
-        raise DataError(f"resampled scores: {len(a)} resamples against {len(b)}; draw both sides in one call")
+        raise DataError(f"resampled scores: {len(a)} resamples against {len(b)}; draw both arms in one call")
     seeds = paired_t(method, baseline) if paired else welch_t(method, baseline)
     shared = _shared(a - b) if paired else _shared(a) + _shared(b) - 2 * _covariance(a.mean(axis=1), b.mean(axis=1))
     se_pairs = math.sqrt(max(shared, 0.0))
@@ -109,15 +108,13 @@ def two_level(
     assert seeds.error is not None
     error = math.hypot(seeds.error, se_pairs)
     df = seeds.df * (error / seeds.error) ** 4
-    half = float(special.stdtrit(df, (1 + confidence) / 2)) * error
-    low, high = np.quantile(_gaps(a, b, rng, paired), [(1 - confidence) / 2, (1 + confidence) / 2])
-    return TwoLevel(
-        seeds.gap, seeds.error, se_pairs, seeds.gap - half, seeds.gap + half, float(low), float(high), confidence
-    )
+    half = float(special.stdtrit(df, (1 + CONFIDENCE) / 2)) * error
+    low, high = np.quantile(_gaps(a, b, rng, paired), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return TwoLevel(seeds.gap, seeds.error, se_pairs, seeds.gap - half, seeds.gap + half, float(low), float(high))
 
 
 def _shared(replicates: Floats) -> float:
-    """The variance over resamples (R, S) that all S runs have in common: the mean covariance of two of them."""
+    """The variance over resamples (M, S) that all S runs have in common: the mean covariance of two of them."""
     runs = int(replicates.shape[1])
     total = runs**2 * _covariance(replicates.mean(axis=1), replicates.mean(axis=1))
     own = float(np.sum([_covariance(run, run) for run in replicates.T]))
@@ -130,7 +127,7 @@ def _covariance(a: Floats, b: Floats) -> float:
 
 
 def _gaps(a: Floats, b: Floats, rng: np.random.Generator, paired: bool) -> Floats:
-    """One gap a resample (R,), its seeds drawn with replacement too."""
+    """One gap per resample (M,), its seeds drawn with replacement too."""
     rows = np.arange(len(a))[:, None]
     of_a = rng.integers(0, a.shape[1], size=a.shape)
     of_b = of_a if paired else rng.integers(0, b.shape[1], size=b.shape)

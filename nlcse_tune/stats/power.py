@@ -17,21 +17,23 @@ from nlcse_tune.stats.samples import Floats
 
 MAX_SEEDS = 1_000_000
 _NODES = 48  # of the quadrature; 32 and 96 give the same power to 1e-4
+PowerOf = Callable[[float, int], float]  # (true gap, seeds per arm) -> the chance of finding it
 
 
 def power_unpaired(
-    gap: float, std_method: float, std_baseline: float, n: int, *, alpha: float = 0.05, n_baseline: int | None = None
+    gap: float, n: int, *, stds: tuple[float, float], alpha: float = 0.05, n_baseline: int | None = None
 ) -> float:
-    """Chance that Welch's test over n seeds a side (unpaired) finds a true `gap` at level alpha, two-sided.
+    """Chance that Welch's test over n seeds per arm (unpaired) finds a true `gap` at level alpha, two-sided.
 
-    Exact under normal scores, equal stds or not. The usual formula, a noncentral t at the true degrees of freedom,
-    promises too much for few seeds (0.86 where 0.54 is true, at n = 2): Welch's test must estimate those degrees.
-    The share of the method in the sample variances is Beta-distributed; given it, the statistic is a noncentral t.
+    `stds` are the method's and the baseline's. Exact under normal scores, equal stds or not. The usual formula, a
+    noncentral t at the true degrees of freedom, promises too much for few seeds (0.86 where 0.54 is true, at n = 2):
+    Welch's test must estimate those degrees. The share of the method in the sample variances is Beta-distributed;
+    given it, the statistic is a noncentral t.
     """
     m = n if n_baseline is None else n_baseline
     if min(n, m) < 2:
         return 0.0
-    va, vb = _positive(std_method, "std_method") ** 2 / n, _positive(std_baseline, "std_baseline") ** 2 / m
+    va, vb = _positive(stds[0]) ** 2 / n, _positive(stds[1]) ** 2 / m
     share, weight = _beta_nodes(n - 1, m - 1)
     nu = n + m - 2
     sa, sb = va * share * nu / (n - 1), vb * (1 - share) * nu / (m - 1)  # sampled variances, up to a common factor
@@ -48,50 +50,12 @@ def _beta_nodes(a: int, b: int) -> tuple[Floats, Floats]:
     return np.asarray((x + 1) / 2), np.asarray(weight / weight.sum())
 
 
-def power_paired(gap: float, std_difference: float, n: int, *, alpha: float = 0.05) -> float:
-    """Chance that a paired t-test over n shared seeds finds a true `gap`; `std_difference` is that of the differences.
-
-    Exact under normal differences.
-    """
+def power_paired(gap: float, n: int, *, std_difference: float, alpha: float = 0.05) -> float:
+    """Chance that a paired t-test over n shared seeds finds a true `gap`. Exact under normal differences."""
     if n < 2:
         return 0.0
     critical = float(special.stdtrit(n - 1, 1 - alpha / 2))
-    return float(_beyond(critical, n - 1, gap * math.sqrt(n) / _positive(std_difference, "std_difference")))
-
-
-def seeds_unpaired(
-    gap: float, std_method: float, std_baseline: float, *, power: float = 0.8, alpha: float = 0.05
-) -> int:
-    """Seeds a side for Welch's test (unpaired) to find a true `gap` with chance `power`."""
-    return _fewest(lambda n: power_unpaired(gap, std_method, std_baseline, n, alpha=alpha), gap, power)
-
-
-def seeds_paired(gap: float, std_difference: float, *, power: float = 0.8, alpha: float = 0.05) -> int:
-    """Shared seeds for a paired t-test to find a true `gap` with chance `power`."""
-    return _fewest(lambda n: power_paired(gap, std_difference, n, alpha=alpha), gap, power)
-
-
-def detectable_unpaired(
-    n: int,
-    std_method: float,
-    std_baseline: float,
-    *,
-    power: float = 0.8,
-    alpha: float = 0.05,
-    n_baseline: int | None = None,
-) -> float:
-    """The smallest true gap that Welch's test over n seeds a side finds with chance `power`."""
-    return _smallest(
-        lambda gap: power_unpaired(gap, std_method, std_baseline, n, alpha=alpha, n_baseline=n_baseline),
-        max(std_method, std_baseline),
-        power,
-        min(n, n_baseline or n),
-    )
-
-
-def detectable_paired(n: int, std_difference: float, *, power: float = 0.8, alpha: float = 0.05) -> float:
-    """The smallest true gap that a paired t-test over n shared seeds finds with chance `power`."""
-    return _smallest(lambda gap: power_paired(gap, std_difference, n, alpha=alpha), std_difference, power, n)
+    return float(_beyond(critical, n - 1, gap * math.sqrt(n) / _positive(std_difference)))
 
 
 def _beyond(critical: Floats | float, df: float, noncentrality: float) -> Floats:
@@ -100,42 +64,34 @@ def _beyond(critical: Floats | float, df: float, noncentrality: float) -> Floats
     return np.minimum(1.0, upper + noncentral_t_cdf(-np.asarray(critical), df, abs(noncentrality)))
 
 
-def _positive(value: float, name: str) -> float:
-    if not value > 0:
-        raise DataError(f"{name}: must be above 0, got {value}: scores that do not vary need no planning")
-    return value
+def _positive(std: float) -> float:
+    if not std > 0:
+        raise DataError(f"std: must be above 0, got {std}: scores that do not vary need no planning")
+    return std
 
 
-def _fewest(power_at: Callable[[int], float], gap: float, power: float) -> int:
-    """The smallest n from 2 on with enough power: doubling, then halving the bracket."""
-    _check_power(power)
-    if gap == 0:
-        raise DataError("gap: must differ from 0: no number of seeds shows that two methods are the same")
+def seeds_needed(power_of: PowerOf, gap: float, *, power: float = 0.8) -> int | None:
+    """Seeds per arm that find a true `gap` with chance `power`; None where MAX_SEEDS do not, as for a gap of 0."""
     high = 2
-    while power_at(high) < power:
+    while power_of(gap, high) < power:
         high *= 2
         if high > MAX_SEEDS:
-            raise DataError(f"gap: {gap:g} needs more than {MAX_SEEDS:,} seeds a side; name a larger gap")
-    low = max(high // 2, 1)
+            return None
+    low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if power_at(middle) >= power else (middle, high)
+        low, high = (low, middle) if power_of(gap, middle) >= power else (middle, high)
     return high
 
 
-def _smallest(power_at: Callable[[float], float], unit: float, power: float, n: int) -> float:
-    _check_power(power)
+def detectable_gap(power_of: PowerOf, n: int, *, power: float = 0.8) -> float:
+    """The smallest true gap that n seeds per arm find with chance `power`."""
     if n < 2:
         raise DataError(f"n={n}: one seed detects no gap at any size; run at least 2 seeds")
-    low, high = 0.0, _positive(unit, "std")
-    while power_at(high) < power:
+    low, high = 0.0, 1.0
+    while power_of(high, n) < power:
         high *= 2
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (low, middle) if power_at(middle) >= power else (middle, high)
+        low, high = (low, middle) if power_of(middle, n) >= power else (middle, high)
     return high
-
-
-def _check_power(power: float) -> None:
-    if not 0 < power < 1:
-        raise DataError(f"power: must lie between 0 and 1, got {power}")

@@ -12,6 +12,7 @@ from nlcse_tune.errors import DataError
 
 Floats = NDArray[np.float64]
 Values = Sequence[float] | NDArray[Any]
+CONFIDENCE = 0.95  # of every interval that does not say otherwise
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def as_pairs(method: Values, baseline: Values) -> Floats:
     """Differences method - baseline of scores that share a seed, position by position."""
     a, b = as_values(method), as_values(baseline)
     if a.size != b.size:
-        raise DataError(f"paired scores: need the same seeds on both sides, got {a.size} and {b.size} values")
+        raise DataError(f"paired scores: need the same seeds in both arms, got {a.size} and {b.size} values")
     return a - b
 
 
@@ -106,7 +107,7 @@ def summarise(values: Sample) -> Summary:
 
 
 def correlation(method: Values, baseline: Values) -> float | None:
-    """Pearson correlation of the two sides over shared seeds; None where a side does not vary or n < 3.
+    """Pearson correlation of both arms over shared seeds; None where an arm does not vary or n < 3.
 
     A paired test gains over an unpaired one only where this is clearly positive. With 5 seeds the estimate is loose:
     its 95% interval spans more than 1 unit around 0.

@@ -4,13 +4,15 @@ Looking after every round and stopping at the first p < 0.05 finds a difference 
 5% of studies. A `StoppingRule` fixes beforehand at which n one looks and how small p must be at each look, so that
 the chance of ever rejecting a true null hypothesis stays at alpha.
 
-The alpha is handed out over the looks by a spending function (Lan and DeMets, 1983) of n / max n. Textbook bounds
-come from the normal distribution and are too lenient for t statistics on few seeds; here they are calibrated by
-simulating the t-test's own p-values at all looks together, from normal scores.
+The alpha is handed out over the looks by a spending function of n / max n (Lan and DeMets, 1983; the shape is
+O'Brien and Fleming's). Textbook bounds come from the normal distribution and are too lenient for t statistics on few
+seeds; here they are calibrated by simulating the t-test's own p-values at all looks together, from normal scores.
+
+    M simulated studies, L looks
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -21,9 +23,9 @@ from scipy import special
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.stats.samples import Floats
 
-Spending = Literal["obrien-fleming", "pocock"]
-SequentialTest = Literal["welch", "student", "paired"]
-# Ratios of the two sides' stds for which Welch's bounds are calibrated; the strictest bound holds.
+SequentialTest = Literal["welch", "paired"]
+ALPHA = 0.05
+# Ratios of the arms' stds for which Welch's bounds are calibrated; the strictest bound holds.
 WELCH_RATIOS = (1.0, 2.0, 3.0, 4.5, 7.0, 1e6)
 
 
@@ -49,16 +51,16 @@ class Decision:
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """The looks (seeds a side), the p each must fall to, and the level of the whole. Write it down before the first."""
+    """The looks (seeds per arm), the p each must fall to, the level of the whole. Write it down before the first."""
 
     test: SequentialTest
-    spending: Spending
+    spending: Literal["obrien-fleming"]
     alpha: float
     looks: tuple[int, ...]
     bounds: tuple[float, ...]
 
     def decide(self, n: int, p: float) -> Decision:
-        """Whether to stop after n seeds a side with this p from the rule's test.
+        """Whether to stop after n seeds per arm with this p from the rule's test.
 
         Valid only if every earlier look was taken with the same rule and said to go on, and no seed was dropped or
         replaced because of its score. ConfigError for an n that is not one of the rule's looks.
@@ -74,69 +76,53 @@ class StoppingRule:
         return Decision(n, p, self.bounds[i], significant, following, 1 - self.bounds[i])
 
 
-def looks(first: int, maximum: int, *, step: int | None = None) -> tuple[int, ...]:
-    """The numbers of seeds at which to look: first, first + step, ..., maximum (step: about a fifth of the way)."""
+def looks(first: int, maximum: int) -> tuple[int, ...]:
+    """The numbers of seeds at which to look: from `first` in steps of about a fifth of the way up to `maximum`."""
     if not 2 <= first < maximum:
         raise ConfigError(f"--until-decided: needs 2 <= first look < maximum, got first {first} and maximum {maximum}")
-    if step is not None and step < 1:
-        raise ConfigError(f"step: must be at least 1, got {step}")
-    step = step or max(1, math.ceil((maximum - first) / 5))
-    return (*range(first, maximum, step), maximum)
+    return (*range(first, maximum, math.ceil((maximum - first) / 5)), maximum)
 
 
 def stopping_rule(
-    at: Sequence[int],
-    rng: np.random.Generator,
-    *,
-    test: SequentialTest = "welch",
-    spending: Spending = "obrien-fleming",
-    alpha: float = 0.05,
-    simulations: int = 400_000,
+    at: Sequence[int], rng: np.random.Generator, *, test: SequentialTest = "welch", simulations: int = 400_000
 ) -> StoppingRule:
-    """The rule for looks at `at` seeds a side.
+    """The rule for looks at `at` seeds per arm, with an error rate of 5% over all of them.
 
-    Assumes independent seeds and normal scores (paired: normal differences), equal n on both sides at each look.
-    `obrien-fleming` asks for very small p early and close to alpha at the end; `pocock` makes early stops easier and
-    asks for more at the end. Welch's bounds are the strictest of those for six ratios of the sides' stds, from 1 to
-    infinity; Student's hold for equal stds only (0.05 becomes 0.058 at a ratio of 2.4, 0.086 with `pocock` at 20).
+    Assumes independent seeds and normal scores (paired: normal differences), equal n in both arms at each look. It
+    asks for very small p early and for close to 5% at the end. Welch's bounds are the strictest of those for six
+    ratios of the arms' stds, from 1 to infinity.
     """
     at = tuple(at)
     if len(at) < 1 or at[0] < 2 or any(a >= b for a, b in pairwise(at)):
         raise ConfigError(f"looks: must be rising numbers of seeds from 2 on, got {list(at)}")
-    if not 0 < alpha < 1:
-        raise ConfigError(f"alpha: must lie between 0 and 1, got {alpha}")
-    noise = 2 * math.sqrt(alpha * (1 - alpha) / simulations)  # kept back, so that simulation noise cannot cost alpha
-    if noise >= alpha:
-        raise ConfigError(f"simulations: {simulations} are too few to calibrate alpha={alpha}; take 400000")
-    spend = np.diff([0.0, *(_SPENDING[spending](n / at[-1], alpha - noise) for n in at)])
+    noise = 2 * math.sqrt(ALPHA * (1 - ALPHA) / simulations)  # kept back, so that simulation noise cannot cost alpha
+    spend = np.diff([0.0, *(_spent(n / at[-1], ALPHA - noise) for n in at)])
     ratios = WELCH_RATIOS if test == "welch" else (1.0,)
-    studies = null_p_values(at, test, rng, simulations, ratios)
-    bounds = np.min([_calibrate(p, spend) for p in studies], axis=0)
-    if test != "welch":
+    bounds = np.min([_calibrate(p, spend) for p in null_p_values(at, test, rng, simulations, ratios)], axis=0)
+    if test == "paired":
         bounds[0] = spend[0]  # an exact test's p is uniform: the first bound needs no simulation
-    return StoppingRule(test, spending, alpha, at, tuple(float(bound) for bound in bounds))
+    return StoppingRule(test, "obrien-fleming", ALPHA, at, tuple(float(bound) for bound in bounds))
 
 
-_SPENDING: dict[Spending, Callable[[float, float], float]] = {
-    "obrien-fleming": lambda t, alpha: 2 * float(special.ndtr(-float(special.ndtri(1 - alpha / 2)) / math.sqrt(t))),
-    "pocock": lambda t, alpha: alpha * math.log(1 + (math.e - 1) * t),
-}
+def _spent(share: float, alpha: float) -> float:
+    """How much of alpha may be spent when this share of the seeds is in."""
+    return 2 * float(special.ndtr(-float(special.ndtri(1 - alpha / 2)) / math.sqrt(share)))
 
 
 def _calibrate(p: Floats, spend: Floats) -> Floats:
-    """For each look the largest bound at which simulated null studies, p (R, K), spend no more than their share.
+    """For each look the largest bound at which simulated null studies, p (M, L), spend no more than their share.
 
     A share that is spent in vain (p-values are never that small) is passed on to the next look.
     """
     alive = np.ones(len(p), dtype=bool)
     bounds = []
     due = 0.0
-    for k, share in enumerate(spend):
+    for look, share in enumerate(spend):
         due += share * len(p)
-        candidates = np.sort(p[alive, k])
+        candidates = np.sort(p[alive, look])
         hits = int(due)
         bound = float(candidates[hits - 1]) if 0 < hits <= candidates.size else 0.0
-        stopped = alive & (p[:, k] <= bound)
+        stopped = alive & (p[:, look] <= bound)
         due -= stopped.sum()
         alive &= ~stopped
         bounds.append(bound)
@@ -149,24 +135,23 @@ def null_p_values(
     rng: np.random.Generator,
     simulations: int,
     ratios: Sequence[float] = (1.0,),
-    gap: float = 0.0,
 ) -> list[Floats]:
-    """p-values (R, K) of `test` at each look in R simulated studies with normal scores, for each ratio of stds.
+    """p-values (M, L) of `test` at each look in studies of equal methods with normal scores, for each ratio of stds.
 
-    Stds are `ratio` (method) and 1 (baseline), the true gap is `gap`: 0 is the null hypothesis. Paired: the
-    differences have std 1. The scores themselves are never drawn, only each round's mean and sum of squares.
+    Stds are `ratio` (method) and 1 (baseline); paired: the differences have std 1. The scores themselves are never
+    drawn, only each round's mean and sum of squares.
     """
     n = np.asarray(at, dtype=np.float64)
     mean_a, ss_a = _running_moments(at, rng, simulations)
     if test == "paired":
-        return [_two_sided((mean_a + gap) / np.sqrt(ss_a / (n - 1) / n), n - 1)]
+        return [_two_sided(mean_a / np.sqrt(ss_a / (n - 1) / n), n - 1)]
     mean_b, ss_b = _running_moments(at, rng, simulations)
-    found = []
+    p = []
     for ratio in ratios:
         va, vb = ratio**2 * ss_a / (n - 1) / n, ss_b / (n - 1) / n
-        df = (n - 1) * ((va + vb) ** 2 / (va**2 + vb**2) if test == "welch" else 2.0)
-        found.append(_two_sided((ratio * mean_a + gap - mean_b) / np.sqrt(va + vb), df))
-    return found
+        df = (n - 1) * (va + vb) ** 2 / (va**2 + vb**2)
+        p.append(_two_sided((ratio * mean_a - mean_b) / np.sqrt(va + vb), df))
+    return p
 
 
 def _two_sided(t: Floats, df: Floats) -> Floats:
@@ -174,7 +159,7 @@ def _two_sided(t: Floats, df: Floats) -> Floats:
 
 
 def _running_moments(at: Sequence[int], rng: np.random.Generator, simulations: int) -> tuple[Floats, Floats]:
-    """Mean and centred sum of squares (R, K) of the first `at` standard normal scores, joined round by round."""
+    """Mean and centred sum of squares (M, L) of the first `at` standard normal scores, joined round by round."""
     mean, ss, n = np.zeros(simulations), np.zeros(simulations), 0
     means, squares = [], []
     for total in at:

@@ -9,58 +9,49 @@ import math
 from scipy import special
 
 from nlcse_tune.errors import DataError
-from nlcse_tune.stats.samples import Sample, Summary, TestResult, Values, as_pairs, summarise
+from nlcse_tune.stats.samples import CONFIDENCE, Sample, Summary, TestResult, Values, as_pairs, summarise
 
 
-def student_t(method: Sample, baseline: Sample, *, confidence: float = 0.95) -> TestResult:
+def student_t(method: Sample, baseline: Sample, *, confidence: float = CONFIDENCE) -> TestResult:
     """Student's t-test with pooled variance, the paper's (Table 3).
 
     Assumes independent seeds, normal scores and *equal variances*. Not paired. With few seeds none of the three can
     be checked; where the variances differ and n is small it rejects slightly too often.
     """
-    a, b = summarise(method), summarise(baseline)
+    a, b = _two_summaries(method, baseline)
     df = a.n + b.n - 2
-    _refuse_single(a, b)
     pooled = ((a.n - 1) * a.variance + (b.n - 1) * b.variance) / df
     error = math.sqrt(pooled * (1 / a.n + 1 / b.n))
     return _t_result("student", a.mean - b.mean, error, df, (a.n, b.n), confidence)
 
 
-def welch_t(method: Sample, baseline: Sample, *, confidence: float = 0.95) -> TestResult:
+def welch_t(method: Sample, baseline: Sample, *, confidence: float = CONFIDENCE) -> TestResult:
     """Welch's t-test: variances may differ; degrees of freedom after Satterthwaite.
 
-    Assumes independent seeds and normal scores. Not paired: where both sides share seeds and correlate positively it
+    Assumes independent seeds and normal scores. Not paired: where the arms share seeds and correlate positively it
     is conservative. The default of every report.
     """
-    a, b = summarise(method), summarise(baseline)
-    _refuse_single(a, b)
+    a, b = _two_summaries(method, baseline)
     va, vb = a.variance / a.n, b.variance / b.n
     error = math.sqrt(va + vb)
     df = (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1)) if error else math.nan
     return _t_result("welch", a.mean - b.mean, error, df, (a.n, b.n), confidence)
 
 
-def paired_t(method: Values | Summary, baseline: Values | None = None, *, confidence: float = 0.95) -> TestResult:
-    """t-test of the differences between scores that share a seed.
+def paired_t(method: Values, baseline: Values, *, confidence: float = CONFIDENCE) -> TestResult:
+    """t-test of the differences between scores that share a seed, both in the same order of seeds.
 
-    Assumes normal differences, independent from seed to seed. `method` and `baseline` in the same order of seeds; or
-    the Summary of the differences alone.
+    Assumes normal differences, independent from seed to seed.
     """
-    if baseline is None:
-        if not isinstance(method, Summary):
-            raise DataError("paired t: give both sides' scores, or the Summary of their differences")
-        d = method
-    elif isinstance(method, Summary):
-        raise DataError("paired t: means and stds of two sides do not tell how they vary together; give the scores")
-    else:
-        d = summarise(as_pairs(method, baseline))
-    error = math.sqrt(d.variance / d.n)
-    return _t_result("paired", d.mean, error, d.n - 1, (d.n, d.n), confidence)
+    d = summarise(as_pairs(method, baseline))
+    return _t_result("paired", d.mean, math.sqrt(d.variance / d.n), d.n - 1, (d.n, d.n), confidence)
 
 
-def _refuse_single(a: Summary, b: Summary) -> None:
+def _two_summaries(method: Sample, baseline: Sample) -> tuple[Summary, Summary]:
+    a, b = summarise(method), summarise(baseline)
     if min(a.n, b.n) < 2:
-        raise DataError(f"a t-test needs at least 2 seeds on each side, got {a.n} and {b.n}; run more seeds")
+        raise DataError(f"a t-test needs at least 2 seeds per arm, got {a.n} and {b.n}; run more seeds")
+    return a, b
 
 
 def _t_result(test: str, gap: float, error: float, df: float, n: tuple[int, int], confidence: float) -> TestResult:

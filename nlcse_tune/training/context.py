@@ -1,8 +1,10 @@
-"""What the loop may ask of whoever launched it. The launchers in `launch/` sub-class RunContext."""
+"""What the loop may ask of whoever launched it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from nlcse_tune.paths import restart_point
 from nlcse_tune.records import RunRecord
 
 
@@ -14,21 +16,17 @@ class RunContext:
     rank: int = 0
     world_size: int = 1
     device: str = "cpu"
+    # Called by every worker after each dev evaluation; only the leader has the record so far. StopRun ends the run.
+    report: Callable[[RunRecord | None], None] = lambda record: None
 
     @property
     def leads(self) -> bool:
         """Whether this worker evaluates and writes: rank 0."""
         return self.rank == 0
 
-    def report(self, record: RunRecord | None) -> None:
-        """Called by every worker after each dev evaluation; only the leader has the record so far.
-
-        A launcher that wants the run to end raises StopRun here.
-        """
-
     def restore(self) -> Path | None:
         """The restart point to continue from, if there is one."""
-        last = self.folder / "last.pt"
+        last = restart_point(self.folder)
         return last if last.is_file() else None
 
 

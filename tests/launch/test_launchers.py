@@ -9,7 +9,7 @@ from nlcse_tune.config import override
 from nlcse_tune.errors import DataError, RunError
 from nlcse_tune.launch.pool import ListedRuns, Pool
 from nlcse_tune.launch.spec import Resources, RunSpec
-from nlcse_tune.launch.worker import ReportingContext, execute, run_on_workers
+from nlcse_tune.launch.worker import run_here, run_on_workers
 from nlcse_tune.models.encoder import load_encoder
 from nlcse_tune.records import RunRecord, run_id
 from nlcse_tune.study import Study
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.ray
 
 
 def in_process(spec: RunSpec) -> RunRecord:
-    return execute(spec, ReportingContext(spec.paths.folder))
+    return run_here(spec, lambda record: None)
 
 
 def in_trials(specs: Sequence[RunSpec], resources: Resources) -> list[RunRecord | None]:

@@ -54,12 +54,12 @@ def test_a_search_ranks_by_dev_and_goes_on_from_its_records(tiny_study: Study, t
 
 
 def test_records_of_another_base_do_not_count(tiny_study: Study, tmp_path: Path) -> None:
-    from nlcse_tune.launch.worker import ReportingContext, execute
+    from nlcse_tune.launch.worker import run_here
 
     paths = StudyPaths(tmp_path, tiny_study.name)
     plan = load_state(tiny_study, paths, 3)
     spec = plan.spec(tiny_study.own_point)
-    execute(spec, ReportingContext(spec.paths.folder))
+    run_here(spec, lambda record: None)
     assert len(load_state(tiny_study, paths, 3).done) == 1
     changed = tiny_study.with_overrides({"train.max_steps": 5})
     assert load_state(changed, paths, 3).done == {}

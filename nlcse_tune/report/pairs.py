@@ -1,0 +1,68 @@
+"""The test sets' own error: every run's average again on resampled sentence pairs.
+
+S runs, P sentence pairs, M resamples
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlcse_tune import stats
+from nlcse_tune.config import StsTask
+from nlcse_tune.errors import DataError
+from nlcse_tune.report.arms import Run
+
+Kept = Sequence[tuple[Run, Mapping[str, NDArray[Any]]]]  # runs and their per-pair similarities and gold scores
+
+
+def pairs_error(
+    method: Kept,
+    baseline: Kept,
+    tasks: tuple[StsTask, ...],
+    resamples: int,
+    rng: np.random.Generator,
+    *,
+    paired: bool,
+) -> stats.TwoLevel | None:
+    """Both errors of the average's gap; None where a run's per-pair similarities were not kept."""
+    kept, n = [*method, *baseline], len(method)
+    if not all(task in arrays and f"gold_{task}" in arrays for task in tasks for _, arrays in kept):
+        return None
+    again = np.mean([_again(kept, task, resamples, rng) for task in tasks], axis=0)
+    scores = [score for run, _ in kept if (score := run.test.average(tasks)) is not None]
+    return stats.two_level(scores[:n], scores[n:], again[:, :n], again[:, n:], rng, paired=paired)
+
+
+def _again(kept: Kept, task: StsTask, resamples: int, rng: np.random.Generator) -> NDArray[Any]:
+    """Scores (M, S) of one task on resampled pairs, in the records' setting; sub-sets are resampled each in itself."""
+    test, gold = kept[0][0].test, kept[0][1][f"gold_{task}"]
+    rows = np.stack([_checked(run, arrays, task, gold, test.run_id) for run, arrays in kept])
+    subsets = test.scores[task].subsets
+    if test.setting == "all" or len(subsets) <= 1:
+        return stats.resampled_spearman(rows, gold, resamples, rng)
+    sizes = [pairs for _, _, pairs in subsets.values()]
+    if sum(sizes) != len(gold):
+        raise DataError(f"{test.run_id}: {task}'s sub-sets have {sum(sizes)} pairs, the kept file {len(gold)}")
+    cuts = np.cumsum(sizes)[:-1]
+    parts = [
+        stats.resampled_spearman(part, own, resamples, rng)
+        for part, own in zip(np.split(rows, cuts, axis=1), np.split(gold, cuts), strict=True)
+    ]
+    return np.average(parts, axis=0, weights=sizes if test.setting == "wmean" else None)
+
+
+def _checked(
+    run: Run, arrays: Mapping[str, NDArray[Any]], task: StsTask, gold: NDArray[Any], first: str
+) -> NDArray[Any]:
+    """A run's similarities (P,); DataError where they are of other pairs, or of another checkpoint than its score."""
+    if not np.array_equal(arrays[f"gold_{task}"], gold) or len(arrays[task]) != len(gold):
+        raise DataError(f"{run.record.run_id}: {task}'s kept pairs are not those of {first}; test both again")
+    score, recorded = float(stats.spearman(arrays[task], gold)[0]), run.test.scores[task].all
+    if abs(score - recorded) > 0.02:  # cosines are kept as float32
+        raise DataError(
+            f"{run.record.run_id}: {task}'s kept similarities give {score:.2f}, its record says {recorded:.2f}; test "
+            "the run again"
+        )
+    return arrays[task]

@@ -1,0 +1,105 @@
+"""`report`, `compare` and `plan` as commands."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from nlcse_tune import stats
+from nlcse_tune.cli import report as cli_report
+from nlcse_tune.errors import ConfigError
+from tests.report.made import BASELINE, METHOD, averages
+from tests.synthetic_records import make_study
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Five tested seeds per arm, 1.2 points apart."""
+    for study, shift in ((BASELINE, -0.6), (METHOD, 0.6)):
+        make_study(tmp_path, study, range(1, 6), np.random.default_rng(7), shift=shift)
+    return tmp_path
+
+
+@pytest.fixture
+def run() -> Callable[..., str]:
+    app = Typer()
+    for command in (cli_report.report, cli_report.compare, cli_report.plan):
+        app.command()(command)
+
+    def call(*arguments: str) -> str:
+        result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    return call
+
+
+def test_compare_gives_table_3(run: Callable[..., str]) -> None:
+    text = run("compare", "75.74,0.90,5", "76.96,0.38,5")
+    assert "gap (second minus first): +1.22" in text
+    assert "two-sided p = 0.0235" in text
+    assert "two-sided p = 0.0354" in text
+    assert "two-sided p < 0.0001" in run("compare", "76.36,0.18,5", "77.74,0.25,5")
+
+
+def test_plan_counts_seeds_and_hours(root: Path, run: Callable[..., str]) -> None:
+    text = run("plan", METHOD.name, "--gap", "0.7", "--out", str(root))
+    a, b = (np.std(list(averages(root, study).values()), ddof=1) for study in (METHOD, BASELINE))
+    needed = stats.seeds_needed(partial(stats.power_unpaired, stds=(a, b)), 0.7)
+    row = next(line for line in text.splitlines() if "0.7 *" in line)
+    assert f" {needed} " in row
+    hours = 2 * needed * 3065 / 3600
+    assert f"{int(hours)} h" in row
+
+
+def test_a_study_from_elsewhere_is_left_out_with_a_word(root: Path, run: Callable[..., str]) -> None:
+    """Its folder does not say which YAML file it came from."""
+    (root / "mine" / "tests").mkdir(parents=True)
+    (root / "mine" / "tests" / "0123456789ab-s1.json").write_text("{}")
+    assert "visualcse-bert minus simcse-bert" in run("report", "--out", str(root), "--no-write")
+    app = Typer()
+    app.command()(cli_report.report)
+    told = CliRunner().invoke(app, ["--out", str(root), "--no-write"])
+    assert "mine: left out, no study has this name; give its YAML file to report it" in told.stderr
+
+
+def test_report_prints_each_format(root: Path, run: Callable[..., str]) -> None:
+    for kind, sign in (
+        ("markdown", "| --- |"),
+        ("latex", "\\toprule"),
+        ("csv", "study,baseline"),
+        ("json", '"blocks"'),
+    ):
+        assert sign in run("report", "--format", kind, "--out", str(root))
+    assert "visualcse-bert minus simcse-bert" in run("report", METHOD.name, "--no-write", "--out", str(root))
+    with pytest.raises(ConfigError, match="must be STUDY=ID"):
+        cli_report.parse_choices(["visualcse-bert"])
+
+
+def test_reports_import_no_torch_and_commands_import_nothing_heavy() -> None:
+    code = "import sys, nlcse_tune.{}; print([m for m in {!r} if m in sys.modules])"
+    cases = {
+        "report": ("torch", "transformers", "ray", "optuna", "matplotlib", "pandas", "scipy.stats"),
+        "cli.report": ("torch", "numpy", "scipy", "matplotlib", "pandas", "pydantic"),
+    }
+    for module, heavy in cases.items():
+        found = subprocess.run(
+            [sys.executable, "-c", code.format(module, heavy)], capture_output=True, text=True, check=True
+        )
+        assert found.stdout.strip() == "[]", module
+
+
+def test_notes_wait_behind_an_option(root: Path, run: Callable[..., str]) -> None:
+    short = run("report", METHOD.name, "--no-write", "--out", str(root))
+    long = run("report", METHOD.name, "--no-write", "--notes", "--out", str(root))
+    assert "18 notes on tests, data and limits: `nlcse-tune report --notes`, or report.md." in short
+    assert "Seeds vary initialisation" not in short
+    assert "Notes" in long.splitlines()
+    assert "- Seeds vary initialisation" in long
+    assert "--notes`" not in long

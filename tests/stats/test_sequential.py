@@ -1,0 +1,50 @@
+"""Adding seeds in rounds."""
+
+import numpy as np
+import pytest
+
+from nlcse_tune import stats
+from nlcse_tune.errors import ConfigError
+from nlcse_tune.stats.sequential import WELCH_RATIOS, null_p_values
+from tests.stats.simulated import sequential_error
+
+
+def test_looks_end_at_the_maximum() -> None:
+    assert stats.looks(5, 20) == (5, 8, 11, 14, 17, 20)
+    assert stats.looks(3, 4) == (3, 4)
+    with pytest.raises(ConfigError, match="first look < maximum"):
+        stats.looks(5, 5)
+
+
+def test_the_rule_decides_only_where_it_looks(rng: np.random.Generator) -> None:
+    rule = stats.stopping_rule((5, 10), rng, test="paired", simulations=50_000)
+    assert rule.bounds[0] < rule.bounds[1] < 0.05
+    first = rule.decide(5, rule.bounds[0])
+    assert first.significant
+    assert first.stop
+    assert first.next_n is None
+    assert first.confidence == pytest.approx(1 - rule.bounds[0])
+    on = rule.decide(5, 0.04)
+    assert (on.stop, on.next_n) == (False, 10)
+    assert rule.decide(10, 0.9).stop
+    with pytest.raises(ConfigError, match="looks at 5, 10 seeds and at no other number"):
+        rule.decide(7, 0.001)
+
+
+def test_a_rule_is_the_same_twice() -> None:
+    make = [stats.stopping_rule((3, 6), np.random.default_rng(1), simulations=20_000) for _ in range(2)]
+    assert make[0] == make[1]
+
+
+def test_welch_bounds_hold_alpha_at_every_ratio_of_stds() -> None:
+    at = (5, 8, 11, 14, 17, 20)
+    rule = stats.stopping_rule(at, np.random.default_rng(1), simulations=100_000)
+    ratios = (*WELCH_RATIOS, 1.5, 2.37, 5.0)
+    for p in null_p_values(at, "welch", np.random.default_rng(2), 100_000, ratios):
+        assert (p <= rule.bounds).any(axis=1).mean() <= 0.052  # 3 standard errors of the simulation above 0.05
+
+
+def test_null_p_values_are_those_of_the_test_itself() -> None:
+    rate, peeking = sequential_error(2000, (4, 6, 8), "paired", seed=11)
+    assert rate <= 0.065
+    assert peeking > 0.075  # what the rule is there to prevent
