@@ -17,7 +17,7 @@ from tests.cli.conftest import Cli
         ("demo --try text.batch_size=63", "is not in the space demo-grid"),
         ("demo --try side.weight=1", "side.weight is not searched by demo-grid"),
         ("demo-simcse --with-baseline", "the study has no baseline"),
-        ("simcse-bert --space image-grid", "the space searches side.learning_rate, and the study has no"),
+        ("simcse-bert --space image-grid", "side.learning_rate cannot be searched: the study has no side"),
         ("demo --show", "no run of this search is on record"),
         ("demo --space demo-gird", "no such search space; did you mean 'demo-grid'"),
     ],
