@@ -10,11 +10,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 from scipy import special
 
 from nlcse_tune.errors import DataError
+from nlcse_tune.stats.intervals import TAILS
 from nlcse_tune.stats.samples import CONFIDENCE, Floats, Values
-from nlcse_tune.stats.ttests import paired_t, welch_t
+from nlcse_tune.stats.tests import paired_t, welch_t
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class TwoLevel:
     confidence: float = CONFIDENCE
 
 
-def resampled_spearman(similarities: Floats, gold: Floats, resamples: int, rng: np.random.Generator) -> Floats:
+def resampled_spearman(similarities: Floats, gold: Floats, resamples: int, rng: Generator) -> Floats:
     """Spearman x 100 of each run (S, P) with gold (P,) on resampled pairs: (M, S), all runs on the same draws.
 
     A resample is a count for each pair; midranks follow from the counts in sorted order, so nothing is sorted again
@@ -45,11 +47,8 @@ def resampled_spearman(similarities: Floats, gold: Floats, resamples: int, rng: 
     """
     flat, count = _tie_groups(similarities, gold)
     pairs = len(gold)
-    rhos = np.empty((resamples, count - 1))
-    for r in range(resamples):
-        weights = np.bincount(rng.integers(0, pairs, size=pairs), minlength=pairs).astype(np.float64)
-        rhos[r] = _weighted_spearman(flat, weights, count)
-    return 100 * rhos
+    weights = (np.bincount(rng.integers(0, pairs, size=pairs), minlength=pairs) for _ in range(resamples))
+    return 100 * np.stack([_weighted_spearman(flat, row.astype(np.float64), count) for row in weights])
 
 
 def spearman(similarities: Floats, gold: Floats) -> Floats:
@@ -86,7 +85,7 @@ def two_level(
     baseline: Values,
     method_resampled: Floats,
     baseline_resampled: Floats,
-    rng: np.random.Generator,
+    rng: Generator,
     *,
     paired: bool = False,
 ) -> TwoLevel:
@@ -108,8 +107,8 @@ def two_level(
     assert seeds.error is not None
     error = math.hypot(seeds.error, se_pairs)
     df = seeds.df * (error / seeds.error) ** 4
-    half = float(special.stdtrit(df, (1 + CONFIDENCE) / 2)) * error
-    low, high = np.quantile(_gaps(a, b, rng, paired), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    half = float(special.stdtrit(df, TAILS[1])) * error
+    low, high = np.quantile(_gaps(a, b, rng, paired), TAILS)
     return TwoLevel(seeds.gap, seeds.error, se_pairs, seeds.gap - half, seeds.gap + half, float(low), float(high))
 
 
@@ -126,7 +125,7 @@ def _covariance(a: Floats, b: Floats) -> float:
     return float(products.sum()) / (len(a) - 1)
 
 
-def _gaps(a: Floats, b: Floats, rng: np.random.Generator, paired: bool) -> Floats:
+def _gaps(a: Floats, b: Floats, rng: Generator, paired: bool) -> Floats:
     """One gap per resample (M,), its seeds drawn with replacement too."""
     rows = np.arange(len(a))[:, None]
     of_a = rng.integers(0, a.shape[1], size=a.shape)

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import special
 
 from nlcse_tune.errors import DataError
-from nlcse_tune.stats.effects import noncentral_t_cdf
+from nlcse_tune.stats.intervals import noncentral_t_cdf
 from nlcse_tune.stats.samples import Floats
 
 MAX_SEEDS = 1_000_000
