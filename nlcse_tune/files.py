@@ -1,7 +1,6 @@
 """Reading YAML and writing files so that a kill at any moment leaves either the old file or the new one."""
 
 import fcntl
-import json
 import os
 import socket
 import tempfile
@@ -84,11 +83,6 @@ def append_line(path: Path, line: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Atomically writes `value` as indented JSON."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ them: what it receives has no such field.
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -27,9 +27,6 @@ class RunId(NamedTuple):
     configuration: str
     seed: int
 
-    def __str__(self) -> str:
-        return f"{self.configuration}-s{self.seed}"
-
 
 def configuration_id(config: RunConfig, data: Mapping[str, str]) -> str:
     """A configuration on inputs with these fingerprints, under this tool's numerics: 12 hex digits."""
@@ -38,7 +35,7 @@ def configuration_id(config: RunConfig, data: Mapping[str, str]) -> str:
 
 def run_id(config: RunConfig, seed: int, data: Mapping[str, str]) -> str:
     """The name of a run: its `configuration_id`, then its seed."""
-    return str(RunId(configuration_id(config, data), seed))
+    return f"{configuration_id(config, data)}-s{seed}"
 
 
 def split_run_id(name: str) -> RunId | None:
@@ -121,8 +118,7 @@ class RunRecord(Stored):
     @property
     def configuration(self) -> str:
         """The part of the run's id that says which configuration, data and numerics it is of."""
-        parts = split_run_id(self.run_id)
-        return parts.configuration if parts else self.run_id
+        return self.run_id.rpartition("-s")[0] or self.run_id
 
     @property
     def key(self) -> str:
@@ -166,9 +162,8 @@ class TestRecord(Stored):
 
     def average(self, tasks: tuple[StsTask, ...]) -> float | None:
         """The mean over `tasks`; None unless every one of them was scored."""
-        scores = [self.score(task) for task in tasks]
-        known = [score for score in scores if score is not None]
-        return sum(known) / len(known) if known and len(known) == len(scores) else None
+        scores = [score for task in tasks if (score := self.score(task)) is not None]
+        return sum(scores) / len(scores) if scores and len(scores) == len(tasks) else None
 
 
 class Choice(Stored):
@@ -221,10 +216,9 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def ledger(paths: StudyPaths) -> Iterator[RunRecord]:
+def ledger(paths: StudyPaths) -> list[RunRecord]:
     """Every run record of a study, oldest first."""
-    records = RunRecord.read_all(paths.records)
-    yield from sorted(records, key=lambda record: (record.finished, record.run_id))
+    return sorted(RunRecord.read_all(paths.records), key=lambda record: (record.finished, record.run_id))
 
 
 def tests_ledger(paths: StudyPaths) -> dict[str, TestRecord]:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Self, get_args
@@ -38,8 +38,7 @@ class ValueList(Frozen):
     def contains(self, value: Any) -> bool:
         return value in self.values
 
-    def listed(self) -> Sequence[Any] | None:
-        """All its values."""
+    def listed(self) -> Sequence[Any]:
         return self.values
 
 
@@ -103,22 +102,16 @@ class SearchSpace(Frozen):
     def size(self, base: Mapping[str, Any] | None = None) -> int | None:
         """The number of distinct points; None where there are infinitely many, or more than LISTED to count."""
         choices = [parameter.listed() for parameter in self.parameters.values()]
-        if any(values is None for values in choices):
-            return None
-        product = math.prod(len(values) for values in choices if values is not None)
-        if product > LISTED:
-            return None
-        return sum(1 for _ in self.points(base)) if any(p.when for p in self.parameters.values()) else product
+        finite = [values for values in choices if values is not None]
+        countable = len(finite) == len(choices) and math.prod(map(len, finite)) <= LISTED
+        return len(self.points(base)) if countable else None
 
-    def points(self, base: Mapping[str, Any] | None = None) -> Iterator[Point]:
+    def points(self, base: Mapping[str, Any] | None = None) -> list[Point]:
         """Every point of a finite space, once each, the last parameter varying fastest; `base` as in `active`."""
         choices = [parameter.listed() or () for parameter in self.parameters.values()]
-        seen = set()
-        for values in itertools.product(*choices):
-            point = self.active(dict(zip(self.parameters, values, strict=True)), base)
-            if repr(point) not in seen:
-                seen.add(repr(point))
-                yield point
+        combined = (dict(zip(self.parameters, values, strict=True)) for values in itertools.product(*choices))
+        points = (self.active(values, base) for values in combined)
+        return list({repr(point): point for point in points}.values())
 
     def active(self, point: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Point:
         """`point` without the parameters whose `when` does not hold.
@@ -128,8 +121,8 @@ class SearchSpace(Frozen):
         """
         around, kept = dict(base or {}), set()
         for field in self._order():
-            conditions = self.parameters[field].when if field in self.parameters else None
-            if field in point and all(around.get(other) == value for other, value in (conditions or {}).items()):
+            when = self.parameters[field].when or {}
+            if field in point and all(around.get(other) == value for other, value in when.items()):
                 around[field] = point[field]
                 kept.add(field)
         return {field: value for field, value in point.items() if field in kept}
@@ -149,12 +142,13 @@ def _fitting(field: str, parameter: ValueList | Range) -> ValueList | Range:
         raw["when"] = {name: _value(name, value) for name, value in parameter.when.items()}
     if isinstance(parameter, ValueList):
         return ValueList(**{**raw, "values": tuple(_value(field, value) for value in parameter.values)})
-    if parameter.integer and not _is_whole(field):
+    annotation = known_fields()[field].annotation
+    whole = int in (annotation, *get_args(annotation))
+    if parameter.integer and not whole:
         raise ValueError(f"{field}: integer is for fields of whole numbers; list the values instead")
-    if _is_whole(field):
-        raw["integer"] = True
+    raw["integer"] = whole
     for end in ("low", "high"):
-        _value(field, int(raw[end]) if raw["integer"] and float(raw[end]).is_integer() else raw[end])
+        _value(field, int(raw[end]) if whole and float(raw[end]).is_integer() else raw[end])
     return Range(**raw)
 
 
@@ -177,11 +171,6 @@ def _value(field: str, value: Any) -> Any:
     except ValidationError as error:
         rule = error.errors(include_url=False)[0]["msg"].replace("Input should", "must", 1)
         raise ValueError(f"{field}: {rule}, got {value!r}") from None
-
-
-def _is_whole(field: str) -> bool:
-    annotation = known_fields()[field].annotation
-    return int in (annotation, *get_args(annotation)) and float not in (annotation, *get_args(annotation))
 
 
 def parse_space(raw: Mapping[str, Any], *, name: str, where: str) -> SearchSpace:
