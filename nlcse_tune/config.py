@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from nlcse_tune.errors import ConfigError, nearest
 from nlcse_tune.files import parse_yaml
@@ -24,10 +24,8 @@ StsTask = Literal["sts12", "sts13", "sts14", "sts15", "sts16", "stsb", "sickr"]
 STS_TASKS: tuple[StsTask, ...] = get_args(StsTask)
 
 
-class Frozen(BaseModel):
+class Frozen(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Base of every configuration model: immutable, no unknown keys, no NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ScratchConfig(Frozen):
@@ -130,18 +128,11 @@ SPEED_FIELDS = ("train.checkpoint_every", "train.compile", "train.micro_batch", 
 TEST_FIELDS = ("eval.tasks", "eval.setting")  # what is done with a finished run
 
 
-def flatten(config: RunConfig) -> dict[str, Any]:
+def flatten(config: RunConfig | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """`{"text.learning_rate": 3e-05, ...}`; an absent side is the single entry `"side": None`."""
     flat: dict[str, Any] = {}
-
-    def walk(prefix: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                walk(f"{prefix}.{key}" if prefix else key, item)
-        else:
-            flat[prefix] = value
-
-    walk("", config.model_dump(mode="json"))
+    for key, value in (config.model_dump(mode="json") if isinstance(config, RunConfig) else config).items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flat
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from nlcse_tune.errors import ConfigError
 
 POOLING_FILE = "nlcse_pooling.json"  # in every model folder that this tool writes
-CHECKPOINTS, SEARCH = "checkpoints", "search.json"
+CHECKPOINTS, SEARCH, BEST, LAST = "checkpoints", "search.json", "best", "last.pt"
+_RUN = CHECKPOINTS + "/{run_id}"
 _START_OF_ID = re.compile(r"[0-9a-f]{4,12}(-s\d*)?")
 
 
@@ -34,31 +35,22 @@ class RunPaths:
     record = _Below("records/{run_id}.json")  # RunRecord: written once, when the run ends
     test = _Below("tests/{run_id}.json")  # TestRecord: written by `seeds`, never by a search
     similarities = _Below("tests/{run_id}.npz")  # cosine of every test pair, compressed
-    folder = _Below(f"{CHECKPOINTS}/{{run_id}}")
-    # Held by `nlcse-tune train` while it trains this run; searches and seed studies hold the study's.
-    lock = _Below(f"{CHECKPOINTS}/{{run_id}}/lock")
-    begun = _Below(f"{CHECKPOINTS}/{{run_id}}/run.json")  # configuration and seed of a run that a search began
-    error = _Below(f"{CHECKPOINTS}/{{run_id}}/error.txt")  # the traceback of the last error that ended an attempt
-
-    @property
-    def best(self) -> Path:
-        """The best dev checkpoint, a Hugging Face folder with its pooling."""
-        return best_model(self.folder)
-
-    @property
-    def last(self) -> Path:
-        """The restart point: model, optimizers, schedules, scaler, position."""
-        return restart_point(self.folder)
+    folder = _Below(_RUN)
+    lock = _Below(f"{_RUN}/lock")  # held by `nlcse-tune train`; searches and seed studies hold the study's
+    begun = _Below(f"{_RUN}/run.json")  # configuration and seed of a run that a search began
+    error = _Below(f"{_RUN}/error.txt")  # the traceback of the last error that ended an attempt
+    best = _Below(f"{_RUN}/{BEST}")  # the best dev checkpoint, a Hugging Face folder with its pooling
+    last = _Below(f"{_RUN}/{LAST}")  # the restart point: model, optimizers, schedules, scaler, position
 
 
 def best_model(folder: Path) -> Path:
     """The best model in a run's folder: a link to the folder of its step."""
-    return folder / "best"
+    return folder / BEST
 
 
 def restart_point(folder: Path) -> Path:
     """The restart point in a run's folder."""
-    return folder / "last.pt"
+    return folder / LAST
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from nlcse_tune.config import Frozen, RunConfig, StsTask, digest
 from nlcse_tune.errors import DataError
-from nlcse_tune.files import append_line, write_text
+from nlcse_tune.files import write_text, writing
 from nlcse_tune.names import Setting
 from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.stats import Decision, StoppingRule
@@ -60,17 +60,15 @@ class Stored(Frozen):
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
-            raise DataError(
-                f"{path}: not a readable {cls.__name__}: {error}; move it away to go on without it"
-            ) from None
+            what = f"not a readable {cls.__name__}: {error}"
+            raise DataError(f"{path}: {what}; move it away to go on without it") from None
 
     @classmethod
     def read_all(cls, folder: Path) -> list[Self]:
-        """Every one in a folder."""
         return [model for path in sorted(folder.glob("*.json")) if (model := cls.read(path)) is not None]
 
     def write(self, path: Path) -> None:
-        """Atomically writes its one file."""
+        """Atomically writes the file `path`."""
         write_text(path, self.model_dump_json(indent=1) + "\n")
 
 
@@ -122,7 +120,6 @@ class RunRecord(Stored):
 
     @property
     def key(self) -> str:
-        """The run's `configuration_key`."""
         return configuration_key(self.config, self.data)
 
     @property
@@ -240,15 +237,19 @@ def searched_seeds(paths: StudyPaths) -> tuple[int, ...]:
 def log_opening(paths: StudyPaths, runs: Sequence[str], by: Literal["seeds", "evaluate"]) -> None:
     """Notes that the test sets of a study are about to be scored for `runs`: one line a time, never rewritten."""
     opening = Opening(time=now(), command=" ".join(("nlcse-tune", *sys.argv[1:])), by=by, runs=tuple(runs))
-    append_line(paths.openings, opening.model_dump_json())
+    with writing(paths.openings):
+        paths.folder.mkdir(parents=True, exist_ok=True)
+        with paths.openings.open("a", encoding="utf-8") as stream:
+            stream.write(opening.model_dump_json() + "\n")
 
 
 def read_openings(paths: StudyPaths) -> list[Opening]:
     """Each time the study's test sets were opened, oldest first."""
-    if not paths.openings.is_file():
-        return []
-    lines = [line for line in paths.openings.read_text(encoding="utf-8").splitlines() if line.strip()]
     try:
-        return sorted((Opening.model_validate_json(line) for line in lines), key=lambda opening: opening.time)
+        lines = paths.openings.read_text(encoding="utf-8").splitlines()
+        openings = [Opening.model_validate_json(line) for line in lines if line.strip()]
+        return sorted(openings, key=lambda opening: opening.time)
+    except FileNotFoundError:
+        return []
     except ValidationError as error:
         raise DataError(f"{paths.openings}: not a log of test openings: {error}; move it away to go on") from None

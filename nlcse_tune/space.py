@@ -24,10 +24,10 @@ NOT_SEARCHED = {
 
 
 class ValueList(Frozen):
-    """A finite set of values, in the order of the file."""
+    """A finite set of values, in the order of the file; searched where other fields have the values of `when`."""
 
     values: tuple[Any, ...] = Field(min_length=1)
-    when: dict[str, Any] | None = Field(None, description="other fields' values under which this one is searched")
+    when: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _no_repeats(self) -> Self:
@@ -43,13 +43,13 @@ class ValueList(Frozen):
 
 
 class Range(Frozen):
-    """An interval of numbers; `log` searches it on a log scale, `integer` keeps whole numbers."""
+    """An interval of numbers; `log` searches it on a log scale, `integer` keeps whole numbers; `when` as above."""
 
     low: float
     high: float
     log: bool = False
     integer: bool = False
-    when: dict[str, Any] | None = Field(None, description="other fields' values under which this one is searched")
+    when: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -134,22 +134,19 @@ class SearchSpace(Frozen):
 
 def _fitting(field: str, parameter: ValueList | Range) -> ValueList | Range:
     """The parameter with its values, and those of its condition, as the fields take them; ValueError where not."""
-    raw = parameter.model_dump()
     if field in NOT_SEARCHED:
         raise ValueError(f"{field}: {NOT_SEARCHED[field]}")
     _check(field)
-    if parameter.when:
-        raw["when"] = {name: _value(name, value) for name, value in parameter.when.items()}
+    when = parameter.when and {name: _value(name, value) for name, value in parameter.when.items()}
     if isinstance(parameter, ValueList):
-        return ValueList(**{**raw, "values": tuple(_value(field, value) for value in parameter.values)})
+        return ValueList(values=tuple(_value(field, value) for value in parameter.values), when=when)
     annotation = known_fields()[field].annotation
     whole = int in (annotation, *get_args(annotation))
     if parameter.integer and not whole:
         raise ValueError(f"{field}: integer is for fields of whole numbers; list the values instead")
-    raw["integer"] = whole
-    for end in ("low", "high"):
-        _value(field, int(raw[end]) if whole and float(raw[end]).is_integer() else raw[end])
-    return Range(**raw)
+    for end in (parameter.low, parameter.high):
+        _value(field, int(end) if whole and end.is_integer() else end)
+    return Range(low=parameter.low, high=parameter.high, log=parameter.log, integer=whole, when=when)
 
 
 def _check(field: str) -> None:
