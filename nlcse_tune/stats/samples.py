@@ -54,10 +54,8 @@ def as_values(values: Values) -> Floats:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or array.size == 0:
         raise DataError(f"values: must be a list of at least 1 number, got shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise DataError(
-            f"values: must be finite numbers, got {array[~np.isfinite(array)][0]}; leave missing scores out"
-        )
+    if (strange := array[~np.isfinite(array)]).size:
+        raise DataError(f"values: must be finite numbers, got {strange[0]}; leave missing scores out")
     return array
 
 
