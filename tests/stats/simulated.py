@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -85,15 +85,12 @@ def power_agreement(count: int, n: int, seed: int, *, gap: float, ratio: float =
     }
 
 
-def sequential_error(
-    count: int, at: tuple[int, ...], test: Literal["welch", "paired"], seed: int, *, ratio: float = 1.0
-) -> tuple[float, float]:
+def sequential_error(count: int, at: tuple[int, ...], seed: int, *, ratio: float = 1.0) -> tuple[float, float]:
     """(error rate of the rule, of stopping at the first p <= 0.05) over simulated null studies, score by score."""
-    rule = stats.stopping_rule(at, np.random.default_rng(seed), test=test)
-    run = {"welch": stats.welch_t, "paired": stats.paired_t}[test]
+    rule = stats.stopping_rule(at, np.random.default_rng(seed))
     hits = peeks = 0
     for a, b in studies(count, at[-1], np.random.default_rng(seed + 1), ratio=ratio):
-        p = [run(a[:n], b[:n]).p for n in at]
+        p = [stats.welch_t(a[:n], b[:n]).p for n in at]
         hits += any(rule.decide(n, value).significant for n, value in zip(at, p, strict=True))
         peeks += min(p) <= 0.05
     return hits / count, peeks / count
