@@ -97,9 +97,10 @@ def main() -> None:
         )
     print("\nAdding seeds until decided, null hypothesis: error of the rule / of stopping at the first p <= 0.05")
     for at in ((5, 8, 11, 14, 17, 20), (3, 4, 5, 6, 7, 8, 9, 10)):
-        for ratio in (1.0, 1 / PAPER_RATIO):
-            rule, peek = sequential_error(count, at, seed, ratio=ratio)
-            print(f"  looks {at}, ratio {ratio:.2f}: {100 * rule:.2f}% / {100 * peek:.1f}%", flush=True)
+        for paired, ratio in ((False, 1.0), (False, 1 / PAPER_RATIO), (True, 1.0)):
+            rule, peek = sequential_error(count, at, seed, paired=paired, ratio=ratio)
+            test = "paired" if paired else "welch"
+            print(f"  {test}, looks {at}, ratio {ratio:.2f}: {100 * rule:.2f}% / {100 * peek:.1f}%", flush=True)
     alone, late = late_rule_error(200_000, (5, 8, 11, 14, 17, 20), seed=0)
     print(f"  a rule begun on seeds already tested (200,000 studies): {100 * late:.1f}% in place of {100 * alone:.1f}%")
     print("\nSeeds and pairs: coverage of 95% intervals for the gap on infinitely many pairs, 500 studies")

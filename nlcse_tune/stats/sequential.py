@@ -83,19 +83,26 @@ def looks(first: int, maximum: int) -> tuple[int, ...]:
     return (*range(first, maximum, math.ceil((maximum - first) / 5)), maximum)
 
 
-def stopping_rule(at: Sequence[int], rng: Generator, *, simulations: int = 400_000) -> StoppingRule:
-    """The rule for looks at `at` seeds per arm with Welch's test, with an error rate of 5% over all of them.
+def stopping_rule(
+    at: Sequence[int], rng: Generator, *, paired: bool = False, simulations: int = 400_000
+) -> StoppingRule:
+    """The rule for looks at `at` seeds per arm with Welch's or the paired test, error rate 5% over all of them.
 
-    Assumes independent seeds and normal scores, equal n in both arms at each look. It asks for very small p early
-    and for close to 5% at the end. Its bounds are the strictest of those for WELCH_RATIOS of the arms' stds.
+    Assumes independent seeds and normal scores (paired: normal differences), equal n in both arms at each look. It
+    asks for very small p early and for close to 5% at the end. Welch's bounds are the strictest of those for
+    WELCH_RATIOS of the arms' stds.
     """
     at = tuple(at)
     if len(at) < 1 or at[0] < 2 or any(a >= b for a, b in pairwise(at)):
         raise ConfigError(f"looks: must be rising numbers of seeds from 2 on, got {list(at)}")
     noise = 2 * math.sqrt(ALPHA * (1 - ALPHA) / simulations)  # kept back, so that simulation noise cannot cost alpha
     spend = np.diff([0.0, *(_spent(n / at[-1], ALPHA - noise) for n in at)])
-    bounds = np.min([_calibrate(p, spend) for p in null_p_values(at, rng, simulations)], axis=0)
-    return StoppingRule("welch", "obrien-fleming", ALPHA, at, tuple(float(bound) for bound in bounds))
+    bounds = np.min([_calibrate(p, spend) for p in null_p_values(at, rng, simulations, paired=paired)], axis=0)
+    if paired:
+        bounds[0] = spend[0]  # an exact test's p is uniform: the first bound needs no simulation
+    return StoppingRule(
+        "paired" if paired else "welch", "obrien-fleming", ALPHA, at, tuple(float(bound) for bound in bounds)
+    )
 
 
 def _spent(share: float, alpha: float) -> float:
@@ -124,23 +131,33 @@ def _calibrate(p: Floats, spend: Floats) -> Floats:
 
 
 def null_p_values(
-    at: Sequence[int], rng: Generator, simulations: int, ratios: Sequence[float] = WELCH_RATIOS
+    at: Sequence[int],
+    rng: Generator,
+    simulations: int,
+    ratios: Sequence[float] = WELCH_RATIOS,
+    *,
+    paired: bool = False,
 ) -> list[Floats]:
-    """p-values (M, L) of Welch's test at each look in studies of equal methods with normal scores, for each ratio.
+    """p-values (M, L) at each look in studies of equal methods with normal scores: Welch's for each ratio of stds.
 
-    Stds are `ratio` (method) and 1 (baseline). The scores themselves are never drawn, only each round's mean and sum
-    of squares.
+    Stds are `ratio` (method) and 1 (baseline); paired: the differences have std 1. The scores themselves are never
+    drawn, only each round's mean and sum of squares.
     """
     n = np.asarray(at, dtype=np.float64)
     mean_a, ss_a = _running_moments(at, rng, simulations)
+    if paired:
+        return [_two_sided(mean_a / np.sqrt(ss_a / (n - 1) / n), n - 1)]
     mean_b, ss_b = _running_moments(at, rng, simulations)
     p = []
     for ratio in ratios:
         va, vb = ratio**2 * ss_a / (n - 1) / n, ss_b / (n - 1) / n
         df = (n - 1) * (va + vb) ** 2 / (va**2 + vb**2)
-        t = (ratio * mean_a - mean_b) / np.sqrt(va + vb)
-        p.append(np.asarray(2 * special.stdtr(df, -np.abs(t))))
+        p.append(_two_sided((ratio * mean_a - mean_b) / np.sqrt(va + vb), df))
     return p
+
+
+def _two_sided(t: Floats, df: Floats) -> Floats:
+    return np.asarray(2 * special.stdtr(df, -np.abs(t)))
 
 
 def _running_moments(at: Sequence[int], rng: Generator, simulations: int) -> tuple[Floats, Floats]:

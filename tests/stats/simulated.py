@@ -85,12 +85,15 @@ def power_agreement(count: int, n: int, seed: int, *, gap: float, ratio: float =
     }
 
 
-def sequential_error(count: int, at: tuple[int, ...], seed: int, *, ratio: float = 1.0) -> tuple[float, float]:
+def sequential_error(
+    count: int, at: tuple[int, ...], seed: int, *, paired: bool = False, ratio: float = 1.0
+) -> tuple[float, float]:
     """(error rate of the rule, of stopping at the first p <= 0.05) over simulated null studies, score by score."""
-    rule = stats.stopping_rule(at, np.random.default_rng(seed))
+    rule = stats.stopping_rule(at, np.random.default_rng(seed), paired=paired)
+    run = stats.paired_t if paired else stats.welch_t
     hits = peeks = 0
     for a, b in studies(count, at[-1], np.random.default_rng(seed + 1), ratio=ratio):
-        p = [stats.welch_t(a[:n], b[:n]).p for n in at]
+        p = [run(a[:n], b[:n]).p for n in at]
         hits += any(rule.decide(n, value).significant for n, value in zip(at, p, strict=True))
         peeks += min(p) <= 0.05
     return hits / count, peeks / count

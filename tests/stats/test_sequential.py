@@ -17,7 +17,7 @@ def test_looks_end_at_the_maximum() -> None:
 
 
 def test_the_rule_decides_only_where_it_looks(rng: np.random.Generator) -> None:
-    rule = stats.stopping_rule((5, 10), rng, simulations=50_000)
+    rule = stats.stopping_rule((5, 10), rng, paired=True, simulations=50_000)
     assert rule.bounds[0] < rule.bounds[1] < 0.05
     first = rule.decide(5, rule.bounds[0])
     assert first.significant
@@ -45,6 +45,6 @@ def test_welch_bounds_hold_alpha_at_every_ratio_of_stds() -> None:
 
 
 def test_null_p_values_are_those_of_the_test_itself() -> None:
-    rate, peeking = sequential_error(2000, (4, 6, 8), seed=11)
+    rate, peeking = sequential_error(2000, (4, 6, 8), seed=11, paired=True)
     assert rate <= 0.065
     assert peeking > 0.075  # what the rule is there to prevent
