@@ -78,6 +78,11 @@ class Comparison:
     baseline: Arm
     gaps: dict[Column, Gap]
 
+    @property
+    def pair(self) -> str:
+        """`visualcse-bert against simcse-bert`."""
+        return f"{self.method.name} against {self.baseline.name}"
+
 
 def check_comparable(method: Arm, baseline: Arm, *, any_version: bool = False) -> None:
     """DataError naming what differs where two arms rest on different data, numerics or evaluation settings."""

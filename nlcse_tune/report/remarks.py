@@ -12,8 +12,10 @@ from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
 from nlcse_tune.report.differences import config_differences
-from nlcse_tune.report.numbers import AVERAGE, TASK_LABELS, mean_std, signed_range
-from nlcse_tune.report.verdict import level, pair, resolution, rule_of, verdict
+from nlcse_tune.report.numbers import (
+    AVERAGE, TASK_LABELS, mean_std, named_seeds, p_equals, plural, seed_list, signed, signed_range,
+)  # fmt: skip
+from nlcse_tune.report.verdict import level, resolution, rule_of, verdict
 
 MOST_WARNINGS = 6
 
@@ -82,30 +84,33 @@ def _lines(block: Block, rules: Sequence[KeptRule | None], report: Report) -> It
 
 def _beside_the_rule(comparison: Comparison, gap: Gap, kept: KeptRule, report: Report) -> Iterator[str]:
     """What a verdict at a fixed n would say, which a stopping rule replaces."""
-    yield words.with_n_fixed(level(comparison.method.name, gap, report.options))
+    fixed, method = level(comparison.method.name, gap, report.options), comparison.method
+    yield words.WITH_N_FIXED.format(level=f"{fixed[0].lower()}{fixed[1:]}")
     yield from resolution(gap, report)
-    if apart := sorted(set(comparison.method.seeds) - set(kept.seeds)):
-        yield words.apart_from_rule(comparison.method.name, apart)
+    if apart := sorted(set(method.seeds) - set(kept.seeds)):
+        yield words.APART_FROM_RULE.format(method=method.name, seeds=named_seeds(apart))
 
 
 def _own_numbers(gap: Gap, options: ReportOptions) -> Iterator[Line]:
     """What further tests and intervals say of this gap."""
     rate = {"student": 0.060, "permutation": 0.062}.get(options.test)  # measured: benchmarks/statistics.py
     if rate and gap.method.std is not None and gap.baseline.std is not None:
-        seen = f"{gap.method.std:.2f} and {gap.baseline.std:.2f}"
-        yield Rank.NOTE, words.equal_spreads(options.test, seen, rate)
+        spreads = {"method": gap.method, "baseline": gap.baseline}
+        yield Rank.NOTE, words.EQUAL_SPREADS.format(test=options.test, rate=rate, **spreads)
     if flip := gap.signflip:
-        yield Rank.NOTE, words.sign_flip(flip.n_method, flip.p, exact=flip.exact)
+        seeds = plural(flip.n_method, "shared seed")
+        test = "exact sign-flip test" if flip.exact else "sign-flip test (random flips)"
+        yield Rank.NOTE, words.SIGN_FLIP.format(test=test, seeds=seeds, p=p_equals(flip.p))
         if gap.correlation is not None:
-            yield Rank.NOTE, words.correlated(flip.n_method, gap.correlation)
+            yield Rank.NOTE, words.CORRELATED.format(seeds=seeds, correlation=gap.correlation)
     if gap.bootstrap:
         n = min(gap.method.n, gap.baseline.n)
         known = max((k for k in stats.BOOTSTRAP_COVERAGE if k <= n), default=min(stats.BOOTSTRAP_COVERAGE))
         coverage = stats.BOOTSTRAP_COVERAGE[known][options.paired]
-        yield Rank.NOTE, words.bootstrap(gap.bootstrap.low, gap.bootstrap.high, known, coverage)
-    if two := gap.two_level:
-        spans = signed_range(two.low, two.high), signed_range(two.bootstrap_low, two.bootstrap_high)
-        yield Rank.NOTE, words.pairs_error(two.se_seeds, two.se_pairs, *spans)
+        interval = signed_range(gap.bootstrap.low, gap.bootstrap.high)
+        yield Rank.NOTE, words.BOOTSTRAP.format(interval=interval, n=known, coverage=coverage)
+    if gap.two_level:
+        yield Rank.NOTE, words.pairs_error(gap.two_level)
     elif options.pair_resamples:
         yield Rank.LEFT_OUT, words.NO_PAIRS_ERROR
 
@@ -115,7 +120,7 @@ def _reach(gap: Gap, report: Report) -> Iterator[Line]:
     options, n, result = report.options, min(gap.method.n, gap.baseline.n), gap.result
     if gap.std_difference if options.paired else gap.method.std and gap.baseline.std:
         rough = stats.std_interval(stats.Summary(0.0, 1.0, n))
-        yield Rank.NOTE, words.rough_stds(n, rough.low, rough.high)
+        yield Rank.NOTE, words.ROUGH_STDS.format(n=n, rough=rough)
     if flip := gap.signflip:
         tests, reach = report.family, stats.sign_flip_seeds(options.alpha)
         holm = f", {stats.sign_flip_seeds(options.alpha, tests)} with Holm over {tests} tests" if tests > 1 else ""
@@ -136,29 +141,29 @@ def _untested(comparison: Comparison, options: ReportOptions) -> Iterator[Line]:
         if gap.result is None and column != AVERAGE:
             by_reason.setdefault(gap.why, []).append(TASK_LABELS[column])
     for why, columns in by_reason.items():
-        yield Rank.NOTE, words.untested_columns(pair(comparison), columns, why)
+        yield Rank.NOTE, words.UNTESTED_COLUMNS.format(pair=comparison.pair, columns=", ".join(columns), why=why)
     if options.paired and (alone := sorted(set(comparison.method.seeds) ^ set(comparison.baseline.seeds))):
-        yield Rank.N, words.seeds_not_shared(pair(comparison), alone)
+        yield Rank.N, words.SEEDS_NOT_SHARED.format(pair=comparison.pair, seeds=seed_list(alone))
 
 
 def _fairness(method: Arm, baseline: Arm) -> Iterator[Line]:
     """Whether settings and search effort were the same in both arms."""
     assert method.config is not None  # only arms with runs are compared
     assert baseline.config is not None
-    if differences := config_differences(baseline.config, method.config, parts=("encoder", "text", "train")):
-        yield Rank.SETTINGS, words.other_settings(method.name, baseline.name, "; ".join(differences))
-    else:
-        yield Rank.NOTE, words.same_settings(method.name, baseline.name)
+    differences = config_differences(baseline.config, method.config, parts=("encoder", "text", "train"))
+    rank, template = (Rank.SETTINGS, words.OTHER_SETTINGS) if differences else (Rank.NOTE, words.SAME_SETTINGS)
+    names = {"method": method.name, "baseline": baseline.name}
+    yield rank, template.format(**names, differences="; ".join(differences))
     for arm in (baseline, method):
-        if arm.choice is None or arm.config is None:
-            continue
-        if config_differences(arm.config, arm.choice.config):
-            yield Rank.SETTINGS, words.not_its_search(arm.name)
-        else:
-            yield Rank.NOTE, words.searched(arm.name, arm.choice.searched, arm.choice.seed)
+        if arm.choice and arm.config:
+            other = config_differences(arm.config, arm.choice.config)
+            rank, template = (Rank.SETTINGS, words.NOT_ITS_SEARCH) if other else (Rank.NOTE, words.SEARCHED)
+            yield rank, template.format(arm=arm)
     runs, runs_baseline = method.left_out.search_runs, baseline.left_out.search_runs
-    rank = Rank.NOTE if runs == runs_baseline else Rank.TUNING
-    yield rank, words.search_runs(method.name, baseline.name, runs, runs_baseline)
+    if runs != runs_baseline:
+        yield Rank.TUNING, words.UNEQUAL_SEARCHES.format(**names, runs=runs, runs_baseline=runs_baseline)
+    else:
+        yield Rank.NOTE, (words.EQUAL_SEARCHES if runs else words.NO_SEARCHES).format(**names, runs=runs)
 
 
 def _family(report: Report) -> Iterator[Line]:
@@ -167,17 +172,19 @@ def _family(report: Report) -> Iterator[Line]:
     if tests < 2:
         return
     if options.correct == "holm":
-        yield Rank.NOTE, words.corrected(tests, options.alpha)
+        yield Rank.NOTE, words.CORRECTED.format(tests=tests, alpha=options.alpha)
     else:
         rank = Rank.MANY_TESTS if len(report.comparisons) > 1 else Rank.NOTE
-        yield rank, words.uncorrected(tests, options.alpha)
+        yield rank, words.UNCORRECTED.format(tests=tests, chance=min(1.0, tests * options.alpha))
 
 
 def _data(block: Block) -> Iterator[Line]:
     """Test sets, and the devices, packages and commits in which runs differ."""
-    yield Rank.NOTE, words.test_sets((TASK_LABELS[task] for task in block.tasks), block.setting)
+    labels = ", ".join(TASK_LABELS[task] for task in block.tasks)
+    yield Rank.NOTE, words.TEST_SETS.format(tasks=labels, setting=block.setting)
     if len(block.tasks) < len(STS_TASKS):
-        yield Rank.OTHER_SETTING, words.fewer_tasks(len(block.tasks), len(STS_TASKS))
+        tasks = plural(len(block.tasks), "task")
+        yield Rank.OTHER_SETTING, words.FEWER_TASKS.format(tasks=tasks, published=len(STS_TASKS))
     arms_by_value: dict[str, dict[str, set[str]]] = {}
     for arm in block.tested:
         for run in arm.runs:
@@ -187,11 +194,11 @@ def _data(block: Block) -> Iterator[Line]:
         if len(values) > 1:
             split = len(block.tested) > 1 and all(len(arms) == 1 for arms in values.values())
             described = "; ".join(f"{value} ({', '.join(sorted(arms))})" for value, arms in sorted(values.items()))
-            rank = Rank.WITH_METHOD if split else Rank.NOTE
-            yield rank, words.runs_differ(name, described, with_method=split)
+            rank, part = (Rank.WITH_METHOD, words.WITH_THE_METHOD) if split else (Rank.NOTE, "")
+            yield rank, words.RUNS_DIFFER.format(what=name, part=part, values=described)
     sizes = {arm.name: len(arm.runs) for arm in block.tested}
     if len(set(sizes.values())) > 1:
-        yield Rank.N, words.unequal_n(", ".join(f"{name} {n}" for name, n in sizes.items()))
+        yield Rank.N, words.UNEQUAL_N.format(sizes=", ".join(f"{name} {n}" for name, n in sizes.items()))
 
 
 def _circumstances(record: RunRecord) -> dict[str, str]:
@@ -203,20 +210,22 @@ def _circumstances(record: RunRecord) -> dict[str, str]:
 def _arm(arm: Arm, block: Block) -> Iterator[Line]:
     """What was tested of one row, and what is missing from it."""
     if arm.runs:
-        configuration = arm.runs[0].record.configuration
-        yield Rank.NOTE, words.tested(arm.name, arm.seeds, configuration, _opened(arm))
+        n, configuration = plural(len(arm.runs), "seed"), arm.runs[0].record.configuration
+        told = {"n": n, "seeds": seed_list(arm.seeds), "configuration": configuration, "opened": _opened(arm)}
+        yield Rank.NOTE, words.TESTED.format(arm=arm, **told)
     else:
-        yield Rank.NO_ARM, words.no_run(arm.name)
-    if overlap := sorted(arm.search_seeds & set(arm.seeds)):
-        yield Rank.SEARCH_SEED, words.search_seeds(arm.name, overlap)
+        yield Rank.NO_ARM, words.NO_RUN.format(arm=arm)
+    if overlap := arm.search_seeds & set(arm.seeds):
+        yield Rank.SEARCH_SEED, words.SEARCH_SEEDS.format(arm=arm, seeds=named_seeds(overlap))
     if arm.left_out.lines:
-        yield Rank.LEFT_OUT, words.not_in_table(arm.name, "; ".join(arm.left_out.lines))
+        yield Rank.LEFT_OUT, words.NOT_IN_TABLE.format(arm=arm, records="; ".join(arm.left_out.lines))
     wanted: set[int] = set().union(*(other.recorded for other in block.arms))
-    if absent := sorted(wanted - arm.recorded):
-        yield Rank.LEFT_OUT, words.seeds_absent(arm.name, absent)
+    if absent := wanted - arm.recorded:
+        yield Rank.LEFT_OUT, words.SEEDS_ABSENT.format(arm=arm, seeds=named_seeds(absent))
     planned = set(arm.study.seeds)
-    if arm.recorded & planned and (unrun := sorted(planned - wanted)):
-        yield Rank.NOTE, words.seeds_not_run(arm.name, arm.study.seeds, unrun)
+    if arm.recorded & planned and (unrun := planned - wanted):
+        missing = seed_list(unrun)
+        yield Rank.NOTE, words.SEEDS_NOT_RUN.format(arm=arm, planned=seed_list(planned), missing=missing)
     seeds_without: dict[tuple[StsTask, str], list[int]] = {}
     for run in arm.runs:
         for task in block.tasks:
@@ -224,14 +233,15 @@ def _arm(arm: Arm, block: Block) -> Iterator[Line]:
                 why = run.test.missing.get(task, "not asked for")
                 seeds_without.setdefault((task, why), []).append(run.seed)
     for (task, why), seeds in seeds_without.items():
-        yield Rank.NO_SCORE, words.no_score(arm.name, seeds, TASK_LABELS[task], why)
+        yield Rank.NO_SCORE, words.NO_SCORE.format(arm=arm, seeds=named_seeds(seeds), task=TASK_LABELS[task], why=why)
     yield from _published(arm, block)
 
 
 def _opened(arm: Arm) -> str:
     if not (log := arm.openings):
-        return words.no_log(min(run.test.opened for run in arm.runs))
-    return words.opened(log[0].time, log[0].command, len(log) - 1, log[-1].time)
+        return words.NO_LOG.format(first=min(run.test.opened for run in arm.runs))
+    since = f"{plural(len(log) - 1, 'time')} since, last {log[-1].time}" if len(log) > 1 else "not since"
+    return words.OPENED.format(first=log[0], since=since)
 
 
 def _published(arm: Arm, block: Block) -> Iterator[Line]:
@@ -240,21 +250,42 @@ def _published(arm: Arm, block: Block) -> Iterator[Line]:
     if published is None or len(block.tasks) != len(STS_TASKS) or len(ours) < 2:
         return
     if other := arm.unpublished():
-        yield Rank.OTHER_SETTING, words.other_setting(arm.name, published.source, "; ".join(other))
+        yield (
+            Rank.OTHER_SETTING,
+            words.OTHER_SETTING.format(arm=arm, source=published.source, differences="; ".join(other)),
+        )
         return
     mine = stats.summarise(ours)
     if not mine.std:
         return
     if s := published.seeds:
         theirs = stats.Summary(s.mean, s.std, s.n)
-        p, gap = stats.welch_t(mine, theirs).p, mine.mean - theirs.mean
-        told = f"{mean_std(theirs)}, n = {theirs.n}"
-        rank = Rank.OTHER_SETTING if p <= 0.05 else Rank.NOTE
-        yield rank, words.published_seeds(arm.name, published.source, told, gap, p)
+        p, gap = stats.welch_t(mine, theirs).p, signed(mine.mean - theirs.mean)
+        rank, verdict = (
+            (Rank.OTHER_SETTING, "they differ at the 5% level") if p <= 0.05 else (Rank.NOTE, "no difference shown")
+        )
+        yield (
+            rank,
+            words.PUBLISHED_SEEDS.format(
+                arm=arm,
+                source=published.source,
+                theirs=mean_std(theirs),
+                n=s.n,
+                gap=gap,
+                p=p_equals(p),
+                verdict=verdict,
+            ),
+        )
     if (score := published.scores.get("avg")) is not None:
         half = (stats.mean_interval(mine).high - mine.mean) * (mine.n + 1) ** 0.5  # from the mean's to one more seed's
         low, high = mine.mean - half, mine.mean + half
-        yield Rank.NOTE, words.published_score(arm.name, published.source, score, low, high)
+        place = "inside" if low <= score <= high else "outside"
+        yield (
+            Rank.NOTE,
+            words.PUBLISHED_SCORE.format(
+                arm=arm, source=published.source, score=score, place=place, low=low, high=high
+            ),
+        )
 
 
 def _limits(block: Block, options: ReportOptions) -> Iterator[Line]:

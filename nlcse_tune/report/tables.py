@@ -15,7 +15,18 @@ from nlcse_tune.report import words
 from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
-from nlcse_tune.report.numbers import AVERAGE, DASH, Column, bounds, column_label, mean_std, p_value, plain, signed
+from nlcse_tune.report.numbers import (
+    AVERAGE,
+    DASH,
+    Column,
+    bounds,
+    column_label,
+    mean_std,
+    p_value,
+    plain,
+    plural,
+    signed,
+)
 from nlcse_tune.report.remarks import remarks
 
 
@@ -117,7 +128,7 @@ def terminal(report: Report, *, notes: bool = False) -> RenderableType:
         if notes and said.notes:
             parts += [Text("Notes", style="bold"), _rich_list(said.notes), ""]
         hidden += 0 if notes else len(said.notes)
-    return Group(*parts, *([Text(words.notes_hidden(hidden))] if hidden else []))
+    return Group(*parts, *([Text(words.NOTES_HIDDEN.format(notes=plural(hidden, "note")))] if hidden else []))
 
 
 def _rich_table(grid: Grid) -> Table:
