@@ -115,7 +115,7 @@ def plan(
 
     chosen, starts = find_study(study), parse_choices(config)
     names = [chosen] + ([find_study(chosen.baseline)] if chosen.baseline else [])
-    arms = [collect(item, out, choose=starts.get(item.name), any_version=any_version) for item in names]
+    arms = [collect(item, out, choose=starts.get(item.name, ""), any_version=any_version) for item in names]
     spread = plans.spread(arms[0], arms[1] if arms[1:] else None, task_order(arms), any_version=any_version)
     unit = plans.unit(arms)
     table = Table(title=f"{chosen.name}: seeds per arm", title_justify="left")

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from nlcse_tune import stats
 from nlcse_tune.config import StsTask
 from nlcse_tune.errors import DataError
 from nlcse_tune.report.arms import Arm, collect, task_order
-from nlcse_tune.report.comparison import Comparison, ReportOptions, check_comparable, compare, with_holm
+from nlcse_tune.report.comparison import Comparison, ReportOptions, check_comparable, compare
 from nlcse_tune.study import Study, find_study
 
 
@@ -66,8 +67,7 @@ def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | N
 
     @cache
     def arm(name: str) -> Arm:
-        choose = options.choose.get(name)
-        study = chosen.get(name) or find_study(name)
+        study, choose = chosen.get(name) or find_study(name), options.choose.get(name, "")
         return collect(study, root, choose=choose, any_version=options.any_version, seeds=options.seeds)
 
     blocks = [
@@ -97,6 +97,13 @@ def _block(baseline: Arm | None, methods: Sequence[Arm], options: ReportOptions)
 
 
 def _corrected(report: Report) -> Report:
-    adjusted = iter(with_holm(report.comparisons))
-    blocks = (replace(b, comparisons=tuple(next(adjusted) for _ in b.comparisons)) for b in report.blocks)
+    """The report with every test's p adjusted over all tests of all of its comparisons together."""
+    p = [gap.result.p for c in report.comparisons for gap in c.gaps.values() if gap.result]
+    holm = iter(stats.holm(p) if p else [])
+
+    def adjusted(comparison: Comparison) -> Comparison:
+        gaps = comparison.gaps.items()
+        return replace(comparison, gaps={k: replace(g, holm=next(holm)) if g.result else g for k, g in gaps})
+
+    blocks = (replace(block, comparisons=tuple(map(adjusted, block.comparisons))) for block in report.blocks)
     return replace(report, blocks=tuple(blocks))

@@ -12,11 +12,9 @@ from nlcse_tune.config import StsTask
 from nlcse_tune.errors import DataError
 from nlcse_tune.names import Correction, TestName
 from nlcse_tune.report.arms import Arm
-from nlcse_tune.report.differences import data_differences, numerics_differences, test_differences
+from nlcse_tune.report.differences import differing, numerics_differences, test_differences
 from nlcse_tune.report.numbers import AVERAGE, Column
 from nlcse_tune.report.pairs import pairs_error
-
-PAIRED: tuple[TestName, ...] = ("paired", "signflip", "wilcoxon")
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class ReportOptions:
 
     @property
     def paired(self) -> bool:
-        return self.test in PAIRED
+        return self.test in ("paired", "signflip", "wilcoxon")
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def check_comparable(method: Arm, baseline: Arm, *, any_version: bool = False) -
     if not method.runs or not baseline.runs:
         return
     a, b = method.runs[0].record, baseline.runs[0].record  # within an arm all runs share configuration and data
-    differences = data_differences("data", a.data, b.data, a.data.keys() & b.data.keys())
+    differences = differing(a.data, b.data, sorted(a.data.keys() & b.data.keys()), "data ")
     differences += [] if any_version else numerics_differences(a, b)
     differences += [d for x in method.runs for y in baseline.runs for d in test_differences(x.test, y.test)]
     if differences:
@@ -100,7 +98,7 @@ def check_comparable(method: Arm, baseline: Arm, *, any_version: bool = False) -
 
 
 def compare(method: Arm, baseline: Arm, tasks: tuple[StsTask, ...], options: ReportOptions) -> Comparison:
-    """Every column in which both arms have scores, each tested alone; see `with_holm` for the correction."""
+    """Every column in which both arms have scores, each tested alone; a correction comes when all are known."""
     columns: Sequence[Column] = (*tasks, AVERAGE)
     rng = np.random.default_rng(options.seed)
     gaps: dict[Column, Gap] = {}
@@ -113,11 +111,9 @@ def compare(method: Arm, baseline: Arm, tasks: tuple[StsTask, ...], options: Rep
             gaps[column] = _gap(column, a, b, options, rng)
     average = gaps.get(AVERAGE)
     if options.pair_resamples and average and average.result:
-        kept = (
-            [(run, arm.similarities(run)) for run in arm.runs if run.seed in seeds]
-            for arm, seeds in zip((method, baseline), average.seeds, strict=True)
+        error = pairs_error(
+            (method, baseline), average.seeds, tasks, options.pair_resamples, rng, paired=options.paired
         )
-        error = pairs_error(next(kept), next(kept), tasks, options.pair_resamples, rng, paired=options.paired)
         gaps[AVERAGE] = replace(average, two_level=error)
     return Comparison(method, baseline, gaps)
 
@@ -129,44 +125,24 @@ def _gap(
     x, y = list(a.values()), list(b.values())
     gap = Gap(column, stats.summarise(x), stats.summarise(y), (tuple(a), tuple(b)))
     try:
-        result = run_test(options.test, x, y, rng)
+        result = _test(options.test, x, y, rng)
     except DataError as error:
         return replace(gap, why=str(error))
     gap = replace(gap, result=result, improvement=stats.probability_of_improvement(x, y))
     with suppress(DataError):  # scores that do not vary: a test by rearrangement stands without interval and effect
         gap = replace(gap, interval=_t_interval(result, x, y, paired=options.paired), effect=stats.hedges_g(x, y))
-    gap = _with_shared(gap, a, b, rng)
+    shared = sorted(a.keys() & b.keys())
+    if len(shared) >= 2:
+        c, d = [a[seed] for seed in shared], [b[seed] for seed in shared]
+        std = stats.summarise(np.subtract(c, d)).std
+        flip, correlation = stats.sign_flip_test(c, d, rng), stats.correlation(c, d)
+        gap = replace(gap, signflip=flip, correlation=correlation, std_difference=std)
     if column == AVERAGE:
         gap = replace(gap, bootstrap=stats.bootstrap_interval(x, y, rng, paired=options.paired))
     return gap
 
 
-def _t_interval(
-    result: stats.TestResult, method: Sequence[float], baseline: Sequence[float], *, paired: bool
-) -> stats.Interval:
-    """The test's own interval, or where it has none that of the t-test of the same design."""
-    t = result if result.low is not None else (stats.paired_t if paired else stats.welch_t)(method, baseline)
-    assert t.low is not None  # t-tests have all three
-    assert t.high is not None
-    assert t.confidence is not None
-    return stats.Interval(t.low, t.high, t.confidence)
-
-
-def _with_shared(gap: Gap, a: Mapping[int, float], b: Mapping[int, float], rng: np.random.Generator) -> Gap:
-    """The gap with what the seeds that both arms have tell, if they are two or more."""
-    shared = sorted(a.keys() & b.keys())
-    if len(shared) < 2:
-        return gap
-    x, y = [a[seed] for seed in shared], [b[seed] for seed in shared]
-    return replace(
-        gap,
-        signflip=stats.sign_flip_test(x, y, rng),
-        correlation=stats.correlation(x, y),
-        std_difference=stats.summarise(np.subtract(x, y)).std,
-    )
-
-
-def run_test(
+def _test(
     name: TestName, method: Sequence[float], baseline: Sequence[float], rng: np.random.Generator
 ) -> stats.TestResult:
     """The named test; paired ones take scores in the same order of seeds."""
@@ -183,11 +159,12 @@ def run_test(
     return tests[name](method, baseline)
 
 
-def with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons with every test's p adjusted over all tests of all of them together."""
-    p = [gap.result.p for c in comparisons for gap in c.gaps.values() if gap.result]
-    adjusted = iter(stats.holm(p) if p else [])
-    return [
-        replace(c, gaps={k: replace(gap, holm=next(adjusted)) if gap.result else gap for k, gap in c.gaps.items()})
-        for c in comparisons
-    ]
+def _t_interval(
+    result: stats.TestResult, method: Sequence[float], baseline: Sequence[float], *, paired: bool
+) -> stats.Interval:
+    """The test's own interval, or where it has none that of the t-test of the same design."""
+    t = result if result.low is not None else (stats.paired_t if paired else stats.welch_t)(method, baseline)
+    assert t.low is not None  # t-tests have all three
+    assert t.high is not None
+    assert t.confidence is not None
+    return stats.Interval(t.low, t.high, t.confidence)

@@ -12,27 +12,42 @@ from numpy.typing import NDArray
 from nlcse_tune import stats
 from nlcse_tune.config import StsTask
 from nlcse_tune.errors import DataError
-from nlcse_tune.report.arms import Run
+from nlcse_tune.report.arms import Arm, Run
 
 Kept = Sequence[tuple[Run, Mapping[str, NDArray[Any]]]]  # runs and their per-pair similarities and gold scores
 
 
 def pairs_error(
-    method: Kept,
-    baseline: Kept,
+    arms: tuple[Arm, Arm],
+    seeds: tuple[Sequence[int], Sequence[int]],
     tasks: tuple[StsTask, ...],
     resamples: int,
     rng: np.random.Generator,
     *,
     paired: bool,
 ) -> stats.TwoLevel | None:
-    """Both errors of the average's gap; None where a run's per-pair similarities were not kept."""
-    kept, n = [*method, *baseline], len(method)
+    """Both errors of the average's gap over these seeds of method and baseline.
+
+    None where a run's per-pair similarities were not kept.
+    """
+    kept = [(r, _similarities(arm, r)) for arm, own in zip(arms, seeds, strict=True) for r in arm.runs if r.seed in own]
     if not all(task in arrays and f"gold_{task}" in arrays for task in tasks for _, arrays in kept):
         return None
-    again = np.mean([_again(kept, task, resamples, rng) for task in tasks], axis=0)
+    n, again = len(seeds[0]), np.mean([_again(kept, task, resamples, rng) for task in tasks], axis=0)
     scores = [score for run, _ in kept if (score := run.test.average(tasks)) is not None]
     return stats.two_level(scores[:n], scores[n:], again[:, :n], again[:, n:], rng, paired=paired)
+
+
+def _similarities(arm: Arm, run: Run) -> dict[str, NDArray[Any]]:
+    """Per-pair cosines and gold scores of one run; empty where they were not kept."""
+    path = arm.paths.run(run.record.run_id).similarities
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not readable as per-pair similarities: {error}; test the run again") from None
 
 
 def _again(kept: Kept, task: StsTask, resamples: int, rng: np.random.Generator) -> NDArray[Any]:
@@ -46,11 +61,9 @@ def _again(kept: Kept, task: StsTask, resamples: int, rng: np.random.Generator) 
     if sum(sizes) != len(gold):
         raise DataError(f"{test.run_id}: {task}'s sub-sets have {sum(sizes)} pairs, the kept file {len(gold)}")
     cuts = np.cumsum(sizes)[:-1]
-    parts = [
-        stats.resampled_spearman(part, own, resamples, rng)
-        for part, own in zip(np.split(rows, cuts, axis=1), np.split(gold, cuts), strict=True)
-    ]
-    return np.average(parts, axis=0, weights=sizes if test.setting == "wmean" else None)
+    parts = zip(np.split(rows, cuts, axis=1), np.split(gold, cuts), strict=True)
+    scores = [stats.resampled_spearman(part, own, resamples, rng) for part, own in parts]
+    return np.average(scores, axis=0, weights=sizes if test.setting == "wmean" else None)
 
 
 def _checked(

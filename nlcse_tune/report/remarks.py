@@ -6,15 +6,13 @@ from enum import IntEnum
 
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS, StsTask
-from nlcse_tune.records import KeptRule, RunRecord
-from nlcse_tune.report import words
+from nlcse_tune.records import KeptRule
+from nlcse_tune.report import numbers, words
 from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
 from nlcse_tune.report.differences import config_differences
-from nlcse_tune.report.numbers import (
-    AVERAGE, TASK_LABELS, mean_std, named_seeds, p_equals, plural, seed_list, signed, signed_range,
-)  # fmt: skip
+from nlcse_tune.report.numbers import AVERAGE, TASK_LABELS
 from nlcse_tune.report.verdict import level, resolution, rule_of, verdict
 
 MOST_WARNINGS = 6
@@ -79,7 +77,12 @@ def _lines(block: Block, rules: Sequence[KeptRule | None], report: Report) -> It
     yield from _data(block)
     for arm in block.arms:
         yield from _arm(arm, block)
-    yield from _limits(block, report.options)
+    if any(len(arm.runs) == 1 for arm in block.tested):
+        yield Rank.N, words.ONE_SEED
+    if block.comparisons:
+        yield Rank.NOTE, words.SCOPE_OF_SEEDS
+        if not report.options.pair_resamples:
+            yield Rank.NOTE, words.SCOPE_OF_PAIRS
 
 
 def _beside_the_rule(comparison: Comparison, gap: Gap, kept: KeptRule, report: Report) -> Iterator[str]:
@@ -88,26 +91,25 @@ def _beside_the_rule(comparison: Comparison, gap: Gap, kept: KeptRule, report: R
     yield words.WITH_N_FIXED.format(level=f"{fixed[0].lower()}{fixed[1:]}")
     yield from resolution(gap, report)
     if apart := sorted(set(method.seeds) - set(kept.seeds)):
-        yield words.APART_FROM_RULE.format(method=method.name, seeds=named_seeds(apart))
+        yield words.APART_FROM_RULE.format(method=method.name, seeds=numbers.named_seeds(apart))
 
 
 def _own_numbers(gap: Gap, options: ReportOptions) -> Iterator[Line]:
     """What further tests and intervals say of this gap."""
     rate = {"student": 0.060, "permutation": 0.062}.get(options.test)  # measured: benchmarks/statistics.py
     if rate and gap.method.std is not None and gap.baseline.std is not None:
-        spreads = {"method": gap.method, "baseline": gap.baseline}
-        yield Rank.NOTE, words.EQUAL_SPREADS.format(test=options.test, rate=rate, **spreads)
+        yield Rank.NOTE, words.EQUAL_SPREADS.format(test=options.test, rate=rate, gap=gap)
     if flip := gap.signflip:
-        seeds = plural(flip.n_method, "shared seed")
+        seeds = numbers.plural(flip.n_method, "shared seed")
         test = "exact sign-flip test" if flip.exact else "sign-flip test (random flips)"
-        yield Rank.NOTE, words.SIGN_FLIP.format(test=test, seeds=seeds, p=p_equals(flip.p))
+        yield Rank.NOTE, words.SIGN_FLIP.format(test=test, seeds=seeds, p=numbers.p_equals(flip.p))
         if gap.correlation is not None:
             yield Rank.NOTE, words.CORRELATED.format(seeds=seeds, correlation=gap.correlation)
     if gap.bootstrap:
         n = min(gap.method.n, gap.baseline.n)
         known = max((k for k in stats.BOOTSTRAP_COVERAGE if k <= n), default=min(stats.BOOTSTRAP_COVERAGE))
         coverage = stats.BOOTSTRAP_COVERAGE[known][options.paired]
-        interval = signed_range(gap.bootstrap.low, gap.bootstrap.high)
+        interval = numbers.signed_range(gap.bootstrap.low, gap.bootstrap.high)
         yield Rank.NOTE, words.BOOTSTRAP.format(interval=interval, n=known, coverage=coverage)
     if gap.two_level:
         yield Rank.NOTE, words.pairs_error(gap.two_level)
@@ -143,7 +145,7 @@ def _untested(comparison: Comparison, options: ReportOptions) -> Iterator[Line]:
     for why, columns in by_reason.items():
         yield Rank.NOTE, words.UNTESTED_COLUMNS.format(pair=comparison.pair, columns=", ".join(columns), why=why)
     if options.paired and (alone := sorted(set(comparison.method.seeds) ^ set(comparison.baseline.seeds))):
-        yield Rank.N, words.SEEDS_NOT_SHARED.format(pair=comparison.pair, seeds=seed_list(alone))
+        yield Rank.N, words.SEEDS_NOT_SHARED.format(pair=comparison.pair, seeds=numbers.seed_list(alone))
 
 
 def _fairness(method: Arm, baseline: Arm) -> Iterator[Line]:
@@ -183,12 +185,14 @@ def _data(block: Block) -> Iterator[Line]:
     labels = ", ".join(TASK_LABELS[task] for task in block.tasks)
     yield Rank.NOTE, words.TEST_SETS.format(tasks=labels, setting=block.setting)
     if len(block.tasks) < len(STS_TASKS):
-        tasks = plural(len(block.tasks), "task")
+        tasks = numbers.plural(len(block.tasks), "task")
         yield Rank.OTHER_SETTING, words.FEWER_TASKS.format(tasks=tasks, published=len(STS_TASKS))
     arms_by_value: dict[str, dict[str, set[str]]] = {}
     for arm in block.tested:
         for run in arm.runs:
-            for name, value in _circumstances(run.record).items():
+            v = run.record.versions
+            facts = {"device": v.device, "commit": v.commit or "unknown", "numerics": v.numerics, "python": v.python}
+            for name, value in {**facts, **v.packages, "workers": str(run.record.workers)}.items():
                 arms_by_value.setdefault(name, {}).setdefault(value, set()).add(arm.name)
     for name, values in arms_by_value.items():
         if len(values) > 1:
@@ -201,31 +205,25 @@ def _data(block: Block) -> Iterator[Line]:
         yield Rank.N, words.UNEQUAL_N.format(sizes=", ".join(f"{name} {n}" for name, n in sizes.items()))
 
 
-def _circumstances(record: RunRecord) -> dict[str, str]:
-    v = record.versions
-    facts = {"device": v.device, "commit": v.commit or "unknown", "numerics": v.numerics, "python": v.python}
-    return {**facts, **v.packages, "workers": str(record.workers)}
-
-
 def _arm(arm: Arm, block: Block) -> Iterator[Line]:
     """What was tested of one row, and what is missing from it."""
     if arm.runs:
-        n, configuration = plural(len(arm.runs), "seed"), arm.runs[0].record.configuration
-        told = {"n": n, "seeds": seed_list(arm.seeds), "configuration": configuration, "opened": _opened(arm)}
+        n, configuration = numbers.plural(len(arm.runs), "seed"), arm.runs[0].record.configuration
+        told = {"n": n, "seeds": numbers.seed_list(arm.seeds), "configuration": configuration, "opened": _opened(arm)}
         yield Rank.NOTE, words.TESTED.format(arm=arm, **told)
     else:
         yield Rank.NO_ARM, words.NO_RUN.format(arm=arm)
     if overlap := arm.search_seeds & set(arm.seeds):
-        yield Rank.SEARCH_SEED, words.SEARCH_SEEDS.format(arm=arm, seeds=named_seeds(overlap))
+        yield Rank.SEARCH_SEED, words.SEARCH_SEEDS.format(arm=arm, seeds=numbers.named_seeds(overlap))
     if arm.left_out.lines:
         yield Rank.LEFT_OUT, words.NOT_IN_TABLE.format(arm=arm, records="; ".join(arm.left_out.lines))
     wanted: set[int] = set().union(*(other.recorded for other in block.arms))
     if absent := wanted - arm.recorded:
-        yield Rank.LEFT_OUT, words.SEEDS_ABSENT.format(arm=arm, seeds=named_seeds(absent))
+        yield Rank.LEFT_OUT, words.SEEDS_ABSENT.format(arm=arm, seeds=numbers.named_seeds(absent))
     planned = set(arm.study.seeds)
     if arm.recorded & planned and (unrun := planned - wanted):
-        missing = seed_list(unrun)
-        yield Rank.NOTE, words.SEEDS_NOT_RUN.format(arm=arm, planned=seed_list(planned), missing=missing)
+        missing = numbers.seed_list(unrun)
+        yield Rank.NOTE, words.SEEDS_NOT_RUN.format(arm=arm, planned=numbers.seed_list(planned), missing=missing)
     seeds_without: dict[tuple[StsTask, str], list[int]] = {}
     for run in arm.runs:
         for task in block.tasks:
@@ -233,14 +231,17 @@ def _arm(arm: Arm, block: Block) -> Iterator[Line]:
                 why = run.test.missing.get(task, "not asked for")
                 seeds_without.setdefault((task, why), []).append(run.seed)
     for (task, why), seeds in seeds_without.items():
-        yield Rank.NO_SCORE, words.NO_SCORE.format(arm=arm, seeds=named_seeds(seeds), task=TASK_LABELS[task], why=why)
+        yield (
+            Rank.NO_SCORE,
+            words.NO_SCORE.format(arm=arm, seeds=numbers.named_seeds(seeds), task=TASK_LABELS[task], why=why),
+        )
     yield from _published(arm, block)
 
 
 def _opened(arm: Arm) -> str:
     if not (log := arm.openings):
         return words.NO_LOG.format(first=min(run.test.opened for run in arm.runs))
-    since = f"{plural(len(log) - 1, 'time')} since, last {log[-1].time}" if len(log) > 1 else "not since"
+    since = f"{numbers.plural(len(log) - 1, 'time')} since, last {log[-1].time}" if len(log) > 1 else "not since"
     return words.OPENED.format(first=log[0], since=since)
 
 
@@ -249,49 +250,20 @@ def _published(arm: Arm, block: Block) -> Iterator[Line]:
     published, ours = arm.study.published, list(arm.scores(AVERAGE, block.tasks).values())
     if published is None or len(block.tasks) != len(STS_TASKS) or len(ours) < 2:
         return
+    what = {"arm": arm, "published": published}
     if other := arm.unpublished():
-        yield (
-            Rank.OTHER_SETTING,
-            words.OTHER_SETTING.format(arm=arm, source=published.source, differences="; ".join(other)),
-        )
+        yield Rank.OTHER_SETTING, words.OTHER_SETTING.format(**what, differences="; ".join(other))
         return
     mine = stats.summarise(ours)
     if not mine.std:
         return
-    if s := published.seeds:
-        theirs = stats.Summary(s.mean, s.std, s.n)
-        p, gap = stats.welch_t(mine, theirs).p, signed(mine.mean - theirs.mean)
-        rank, verdict = (
-            (Rank.OTHER_SETTING, "they differ at the 5% level") if p <= 0.05 else (Rank.NOTE, "no difference shown")
-        )
-        yield (
-            rank,
-            words.PUBLISHED_SEEDS.format(
-                arm=arm,
-                source=published.source,
-                theirs=mean_std(theirs),
-                n=s.n,
-                gap=gap,
-                p=p_equals(p),
-                verdict=verdict,
-            ),
-        )
+    if theirs := published.seeds:
+        p = stats.welch_t(mine, stats.Summary(theirs.mean, theirs.std, theirs.n)).p
+        said = "they differ at the 5% level" if p <= 0.05 else "no difference shown"
+        told = {"theirs": theirs, "gap": numbers.signed(mine.mean - theirs.mean), "p": numbers.p_equals(p)}
+        yield Rank.OTHER_SETTING if p <= 0.05 else Rank.NOTE, words.PUBLISHED_SEEDS.format(**what, **told, verdict=said)
     if (score := published.scores.get("avg")) is not None:
         half = (stats.mean_interval(mine).high - mine.mean) * (mine.n + 1) ** 0.5  # from the mean's to one more seed's
         low, high = mine.mean - half, mine.mean + half
         place = "inside" if low <= score <= high else "outside"
-        yield (
-            Rank.NOTE,
-            words.PUBLISHED_SCORE.format(
-                arm=arm, source=published.source, score=score, place=place, low=low, high=high
-            ),
-        )
-
-
-def _limits(block: Block, options: ReportOptions) -> Iterator[Line]:
-    if any(len(arm.runs) == 1 for arm in block.tested):
-        yield Rank.N, words.ONE_SEED
-    if block.comparisons:
-        yield Rank.NOTE, words.SCOPE_OF_SEEDS
-        if not options.pair_resamples:
-            yield Rank.NOTE, words.SCOPE_OF_PAIRS
+        yield Rank.NOTE, words.PUBLISHED_SCORE.format(**what, score=score, place=place, low=low, high=high)

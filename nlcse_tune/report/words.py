@@ -42,9 +42,9 @@ ROUGH_STDS = (
     "times the sample's (95%)."
 )
 EQUAL_SPREADS = (
-    "This test ({test}) takes both arms' true spreads to be equal (seen here: {method.std:.2f} and {baseline.std:.2f}) "
-    "and rejects a little too often where they are not: {rate:.1%} in place of 5% in simulations with n = 5 and stds "
-    "of 0.38 and 0.90; Welch's test 4.9%."
+    "This test ({test}) takes both arms' true spreads to be equal (seen here: {gap.method.std:.2f} and "
+    "{gap.baseline.std:.2f}) and rejects a little too often where they are not: {rate:.1%} in place of 5% in "
+    "simulations with n = 5 and stds of 0.38 and 0.90; Welch's test 4.9%."
 )
 SIGN_FLIP = "Without assuming normal scores: the {test} over {seeds} gives {p}."
 CORRELATED = "Over {seeds} both arms' averages correlate at {correlation:+.2f}, a rough estimate."
@@ -120,15 +120,16 @@ UNEQUAL_N = "Unequal n: {sizes}."
 
 # Published numbers
 OTHER_SETTING = (
-    "{arm.name}: the published numbers ({source}) are of another setting, so nothing here compares with them: "
-    "{differences}."
+    "{arm.name}: the published numbers ({published.source}) are of another setting, so nothing here compares with "
+    "them: {differences}."
 )
 PUBLISHED_SEEDS = (
-    "{arm.name} as published ({source}): {theirs}, n = {n}; ours minus published {gap}, Welch {p}: {verdict}."
+    "{arm.name} as published ({published.source}): {theirs.mean:.2f} ± {theirs.std:.2f}, n = {theirs.n}; ours minus "
+    "published {gap}, Welch {p}: {verdict}."
 )
 PUBLISHED_SCORE = (
-    "{arm.name} as published, single score ({source}): {score:.2f}, {place} the 95% range for one more seed of ours, "
-    "{low:.2f} to {high:.2f}."
+    "{arm.name} as published, single score ({published.source}): {score:.2f}, {place} the 95% range for one more seed "
+    "of ours, {low:.2f} to {high:.2f}."
 )
 NOTES_HIDDEN = "{notes} on tests, data and limits: `nlcse-tune report --notes`, or report.md."
 
