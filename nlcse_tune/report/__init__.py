@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from nlcse_tune.files import write_text
-from nlcse_tune.paths import StudyPaths
 from nlcse_tune.report.build import Report, build
 from nlcse_tune.report.comparison import ReportOptions
 from nlcse_tune.report.figures import write_block_figures
@@ -23,13 +22,9 @@ FILES = {
 }
 
 
-def write_report(report: Report, folder: Path | None = None, *, figures: bool = True) -> list[Path]:
-    """Writes report.md, .tex, .json, summary.csv, seeds.csv and the figures; returns the files.
-
-    `folder` defaults to the report folder of the first block's first method.
-    """
-    first = report.blocks[0].methods[0].paths
-    folder = folder or StudyPaths(first.root, first.study).report
+def write_report(report: Report, *, figures: bool = True) -> list[Path]:
+    """Writes `FILES` and the figures to the report folder of the first block's first method; returns the files."""
+    folder = report.blocks[0].methods[0].paths.report
     for name, render in FILES.items():
         write_text(folder / name, render(report))
     written = [folder / name for name in FILES]

@@ -1,15 +1,15 @@
-"""Arms: the tested runs of one study that may be averaged together, and everything that was left out of them."""
+"""Arms: the tested runs of one study that may be averaged together, what was left out, and in what two differ."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
-from nlcse_tune.config import STS_TASKS, RunConfig, StsTask, digest
+from nlcse_tune.config import PATH_FIELDS, SPEED_FIELDS, STS_TASKS, TEST_FIELDS, RunConfig, StsTask, digest, flatten
 from nlcse_tune.errors import DataError
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import Choice, Opening, RunRecord, TestRecord, ledger, read_openings, split_run_id, tests_ledger
-from nlcse_tune.report.differences import published_differences, record_differences, test_differences
 from nlcse_tune.report.numbers import AVERAGE, Column, plural, seed_list
 from nlcse_tune.study import Study
 
@@ -55,9 +55,9 @@ class Arm:
         return tuple(run.seed for run in self.runs)
 
     @property
-    def config(self) -> RunConfig | None:
-        """The configuration that all runs share; None for an arm without runs."""
-        return self.runs[0].record.config if self.runs else None
+    def config(self) -> RunConfig:
+        """The configuration that all runs share; an arm without runs has none."""
+        return self.runs[0].record.config
 
     @property
     def recorded(self) -> set[int]:
@@ -75,8 +75,22 @@ class Arm:
         return {seed: score for seed, score in scores.items() if score is not None}
 
     def unpublished(self) -> list[str]:
-        """Fields in which the runs are not the study as published."""
-        return published_differences(self.study, self.config, self.runs[0].test.setting) if self.config else []
+        """Fields in which the runs are not the study as published, less what a search may change.
+
+        Inputs count by the last part of their paths: the published ones lie in nobody's folder.
+        """
+        if not self.runs:
+            return []
+        written, inputs = self.study.written, [f for f in PATH_FIELDS if f != "eval.data"]  # test sets: fingerprints
+        ours, theirs = (
+            {field: Path(str(flat[field])).name if flat.get(field) else "none" for field in inputs}
+            for flat in (flatten(self.config), flatten(written))
+        )
+        ours["eval.setting"], theirs["eval.setting"] = self.runs[0].test.setting, written.eval.setting
+        searched = self.study.space.fields if self.study.space else ()
+        free = (*searched, "train.eval_every", "train.precision", "train.tf32")
+        others = [line for line in config_differences(self.config, written) if line.split(":")[0] not in free]
+        return differing(ours, theirs, ours) + others
 
 
 def task_order(arms: Iterable[Arm]) -> tuple[StsTask, ...]:
@@ -86,12 +100,7 @@ def task_order(arms: Iterable[Arm]) -> tuple[StsTask, ...]:
 
 
 def collect(
-    study: Study,
-    root: Path,
-    *,
-    choose: str = "",
-    any_version: bool = False,
-    seeds: tuple[int, ...] | None = None,
+    study: Study, root: Path, *, choose: str = "", any_version: bool = False, seeds: tuple[int, ...] | None = None
 ) -> Arm:
     """The arm of `study` from its records under `root`.
 
@@ -153,7 +162,7 @@ def _left_out(arm: Arm, records: Sequence[RunRecord], tests: Mapping[str, TestRe
     kept = {run.record.run_id for run in arm.runs}
     rest = [record for record in records if record.run_id not in kept]
     tried = [r for r in rest if r.seed not in arm.search_seeds or r.run_id in tests or r.run_id in asked]
-    own = digest(arm.config, {}) if arm.config else None
+    own = digest(arm.config, {}) if arm.runs else None
     same = [record for record in tried if own is None or digest(record.config, {}) == own]
     configurations = {run.record.configuration for run in arm.runs}
     begun = filter(None, map(split_run_id, sorted(asked - {record.run_id for record in records})))
@@ -177,3 +186,43 @@ def _fate(record: RunRecord, tests: Mapping[str, TestRecord], seeds: Sequence[in
     else:
         fate = "an earlier record of the same configuration" if again else "not asked for"
     return fate + " (run again since)" * again
+
+
+# In what two of them differ
+
+
+def differing(a: Mapping[str, Any], b: Mapping[str, Any], names: Iterable[str], what: str = "") -> list[str]:
+    """`name: value against value` for those of `names` that the two do not share."""
+    return [f"{what}{n}: {_value(a, n)} against {_value(b, n)}" for n in names if a.get(n, ...) != b.get(n, ...)]
+
+
+def _value(values: Mapping[str, Any], name: str) -> str:
+    return "absent" if name not in values else "null" if values[name] is None else f"{values[name]}"
+
+
+def record_differences(a: RunRecord, b: RunRecord) -> list[str]:
+    """Each field, input or numerics version in which two runs differ."""
+    inputs = differing(a.data, b.data, sorted(a.data.keys() | b.data.keys()), "data ")
+    numerics = [f"{line} (--any-version joins them)" for line in numerics_differences(a, b)]
+    return [*config_differences(a.config, b.config), *inputs, *numerics]
+
+
+def numerics_differences(a: RunRecord, b: RunRecord) -> list[str]:
+    """Whether two runs were made by other numerics of this tool: at most one line."""
+    return differing(a.versions.model_dump(), b.versions.model_dump(), ["numerics"])
+
+
+def test_differences(a: TestRecord, b: TestRecord) -> list[str]:
+    """How two test records' setting, or the fingerprint of a test set that both used, differ."""
+    setting = differing({"setting": a.setting}, {"setting": b.setting}, ["setting"])
+    return setting + differing(a.data, b.data, sorted(a.data.keys() & b.data.keys()), "test data ")
+
+
+test_differences.__test__ = False  # type: ignore[attr-defined]  # not a pytest function
+
+
+def config_differences(a: RunConfig, b: RunConfig, *, parts: tuple[str, ...] = ()) -> list[str]:
+    """Each field that decides a run's numbers and differs; `parts` keeps those of some parts of a configuration."""
+    left, right = flatten(a), flatten(b)
+    fields = [field for field in {**left, **right} if field not in {*PATH_FIELDS, *SPEED_FIELDS, *TEST_FIELDS}]
+    return differing(left, right, [field for field in fields if not parts or field.split(".")[0] in parts])

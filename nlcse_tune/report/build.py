@@ -82,7 +82,12 @@ def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | N
             f"no test scores of {', '.join(chosen) or 'any study'} under {root}: run `nlcse-tune seeds` first, or name "
             "the folder with --out"
         )
-    return _corrected(Report(tuple(blocks), options))
+    report = Report(tuple(blocks), options)
+    tested = [(c.gaps, column, gap) for c in report.comparisons for column, gap in c.gaps.items() if gap.result]
+    adjusted = stats.holm([gap.result.p for *_, gap in tested if gap.result]) if tested else []
+    for (gaps, column, gap), p in zip(tested, adjusted, strict=True):  # Holm's family is every test of the report
+        gaps[column] = replace(gap, holm=p)
+    return report
 
 
 def _block(baseline: Arm | None, methods: Sequence[Arm], options: ReportOptions) -> Block:
@@ -94,16 +99,3 @@ def _block(baseline: Arm | None, methods: Sequence[Arm], options: ReportOptions)
         compare(method, baseline, tasks, options) for method in methods if baseline and baseline.runs and method.runs
     )
     return Block(baseline, tuple(methods), tasks, comparisons)
-
-
-def _corrected(report: Report) -> Report:
-    """The report with every test's p adjusted over all tests of all of its comparisons together."""
-    p = [gap.result.p for c in report.comparisons for gap in c.gaps.values() if gap.result]
-    holm = iter(stats.holm(p) if p else [])
-
-    def adjusted(comparison: Comparison) -> Comparison:
-        gaps = comparison.gaps.items()
-        return replace(comparison, gaps={k: replace(g, holm=next(holm)) if g.result else g for k, g in gaps})
-
-    blocks = (replace(block, comparisons=tuple(map(adjusted, block.comparisons))) for block in report.blocks)
-    return replace(report, blocks=tuple(blocks))

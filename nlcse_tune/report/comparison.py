@@ -1,20 +1,26 @@
-"""Method against baseline: every column's gap with its test, interval and effect sizes."""
+"""Method against baseline: every column's gap with its test, interval and effect sizes.
+
+Also the test sets' own error: every run's average again on resampled sentence pairs.
+S runs, P sentence pairs, M resamples
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nlcse_tune import stats
 from nlcse_tune.config import StsTask
 from nlcse_tune.errors import DataError
 from nlcse_tune.names import Correction, TestName
-from nlcse_tune.report.arms import Arm
-from nlcse_tune.report.differences import differing, numerics_differences, test_differences
+from nlcse_tune.report.arms import Arm, Run, differing, numerics_differences, test_differences
 from nlcse_tune.report.numbers import AVERAGE, Column
-from nlcse_tune.report.pairs import pairs_error
+
+Kept = Sequence[tuple[Run, Mapping[str, NDArray[Any]]]]  # runs and their per-pair similarities and gold scores
 
 
 @dataclass(frozen=True)
@@ -111,10 +117,7 @@ def compare(method: Arm, baseline: Arm, tasks: tuple[StsTask, ...], options: Rep
             gaps[column] = _gap(column, a, b, options, rng)
     average = gaps.get(AVERAGE)
     if options.pair_resamples and average and average.result:
-        error = pairs_error(
-            (method, baseline), average.seeds, tasks, options.pair_resamples, rng, paired=options.paired
-        )
-        gaps[AVERAGE] = replace(average, two_level=error)
+        gaps[AVERAGE] = replace(average, two_level=_pairs_error((method, baseline), average, tasks, options, rng))
     return Comparison(method, baseline, gaps)
 
 
@@ -164,7 +167,60 @@ def _t_interval(
 ) -> stats.Interval:
     """The test's own interval, or where it has none that of the t-test of the same design."""
     t = result if result.low is not None else (stats.paired_t if paired else stats.welch_t)(method, baseline)
-    assert t.low is not None  # t-tests have all three
-    assert t.high is not None
-    assert t.confidence is not None
-    return stats.Interval(t.low, t.high, t.confidence)
+    return stats.Interval(*(v for v in (t.low, t.high, t.confidence) if v is not None))  # t-tests have all three
+
+
+def _pairs_error(
+    arms: tuple[Arm, Arm], gap: Gap, tasks: tuple[StsTask, ...], options: ReportOptions, rng: np.random.Generator
+) -> stats.TwoLevel | None:
+    """Both errors of the average's gap; None where a run's per-pair similarities were not kept."""
+    pairs = zip(arms, gap.seeds, strict=True)
+    kept = [(run, _similarities(arm, run)) for arm, seeds in pairs for run in arm.runs if run.seed in seeds]
+    if not all(task in arrays and f"gold_{task}" in arrays for task in tasks for _, arrays in kept):
+        return None
+    n, again = gap.method.n, np.mean([_again(kept, task, options.pair_resamples, rng) for task in tasks], axis=0)
+    scores = [score for run, _ in kept if (score := run.test.average(tasks)) is not None]
+    return stats.two_level(scores[:n], scores[n:], again[:, :n], again[:, n:], rng, paired=options.paired)
+
+
+def _similarities(arm: Arm, run: Run) -> dict[str, NDArray[Any]]:
+    """Per-pair cosines and gold scores of one run; empty where they were not kept."""
+    path = arm.paths.run(run.record.run_id).similarities
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not readable as per-pair similarities: {error}; test the run again") from None
+
+
+def _again(kept: Kept, task: StsTask, resamples: int, rng: np.random.Generator) -> NDArray[Any]:
+    """Scores (M, S) of one task on resampled pairs, in the records' setting; sub-sets are resampled each in itself."""
+    test, gold = kept[0][0].test, kept[0][1][f"gold_{task}"]
+    rows = np.stack([_checked(run, arrays, task, gold, test.run_id) for run, arrays in kept])
+    subsets = test.scores[task].subsets
+    if test.setting == "all" or len(subsets) <= 1:
+        return stats.resampled_spearman(rows, gold, resamples, rng)
+    sizes = [pairs for _, _, pairs in subsets.values()]
+    if sum(sizes) != len(gold):
+        raise DataError(f"{test.run_id}: {task}'s sub-sets have {sum(sizes)} pairs, the kept file {len(gold)}")
+    cuts = np.cumsum(sizes)[:-1]
+    parts = zip(np.split(rows, cuts, axis=1), np.split(gold, cuts), strict=True)
+    scores = [stats.resampled_spearman(part, own, resamples, rng) for part, own in parts]
+    return np.average(scores, axis=0, weights=sizes if test.setting == "wmean" else None)
+
+
+def _checked(
+    run: Run, arrays: Mapping[str, NDArray[Any]], task: StsTask, gold: NDArray[Any], first: str
+) -> NDArray[Any]:
+    """A run's similarities (P,); DataError where they are of other pairs, or of another checkpoint than its score."""
+    if not np.array_equal(arrays[f"gold_{task}"], gold) or len(arrays[task]) != len(gold):
+        raise DataError(f"{run.record.run_id}: {task}'s kept pairs are not those of {first}; test both again")
+    score, recorded = float(stats.spearman(arrays[task], gold)[0]), run.test.scores[task].all
+    if abs(score - recorded) > 0.02:  # cosines are kept as float32
+        raise DataError(
+            f"{run.record.run_id}: {task}'s kept similarities give {score:.2f}, its record says {recorded:.2f}; test "
+            "the run again"
+        )
+    return arrays[task]

@@ -10,7 +10,7 @@ from typing import Any
 from nlcse_tune import stats
 from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.build import Block, Report
-from nlcse_tune.report.comparison import Gap
+from nlcse_tune.report.comparison import Comparison, Gap
 from nlcse_tune.report.numbers import AVERAGE
 from nlcse_tune.report.remarks import remarks
 from nlcse_tune.report.tables import caption
@@ -24,14 +24,7 @@ def as_json(report: Report) -> str:
             "setting": block.setting,
             "tasks": block.tasks,
             "arms": [_arm(arm, block) for arm in block.arms],
-            "comparisons": [
-                {
-                    "method": c.method.name,
-                    "baseline": c.baseline.name,
-                    "columns": {column: _gap(gap) for column, gap in c.gaps.items()},
-                }
-                for c in block.comparisons
-            ],
+            "comparisons": [_comparison(comparison) for comparison in block.comparisons],
             **asdict(said),
         }
         for block, said in zip(report.blocks, remarks(report), strict=True)
@@ -45,7 +38,7 @@ def _arm(arm: Arm, block: Block) -> dict[str, Any]:
     published = arm.study.published
     return {
         "study": arm.name,
-        "config": arm.config.model_dump(mode="json") if arm.config else None,
+        "config": arm.config.model_dump(mode="json") if arm.runs else None,
         "runs": [run.record.run_id for run in arm.runs],
         "columns": {
             column: {"seeds": scores, "summary": asdict(stats.summarise([*scores.values()])) if scores else None}
@@ -58,8 +51,13 @@ def _arm(arm: Arm, block: Block) -> dict[str, Any]:
     }
 
 
-def _gap(gap: Gap) -> dict[str, Any]:
-    return {**asdict(gap), "gap": gap.gap, "seeds": dict(zip(("method", "baseline"), gap.seeds, strict=True))}
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    method, baseline = comparison.method.name, comparison.baseline.name
+    columns = {
+        column: {**asdict(gap), "gap": gap.gap, "seeds": {"method": gap.seeds[0], "baseline": gap.seeds[1]}}
+        for column, gap in comparison.gaps.items()
+    }
+    return {"method": method, "baseline": baseline, "columns": columns}
 
 
 def seeds_csv(report: Report) -> str:

@@ -1,17 +1,15 @@
 """Which sentences a report needs: the verdict, what a reader must know with it, and notes for who reads on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS, StsTask
-from nlcse_tune.records import KeptRule
 from nlcse_tune.report import numbers, words
-from nlcse_tune.report.arms import Arm
+from nlcse_tune.report.arms import Arm, config_differences
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
-from nlcse_tune.report.differences import config_differences
 from nlcse_tune.report.numbers import AVERAGE, TASK_LABELS
 from nlcse_tune.report.verdict import level, resolution, rule_of, verdict
 
@@ -52,9 +50,8 @@ def remarks(report: Report) -> list[Remarks]:
     made: list[Remarks] = []
     said: set[str] = set()
     for block in report.blocks:
-        rules = [rule_of(comparison) for comparison in block.comparisons]
-        verdicts = tuple(" ".join(verdict(c, kept, report)) for c, kept in zip(block.comparisons, rules, strict=True))
-        lines = {text: rank for rank, text in _lines(block, rules, report) if text not in said}
+        verdicts = tuple(" ".join(verdict(comparison, report)) for comparison in block.comparisons)
+        lines = {text: rank for rank, text in _lines(block, report) if text not in said}
         said |= lines.keys()
         warnings = sorted((text for text in lines if lines[text] < Rank.NOTE), key=lambda text: lines[text])
         warnings = warnings[:MOST_WARNINGS]
@@ -62,18 +59,15 @@ def remarks(report: Report) -> list[Remarks]:
     return made
 
 
-def _lines(block: Block, rules: Sequence[KeptRule | None], report: Report) -> Iterator[Line]:
-    for comparison, kept in zip(block.comparisons, rules, strict=True):
-        several = f"{comparison.method.name}: " if len(block.comparisons) > 1 else ""
-        gap = comparison.gaps.get(AVERAGE)
-        if gap is not None and gap.result is not None:
-            if kept is not None:
-                yield from ((Rank.NOTE, text) for text in _beside_the_rule(comparison, gap, kept, report))
-            yield from ((rank, several + text) for rank, text in _own_numbers(gap, report.options))
-            yield from _reach(gap, report)
-        yield from _untested(comparison, report.options)
-        yield from _fairness(comparison.method, comparison.baseline)
-    yield from _family(report)
+def _lines(block: Block, report: Report) -> Iterator[Line]:
+    for comparison in block.comparisons:
+        yield from _comparison(comparison, report, several=len(block.comparisons) > 1)
+    options, tests = report.options, report.family
+    if tests > 1 and options.correct == "holm":
+        yield Rank.NOTE, words.CORRECTED.format(tests=tests, alpha=options.alpha)
+    elif tests > 1:  # one comparison has one test named beforehand
+        rank = Rank.MANY_TESTS if len(report.comparisons) > 1 else Rank.NOTE
+        yield rank, words.UNCORRECTED.format(tests=tests, chance=min(1.0, tests * options.alpha))
     yield from _data(block)
     for arm in block.arms:
         yield from _arm(arm, block)
@@ -81,17 +75,30 @@ def _lines(block: Block, rules: Sequence[KeptRule | None], report: Report) -> It
         yield Rank.N, words.ONE_SEED
     if block.comparisons:
         yield Rank.NOTE, words.SCOPE_OF_SEEDS
-        if not report.options.pair_resamples:
+        if not options.pair_resamples:
             yield Rank.NOTE, words.SCOPE_OF_PAIRS
 
 
-def _beside_the_rule(comparison: Comparison, gap: Gap, kept: KeptRule, report: Report) -> Iterator[str]:
-    """What a verdict at a fixed n would say, which a stopping rule replaces."""
-    fixed, method = level(comparison.method.name, gap, report.options), comparison.method
-    yield words.WITH_N_FIXED.format(level=f"{fixed[0].lower()}{fixed[1:]}")
-    yield from resolution(gap, report)
-    if apart := sorted(set(method.seeds) - set(kept.seeds)):
-        yield words.APART_FROM_RULE.format(method=method.name, seeds=numbers.named_seeds(apart))
+def _comparison(comparison: Comparison, report: Report, *, several: bool) -> Iterator[Line]:
+    """What there is to say of one comparison; of `several` each number says whose it is."""
+    method, gap, options = comparison.method, comparison.gaps.get(AVERAGE), report.options
+    if gap is not None and gap.result is not None:
+        if kept := rule_of(comparison):  # it replaces what a verdict at a fixed n would say
+            fixed = level(method.name, gap, options)
+            yield Rank.NOTE, words.WITH_N_FIXED.format(level=f"{fixed[0].lower()}{fixed[1:]}")
+            yield from ((Rank.NOTE, text) for text in resolution(gap, report))
+            if apart := set(method.seeds) - set(kept.seeds):
+                yield Rank.NOTE, words.APART_FROM_RULE.format(method=method.name, seeds=numbers.named_seeds(apart))
+        for rank, text in _own_numbers(gap, options):
+            yield rank, f"{method.name}: {text}" if several else text
+        yield from _reach(gap, report)
+    columns = [(gap.why, TASK_LABELS[c]) for c, gap in comparison.gaps.items() if not gap.result and c != AVERAGE]
+    for why in dict.fromkeys(why for why, _ in columns):
+        names = ", ".join(label for reason, label in columns if reason == why)
+        yield Rank.NOTE, words.UNTESTED_COLUMNS.format(pair=comparison.pair, columns=names, why=why)
+    if options.paired and (alone := set(method.seeds) ^ set(comparison.baseline.seeds)):
+        yield Rank.N, words.SEEDS_NOT_SHARED.format(pair=comparison.pair, seeds=numbers.seed_list(alone))
+    yield from _fairness(method, comparison.baseline)
 
 
 def _own_numbers(gap: Gap, options: ReportOptions) -> Iterator[Line]:
@@ -136,28 +143,14 @@ def _reach(gap: Gap, report: Report) -> Iterator[Line]:
         yield Rank.NOTE, words.PAIR_OR_NOT
 
 
-def _untested(comparison: Comparison, options: ReportOptions) -> Iterator[Line]:
-    """Columns without a test by the reason, and seeds that a paired test leaves out."""
-    by_reason: dict[str, list[str]] = {}
-    for column, gap in comparison.gaps.items():
-        if gap.result is None and column != AVERAGE:
-            by_reason.setdefault(gap.why, []).append(TASK_LABELS[column])
-    for why, columns in by_reason.items():
-        yield Rank.NOTE, words.UNTESTED_COLUMNS.format(pair=comparison.pair, columns=", ".join(columns), why=why)
-    if options.paired and (alone := sorted(set(comparison.method.seeds) ^ set(comparison.baseline.seeds))):
-        yield Rank.N, words.SEEDS_NOT_SHARED.format(pair=comparison.pair, seeds=numbers.seed_list(alone))
-
-
 def _fairness(method: Arm, baseline: Arm) -> Iterator[Line]:
     """Whether settings and search effort were the same in both arms."""
-    assert method.config is not None  # only arms with runs are compared
-    assert baseline.config is not None
     differences = config_differences(baseline.config, method.config, parts=("encoder", "text", "train"))
     rank, template = (Rank.SETTINGS, words.OTHER_SETTINGS) if differences else (Rank.NOTE, words.SAME_SETTINGS)
     names = {"method": method.name, "baseline": baseline.name}
     yield rank, template.format(**names, differences="; ".join(differences))
     for arm in (baseline, method):
-        if arm.choice and arm.config:
+        if arm.choice:
             other = config_differences(arm.config, arm.choice.config)
             rank, template = (Rank.SETTINGS, words.NOT_ITS_SEARCH) if other else (Rank.NOTE, words.SEARCHED)
             yield rank, template.format(arm=arm)
@@ -166,18 +159,6 @@ def _fairness(method: Arm, baseline: Arm) -> Iterator[Line]:
         yield Rank.TUNING, words.UNEQUAL_SEARCHES.format(**names, runs=runs, runs_baseline=runs_baseline)
     else:
         yield Rank.NOTE, (words.EQUAL_SEARCHES if runs else words.NO_SEARCHES).format(**names, runs=runs)
-
-
-def _family(report: Report) -> Iterator[Line]:
-    """Several tests at once: what was or was not corrected. One comparison has one test named beforehand."""
-    options, tests = report.options, report.family
-    if tests < 2:
-        return
-    if options.correct == "holm":
-        yield Rank.NOTE, words.CORRECTED.format(tests=tests, alpha=options.alpha)
-    else:
-        rank = Rank.MANY_TESTS if len(report.comparisons) > 1 else Rank.NOTE
-        yield rank, words.UNCORRECTED.format(tests=tests, chance=min(1.0, tests * options.alpha))
 
 
 def _data(block: Block) -> Iterator[Line]:

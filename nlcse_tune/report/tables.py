@@ -1,7 +1,6 @@
 """Tables: one grid of plain cells, rendered for a terminal, Markdown and LaTeX."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
@@ -110,7 +109,10 @@ def terminal(report: Report, *, notes: bool = False) -> RenderableType:
         parts += [part for grid in grids(block, report.options) for part in (_rich_table(grid), "")]
         for title, texts in (("Warnings", said.warnings), ("Notes", said.notes if notes else ())):
             if texts:
-                parts += [Text(title, style="bold"), _rich_list(texts), ""]
+                listed = Table.grid(padding=(0, 1))
+                for text in texts:
+                    listed.add_row("-", Text(text))
+                parts += [Text(title, style="bold"), listed, ""]
         hidden += 0 if notes else len(said.notes)
     return Group(*parts, *([Text(words.NOTES_HIDDEN.format(notes=plural(hidden, "note")))] if hidden else []))
 
@@ -126,13 +128,6 @@ def _rich_table(grid: Grid) -> Table:
     for row in grid.rows:
         table.add_row(*(Text(cell.replace(" ± ", "\n±").replace(" (n", "\n(n")) for cell in row))
     return table
-
-
-def _rich_list(lines: Sequence[str]) -> Table:
-    text = Table.grid(padding=(0, 1))
-    for line in lines:
-        text.add_row("-", Text(line))
-    return text
 
 
 def markdown(report: Report) -> str:
@@ -160,13 +155,10 @@ def latex(report: Report) -> str:
     for block, said in zip(report.blocks, remarks(report), strict=True):
         lines += [f"% {text}" for text in (*said.verdict, *said.warnings, *said.notes)]
         for grid in grids(block, report.options):
+            columns = "r" * (len(grid.header) - 1)
             header, *rows = (" & ".join(map(_tex, row)) + " \\\\" for row in (grid.header, *grid.rows))
-            lines += [
-                "\\begin{table*}[t]",
-                "\\centering\\small",
-                f"\\begin{{tabular}}{{l{'r' * (len(grid.header) - 1)}}}",
-            ]
-            lines += ["\\toprule", header, "\\midrule", *rows, "\\bottomrule", "\\end{tabular}"]
+            lines += ["\\begin{table*}[t]", "\\centering\\small", f"\\begin{{tabular}}{{l{columns}}}", "\\toprule"]
+            lines += [header, "\\midrule", *rows, "\\bottomrule", "\\end{tabular}"]
             lines += [f"\\caption{{{_tex(grid.title)}}}", "\\end{table*}"]
         lines.append("")
     return "\n".join(lines)

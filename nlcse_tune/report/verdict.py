@@ -20,7 +20,7 @@ def rule_of(comparison: Comparison) -> KeptRule | None:
     return KeptRule.read(comparison.method.paths.rule(keys)) if gap and gap.result else None
 
 
-def verdict(comparison: Comparison, kept: KeptRule | None, report: Report) -> Iterator[str]:
+def verdict(comparison: Comparison, report: Report) -> Iterator[str]:
     """What was found, how sure it is, and what would change it; under a stopping rule what the rule says of it."""
     gap, options = comparison.gaps.get(AVERAGE), report.options
     if gap is None or gap.result is None:
@@ -38,7 +38,7 @@ def verdict(comparison: Comparison, kept: KeptRule | None, report: Report) -> It
         pair=comparison.pair, gap=signed(gap.gap), interval=interval, p=p, test=TEST_LABELS[options.test],
         seeds=seeds_per_arm(gap.method.n, gap.baseline.n, paired=options.paired),
     )  # fmt: skip
-    if kept is None:
+    if not (kept := rule_of(comparison)):
         yield from (level(comparison.method.name, gap, options), *resolution(gap, report))
     else:
         yield from (_stopping(kept), words.STOPPING_IS_VALID)
