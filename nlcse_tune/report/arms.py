@@ -119,12 +119,7 @@ def collect(
     wanted = [r for r in tested if r.status == "completed" and (seeds is None or r.seed in seeds)]
     runs = _one_configuration(study.name, [Run(r, tests[r.run_id]) for r in wanted], any_version)
     arm = Arm(study, paths, runs, LeftOut(), Choice.read(paths.search), tuple(read_openings(paths)))
-    left_out = _left_out(arm, records, tests)
-    if not choose:
-        orphans = sorted(tests.keys() - {record.run_id for record in records})
-        lines = *left_out.lines, *(f"test record {name} has no run record" for name in orphans)
-        left_out = replace(left_out, lines=lines)
-    return replace(arm, left_out=left_out)
+    return replace(arm, left_out=_left_out(arm, records, tests, choose))
 
 
 def _one_configuration(name: str, runs: Iterable[Run], any_version: bool) -> tuple[Run, ...]:
@@ -137,7 +132,7 @@ def _one_configuration(name: str, runs: Iterable[Run], any_version: bool) -> tup
         raise DataError(_mixed(name, groups.values()))
     chosen = tuple(group[seed] for group in groups.values() for seed in sorted(group))
     for one, other in combinations(chosen, 2):  # each pair: a set that the first lacks may be another's on the rest
-        if differences := test_differences(one.test, other.test):
+        if differences := scoring_differences(one.test, other.test):
             raise DataError(
                 f"{name}: test scores of seeds {one.seed} and {other.seed} cannot be averaged together: they "
                 f"differ in {'; '.join(differences)}; `nlcse-tune seeds` tests them again on the data at hand"
@@ -155,22 +150,24 @@ def _mixed(name: str, groups: Iterable[Mapping[int, Run]]) -> str:
     return "\n".join([*lines, f"choose one: --config {name}={records[-1][0].configuration}"])
 
 
-def _left_out(arm: Arm, records: Sequence[RunRecord], tests: Mapping[str, TestRecord]) -> LeftOut:
+def _left_out(arm: Arm, records: Sequence[RunRecord], tests: Mapping[str, TestRecord], choose: str) -> LeftOut:
     """What became of each record, and each run that a seed study set out to test, that is not in the arm."""
     # None of these is a search's, and one without a record was interrupted.
     asked = {run for opening in arm.openings if opening.by == "seeds" for run in opening.runs}
-    kept = {run.record.run_id for run in arm.runs}
+    kept, recorded = {run.record.run_id for run in arm.runs}, {record.run_id for record in records}
     rest = [record for record in records if record.run_id not in kept]
     tried = [r for r in rest if r.seed not in arm.search_seeds or r.run_id in tests or r.run_id in asked]
     own = digest(arm.config, {}) if arm.runs else None
     same = [record for record in tried if own is None or digest(record.config, {}) == own]
     configurations = {run.record.configuration for run in arm.runs}
-    begun = filter(None, map(split_run_id, sorted(asked - {record.run_id for record in records})))
+    begun = filter(None, map(split_run_id, sorted(asked - recorded)))
     lost = [run.seed for run in begun if run.configuration in configurations and run.seed not in arm.seeds]
     lines = [f"seed {r.seed}: {_fate(r, tests, arm.seeds)}" for r in same]
     lines += [f"seed {s}: begun, no record: interrupted, or its process died; `seeds` goes on with it" for s in lost]
     if others := len(tried) - len(same):
         lines.append(f"{plural(others, 'run')} of other configurations")
+    if not choose:
+        lines += [f"test record {name} has no run record" for name in sorted(tests.keys() - recorded)]
     return LeftOut(tuple(lines), frozenset([*(record.seed for record in same), *lost]), len(rest) - len(tried))
 
 
@@ -203,22 +200,14 @@ def _value(values: Mapping[str, Any], name: str) -> str:
 def record_differences(a: RunRecord, b: RunRecord) -> list[str]:
     """Each field, input or numerics version in which two runs differ."""
     inputs = differing(a.data, b.data, sorted(a.data.keys() | b.data.keys()), "data ")
-    numerics = [f"{line} (--any-version joins them)" for line in numerics_differences(a, b)]
-    return [*config_differences(a.config, b.config), *inputs, *numerics]
+    numerics = differing(a.versions.model_dump(), b.versions.model_dump(), ["numerics"])
+    return [*config_differences(a.config, b.config), *inputs, *(f"{n} (--any-version joins them)" for n in numerics)]
 
 
-def numerics_differences(a: RunRecord, b: RunRecord) -> list[str]:
-    """Whether two runs were made by other numerics of this tool: at most one line."""
-    return differing(a.versions.model_dump(), b.versions.model_dump(), ["numerics"])
-
-
-def test_differences(a: TestRecord, b: TestRecord) -> list[str]:
+def scoring_differences(a: TestRecord, b: TestRecord) -> list[str]:
     """How two test records' setting, or the fingerprint of a test set that both used, differ."""
     setting = differing({"setting": a.setting}, {"setting": b.setting}, ["setting"])
     return setting + differing(a.data, b.data, sorted(a.data.keys() & b.data.keys()), "test data ")
-
-
-test_differences.__test__ = False  # type: ignore[attr-defined]  # not a pytest function
 
 
 def config_differences(a: RunConfig, b: RunConfig, *, parts: tuple[str, ...] = ()) -> list[str]:

@@ -17,7 +17,7 @@ from nlcse_tune import stats
 from nlcse_tune.config import StsTask
 from nlcse_tune.errors import DataError
 from nlcse_tune.names import Correction, TestName
-from nlcse_tune.report.arms import Arm, Run, differing, numerics_differences, test_differences
+from nlcse_tune.report.arms import Arm, Run, differing, scoring_differences
 from nlcse_tune.report.numbers import AVERAGE, Column
 
 Kept = Sequence[tuple[Run, Mapping[str, NDArray[Any]]]]  # runs and their per-pair similarities and gold scores
@@ -46,7 +46,7 @@ class Gap:
     """One column: both arms, and what the test says. `why` tells why there is no test where there is none.
 
     With a paired test both arms hold the shared seeds only. `holm` is p adjusted over every test of the report.
-    `interval` is the t interval that belongs to the design: Welch's, pooled, or of the paired differences.
+    `interval` is the test's own, or where it has none that of the t-test of the same design.
     """
 
     column: Column
@@ -94,8 +94,9 @@ def check_comparable(method: Arm, baseline: Arm, *, any_version: bool = False) -
         return
     a, b = method.runs[0].record, baseline.runs[0].record  # within an arm all runs share configuration and data
     differences = differing(a.data, b.data, sorted(a.data.keys() & b.data.keys()), "data ")
-    differences += [] if any_version else numerics_differences(a, b)
-    differences += [d for x in method.runs for y in baseline.runs for d in test_differences(x.test, y.test)]
+    if not any_version:
+        differences += differing(a.versions.model_dump(), b.versions.model_dump(), ["numerics"])
+    differences += [d for x in method.runs for y in baseline.runs for d in scoring_differences(x.test, y.test)]
     if differences:
         raise DataError(
             f"{method.name} and {baseline.name} cannot be compared: they differ in "
@@ -105,14 +106,12 @@ def check_comparable(method: Arm, baseline: Arm, *, any_version: bool = False) -
 
 def compare(method: Arm, baseline: Arm, tasks: tuple[StsTask, ...], options: ReportOptions) -> Comparison:
     """Every column in which both arms have scores, each tested alone; a correction comes when all are known."""
-    columns: Sequence[Column] = (*tasks, AVERAGE)
     rng = np.random.default_rng(options.seed)
     gaps: dict[Column, Gap] = {}
-    for column in columns:
+    for column in (*tasks, AVERAGE):
         a, b = method.scores(column, tasks), baseline.scores(column, tasks)
-        shared = a.keys() & b.keys()
         if options.paired:
-            a, b = ({seed: scores[seed] for seed in sorted(shared)} for scores in (a, b))
+            a, b = ({seed: scores[seed] for seed in sorted(a.keys() & b.keys())} for scores in (a, b))
         if a and b:
             gaps[column] = _gap(column, a, b, options, rng)
     average = gaps.get(AVERAGE)
@@ -133,13 +132,14 @@ def _gap(
         return replace(gap, why=str(error))
     gap = replace(gap, result=result, improvement=stats.probability_of_improvement(x, y))
     with suppress(DataError):  # scores that do not vary: a test by rearrangement stands without interval and effect
-        gap = replace(gap, interval=_t_interval(result, x, y, paired=options.paired), effect=stats.hedges_g(x, y))
+        t = result if result.low is not None else (stats.paired_t if options.paired else stats.welch_t)(x, y)
+        interval = stats.Interval(*(v for v in (t.low, t.high, t.confidence) if v is not None))  # t-tests have these
+        gap = replace(gap, interval=interval, effect=stats.hedges_g(x, y))
     shared = sorted(a.keys() & b.keys())
     if len(shared) >= 2:
-        c, d = [a[seed] for seed in shared], [b[seed] for seed in shared]
-        std = stats.summarise(np.subtract(c, d)).std
-        flip, correlation = stats.sign_flip_test(c, d, rng), stats.correlation(c, d)
-        gap = replace(gap, signflip=flip, correlation=correlation, std_difference=std)
+        pair = [a[seed] for seed in shared], [b[seed] for seed in shared]
+        flip, std = stats.sign_flip_test(*pair, rng), stats.summarise(np.subtract(*pair)).std
+        gap = replace(gap, signflip=flip, correlation=stats.correlation(*pair), std_difference=std)
     if column == AVERAGE:
         gap = replace(gap, bootstrap=stats.bootstrap_interval(x, y, rng, paired=options.paired))
     return gap
@@ -160,14 +160,6 @@ def _test(
     if len(method) < 2 or len(baseline) < 2:
         raise DataError(f"a test needs at least 2 seeds per arm, got {len(method)} and {len(baseline)}")
     return tests[name](method, baseline)
-
-
-def _t_interval(
-    result: stats.TestResult, method: Sequence[float], baseline: Sequence[float], *, paired: bool
-) -> stats.Interval:
-    """The test's own interval, or where it has none that of the t-test of the same design."""
-    t = result if result.low is not None else (stats.paired_t if paired else stats.welch_t)(method, baseline)
-    return stats.Interval(*(v for v in (t.low, t.high, t.confidence) if v is not None))  # t-tests have all three
 
 
 def _pairs_error(
@@ -219,8 +211,6 @@ def _checked(
         raise DataError(f"{run.record.run_id}: {task}'s kept pairs are not those of {first}; test both again")
     score, recorded = float(stats.spearman(arrays[task], gold)[0]), run.test.scores[task].all
     if abs(score - recorded) > 0.02:  # cosines are kept as float32
-        raise DataError(
-            f"{run.record.run_id}: {task}'s kept similarities give {score:.2f}, its record says {recorded:.2f}; test "
-            "the run again"
-        )
+        differ = f"kept similarities give {score:.2f}, its record says {recorded:.2f}"
+        raise DataError(f"{run.record.run_id}: {task}'s {differ}; test the run again")
     return arrays[task]

@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import reduce
 from typing import Any
 
 from nlcse_tune import stats
@@ -14,6 +15,13 @@ from nlcse_tune.report.comparison import Comparison, Gap
 from nlcse_tune.report.numbers import AVERAGE
 from nlcse_tune.report.remarks import remarks
 from nlcse_tune.report.tables import caption
+
+GAP_COLUMNS = {  # column of summary.csv -> where it lies in a Gap
+    "gap": "gap", "low": "interval.low", "high": "interval.high", "test": "result.test", "n_compared": "method.n",
+    "n_baseline": "baseline.n", "p": "result.p", "p_holm": "holm", "g": "effect.g", "g_low": "effect.low",
+    "g_high": "effect.high", "p_better": "improvement.value", "p_better_low": "improvement.low",
+    "p_better_high": "improvement.high",
+}  # fmt: skip
 
 
 def as_json(report: Report) -> str:
@@ -77,15 +85,12 @@ def seeds_csv(report: Report) -> str:
 
 def summary_csv(report: Report) -> str:
     """One line per study and column: n, mean, std, and where there is a baseline the gap and its statistics."""
-    header = (
-        "study", "baseline", "column", "n", "mean", "std", "sem", "gap", "low", "high", "test", "n_compared",
-        "n_baseline", "p", "p_holm", "g", "g_low", "g_high", "p_better", "p_better_low", "p_better_high",
-    )  # fmt: skip
+    header = ("study", "baseline", "column", "n", "mean", "std", "sem", *GAP_COLUMNS)
     rows = []
     for block, arm, column, scores, gap in _columns(report):
         s, baseline = stats.summarise([*scores.values()]), block.baseline.name if gap and block.baseline else None
-        own = (arm.name, baseline, column, s.n, s.mean, s.std, s.sem)
-        rows.append((*own, *(_gap_cells(gap) if gap else (None,) * 14)))
+        cells = (_at(gap, path) for path in GAP_COLUMNS.values())
+        rows.append((arm.name, baseline, column, s.n, s.mean, s.std, s.sem, *cells))
     return _csv(header, rows)
 
 
@@ -101,19 +106,9 @@ def _columns(report: Report) -> Iterator[tuple[Block, Arm, str, dict[int, float]
                     yield block, arm, name, scores, gaps.get((arm.name, column))
 
 
-def _gap_cells(gap: Gap) -> tuple[Any, ...]:
-    interval, result, effect, better = gap.interval, gap.result, gap.effect, gap.improvement
-    return (
-        gap.gap,
-        *((interval.low, interval.high) if interval else (None, None)),
-        result.test if result else None,
-        gap.method.n,
-        gap.baseline.n,
-        result.p if result else None,
-        gap.holm,
-        *((effect.g, effect.low, effect.high) if effect else (None,) * 3),
-        *((better.value, better.low, better.high) if better else (None,) * 3),
-    )
+def _at(value: Any, path: str) -> Any:
+    """What lies at a dotted path of attributes; None where one on the way is None."""
+    return reduce(lambda part, name: getattr(part, name, None), path.split("."), value)
 
 
 def _csv(header: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> str:

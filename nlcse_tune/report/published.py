@@ -72,13 +72,10 @@ def compare_words(baseline: PublishedSummary, method: PublishedSummary) -> Itera
     if a.std and b.std:
         power_of, gap, n = partial(stats.power_unpaired, stds=(a.std, b.std)), a.mean - b.mean, min(a.n, b.n)
         smallest = stats.detectable_gap(power_of, n, power=POWER)
-        yield (
-            f"with these stds taken as true, {plural(n, 'seed')} per arm find a true gap of {smallest:.2f} in "
-            f"{POWER:.0%} of studies"
-        )
+        share = f"{POWER:.0%} of studies"
+        yield f"with these stds taken as true, {plural(n, 'seed')} per arm find a true gap of {smallest:.2f} in {share}"
         if needed := stats.seeds_needed(power_of, gap, power=POWER):
-            seeds = plural(needed, "seed")
-            yield f"a true gap of {abs(gap):.2f} is found in {POWER:.0%} of studies with {seeds} per arm"
+            yield f"a true gap of {abs(gap):.2f} is found in {share} with {plural(needed, 'seed')} per arm"
     yield (
         "both tests take the seeds as independent and the scores as normal, which a mean and a std cannot show; "
         "paired, sign-flip and permutation tests need each seed's score (`nlcse-tune report`)"

@@ -212,10 +212,8 @@ def _arm(arm: Arm, block: Block) -> Iterator[Line]:
                 why = run.test.missing.get(task, "not asked for")
                 seeds_without.setdefault((task, why), []).append(run.seed)
     for (task, why), seeds in seeds_without.items():
-        yield (
-            Rank.NO_SCORE,
-            words.NO_SCORE.format(arm=arm, seeds=numbers.named_seeds(seeds), task=TASK_LABELS[task], why=why),
-        )
+        told = {"seeds": numbers.named_seeds(seeds), "task": TASK_LABELS[task], "why": why}
+        yield Rank.NO_SCORE, words.NO_SCORE.format(arm=arm, **told)
     yield from _published(arm, block)
 
 

@@ -10,11 +10,11 @@ from rich.text import Text
 
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS
-from nlcse_tune.report import words
+from nlcse_tune.report import numbers, words
 from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Comparison, ReportOptions
-from nlcse_tune.report.numbers import AVERAGE, DASH, bounds, column_label, mean_std, p_value, plain, plural, signed
+from nlcse_tune.report.numbers import AVERAGE, DASH, TEST_LABELS, bounds, column_label, mean_std, p_value, plain, signed
 from nlcse_tune.report.remarks import remarks
 
 _TEX = str.maketrans({character: f"\\{character}" for character in "&%_#${}"})
@@ -46,8 +46,11 @@ def scores_grid(block: Block, options: ReportOptions) -> Grid:
 
 def caption(block: Block, options: ReportOptions) -> str:
     """What the scores of the block's first table are."""
-    baseline = block.baseline.name if block.comparisons and block.baseline else None
-    return words.caption(block.setting, options.test, options.correct, baseline)
+    against, corrected = "", ", Holm-corrected" if options.correct == "holm" else ""
+    if block.comparisons and block.baseline:
+        names = {"test": TEST_LABELS[options.test], "baseline": block.baseline.name}
+        against = words.AGAINST_BASELINE.format(corrected=corrected, **names)
+    return words.CAPTION.format(setting=block.setting, against=against)
 
 
 def _arm_row(arm: Arm, block: Block, options: ReportOptions) -> tuple[str, ...]:
@@ -114,7 +117,7 @@ def terminal(report: Report, *, notes: bool = False) -> RenderableType:
                     listed.add_row("-", Text(text))
                 parts += [Text(title, style="bold"), listed, ""]
         hidden += 0 if notes else len(said.notes)
-    return Group(*parts, *([Text(words.NOTES_HIDDEN.format(notes=plural(hidden, "note")))] if hidden else []))
+    return Group(*parts, *([Text(words.NOTES_HIDDEN.format(notes=numbers.plural(hidden, "note")))] if hidden else []))
 
 
 def _rich_table(grid: Grid) -> Table:

@@ -6,8 +6,8 @@ themselves; numbers that need a sign, or the care of a p-value, come as words of
 
 from collections.abc import Iterable
 
-from nlcse_tune.names import Correction, TestName
-from nlcse_tune.report.numbers import TEST_LABELS, p_equals, p_value, plural, signed_range
+from nlcse_tune.names import TestName
+from nlcse_tune.report.numbers import p_equals, p_value, plural, signed_range
 from nlcse_tune.stats import Decision, TwoLevel
 
 # The verdict on a comparison
@@ -131,6 +131,10 @@ PUBLISHED_SCORE = (
     "{arm.name} as published, single score ({published.source}): {score:.2f}, {place} the 95% range for one more seed "
     "of ours, {low:.2f} to {high:.2f}."
 )
+
+# The table
+CAPTION = 'Spearman x 100, "{setting}" setting, mean ± sample std over n seeds{against}'
+AGAINST_BASELINE = "; p{corrected} ({test}) and Hedges' g of the average against {baseline}"
 NOTES_HIDDEN = "{notes} on tests, data and limits: `nlcse-tune report --notes`, or report.md."
 
 
@@ -168,10 +172,3 @@ def pairs_error(two: TwoLevel) -> str:
         f"{signed_range(two.low, two.high)} (percentile bootstrap: "
         f"{signed_range(two.bootstrap_low, two.bootstrap_high)}), where p takes the test sets as given."
     )
-
-
-def caption(setting: str, test: TestName, correct: Correction, baseline: str | None) -> str:
-    """What the scores of a table are."""
-    p = f"p{', Holm-corrected' if correct == 'holm' else ''} ({TEST_LABELS[test]})"
-    against = f"; {p} and Hedges' g of the average against {baseline}" if baseline else ""
-    return f'Spearman x 100, "{setting}" setting, mean ± sample std over n seeds{against}'
