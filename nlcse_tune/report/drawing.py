@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlcse_tune.errors import RunError
 from nlcse_tune.files import replacing
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "svg.hashsalt": "nlcse-tune",  # the same records give the same file
 }
+_UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
 def look(i: int) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def look(i: int) -> dict[str, Any]:
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure of so many inches; to be called by what `write_figures` draws with."""
+    """An empty figure of so many inches; to be called by what `write_figure` draws with."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -50,21 +52,27 @@ def new_axes(width: float, height: float, **words: str) -> "tuple[Figure, Axes]"
 
 
 def write_figures(drawings: "Mapping[str, Callable[[], Figure | None]]", folder: Path) -> list[Path]:
-    """Draws each by its name, in the style of all figures, as PNG and SVG; returns the files.
+    """Each drawing under its name in `folder`, PNG and SVG; returns the files."""
+    files = {name: [folder / f"{name}.{kind}" for kind in ("png", "svg")] for name in drawings}
+    return [path for name, draw in drawings.items() for path in write_figure(draw, *files[name])]
 
-    None for what has nothing to show, which a drawing says by giving None.
+
+def write_figure(draw: "Callable[[], Figure | None]", *paths: Path) -> list[Path]:
+    """Draws once, in the style of all figures, and writes to each path in the format of its suffix.
+
+    Returns the files, none where `draw` has nothing to show. RunError where matplotlib knows no such format.
     """
     import matplotlib
 
-    written = []
     with matplotlib.rc_context(STYLE):
-        for name, draw in drawings.items():
-            if (figure := draw()) is None:
-                continue
-            figure.draw_without_rendering()  # lays out once; each format would do it again
-            figure.set_layout_engine("none")
-            for kind, metadata in (("png", None), ("svg", {"Date": None})):
-                written.append(folder / f"{name}.{kind}")
-                with replacing(written[-1]) as temporary:
-                    figure.savefig(temporary, format=kind, dpi=150, metadata=metadata)
-    return written
+        if (figure := draw()) is None:
+            return []
+        figure.draw_without_rendering()  # lays out once; each format would do it again
+        figure.set_layout_engine("none")
+        for path in paths:
+            kind = path.suffix.removeprefix(".")
+            if kind not in figure.canvas.get_supported_filetypes():
+                raise RunError(f"{path}: no such figure format: must end in .png, .svg or .pdf")
+            with replacing(path) as temporary:
+                figure.savefig(temporary, format=kind, dpi=150, metadata=_UNDATED.get(kind))
+    return list(paths)

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain
 
+import nlcse_tune.report.numbers as numbers
+import nlcse_tune.report.words as words
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS, StsTask
-from nlcse_tune.report import numbers, words
 from nlcse_tune.report.arms import Arm, config_differences
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
@@ -83,13 +85,7 @@ def _comparison(comparison: Comparison, report: Report, *, several: bool) -> Ite
     """What there is to say of one comparison; of `several` each number says whose it is."""
     method, gap, options = comparison.method, comparison.gaps.get(AVERAGE), report.options
     if gap is not None and gap.result is not None:
-        if kept := rule_of(comparison):  # it replaces what a verdict at a fixed n would say
-            fixed = level(method.name, gap, options)
-            yield Rank.NOTE, words.WITH_N_FIXED.format(level=f"{fixed[0].lower()}{fixed[1:]}")
-            yield from ((Rank.NOTE, text) for text in resolution(gap, report))
-            if apart := set(method.seeds) - set(kept.seeds):
-                yield Rank.NOTE, words.APART_FROM_RULE.format(method=method.name, seeds=numbers.named_seeds(apart))
-        for rank, text in _own_numbers(gap, options):
+        for rank, text in chain(_beside_the_rule(comparison, gap, report), _own_numbers(gap, options)):
             yield rank, f"{method.name}: {text}" if several else text
         yield from _reach(gap, report)
     columns = [(gap.why, TASK_LABELS[c]) for c, gap in comparison.gaps.items() if not gap.result and c != AVERAGE]
@@ -99,6 +95,16 @@ def _comparison(comparison: Comparison, report: Report, *, several: bool) -> Ite
     if options.paired and (alone := set(method.seeds) ^ set(comparison.baseline.seeds)):
         yield Rank.N, words.SEEDS_NOT_SHARED.format(pair=comparison.pair, seeds=numbers.seed_list(alone))
     yield from _fairness(method, comparison.baseline)
+
+
+def _beside_the_rule(comparison: Comparison, gap: Gap, report: Report) -> Iterator[Line]:
+    """What a verdict at a fixed n would say, where a stopping rule replaces it."""
+    if kept := rule_of(comparison):
+        fixed = level(comparison.method.name, gap, report.options)
+        yield Rank.NOTE, words.WITH_N_FIXED.format(level=f"{fixed[0].lower()}{fixed[1:]}")
+        yield from ((Rank.NOTE, text) for text in resolution(gap, report))
+        if apart := set(comparison.method.seeds) - set(kept.seeds):
+            yield Rank.NOTE, words.APART_FROM_RULE.format(seeds=numbers.named_seeds(apart).capitalize())
 
 
 def _own_numbers(gap: Gap, options: ReportOptions) -> Iterator[Line]:

@@ -61,7 +61,8 @@ def _heat_figure(study: str, runs: Runs, row: str, column: str) -> "Figure":
     best = best_by_pair(runs, row, column)
     scores = {pair: record.best_dev for pair, record in best.items() if record.best_dev is not None}
     rows, columns = (sorted({key[i] for key in best}, key=lambda v: (str(type(v)), v)) for i in (0, 1))
-    figure, axes = new_axes(1.6 + 1.0 * len(columns), 1.4 + 0.5 * len(rows), xlabel=column, ylabel=row)
+    width = max(4.2, 1.6 + 1.0 * len(columns))  # the title needs it
+    figure, axes = new_axes(width, 1.4 + 0.5 * len(rows), xlabel=column, ylabel=row)
     axes.grid(visible=False)
     axes.imshow([[scores.get((r, c), float("nan")) for c in columns] for r in rows], cmap="viridis", aspect="auto")
     low, high = min(scores.values()), max(scores.values())
@@ -71,6 +72,6 @@ def _heat_figure(study: str, runs: Runs, row: str, column: str) -> "Figure":
         axes.text(columns.index(c), rows.index(r), text, ha="center", va="center", fontsize=8, color=colour)
     for axis, values in ((axes.xaxis, columns), (axes.yaxis, rows)):
         axis.set_ticks(range(len(values)), [f"{v:g}" if isinstance(v, float) else str(v) for v in values])
-    stopped = " (in brackets: stopped early)" if any(record.status == "stopped" for record in best.values()) else ""
+    stopped = "\n(in brackets: stopped early)" if any(record.status == "stopped" for record in best.values()) else ""
     axes.set_title(f"{study}: best dev score{stopped}", fontsize=10)
     return figure

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from functools import partial
 
+import nlcse_tune.report.words as words
 from nlcse_tune import stats
 from nlcse_tune.records import KeptRule
-from nlcse_tune.report import words
 from nlcse_tune.report.build import Report
 from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
 from nlcse_tune.report.numbers import AVERAGE, TEST_LABELS, p_equals, plural, seeds_per_arm, signed, signed_range

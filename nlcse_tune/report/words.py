@@ -34,7 +34,7 @@ STOPPING_IS_VALID = (
     "after such looks."
 )
 WITH_N_FIXED = "With n taken as fixed instead: {level}"
-APART_FROM_RULE = "{method}: {seeds}, tested apart from the stopping rule, are no part of its looks."
+APART_FROM_RULE = "{seeds}, tested apart from the rule, are no part of its looks."
 
 # Further tests, intervals, and what so many seeds can show
 ROUGH_STDS = (

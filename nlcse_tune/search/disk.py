@@ -28,7 +28,7 @@ def clear_checkpoints(
             shutil.rmtree(run.folder, ignore_errors=True)
 
 
-def check_space(state: SearchState, side_by_side: int, keep: int, seeds: int = 1) -> None:
+def check_space(state: SearchState, at_a_time: int, keep: int, seeds: int = 1) -> None:
     """StorageError where the disk has less room than the search will take, as far as that can be told beforehand."""
     weights = weights_bytes(state.study.config)
     if weights is None or len(state.done) >= state.trials:
@@ -37,12 +37,12 @@ def check_space(state: SearchState, side_by_side: int, keep: int, seeds: int = 1
     # A file is replaced by a new one beside it, so for a moment each restart point and each best model is there twice.
     # Repetitions keep theirs until their round ends.
     kept = keep if seeds == 1 else max(keep, FIRST) + FIRST
-    needed = 2 * side_by_side * (restart + weights) + kept * weights
+    needed = 2 * at_a_time * (restart + weights) + kept * weights
     free = shutil.disk_usage(_existing(state.paths.folder)).free
     if free < needed:
         raise StorageError(
-            f"{state.paths.folder}: {_gib(free)} free, and this search takes about {_gib(needed)} ({side_by_side} runs "
-            f"side by side, each with a restart point of {_gib(restart)} and a model, both twice while they are "
+            f"{state.paths.folder}: {_gib(free)} free, and this search takes about {_gib(needed)} ({at_a_time} runs "
+            f"at a time, each with a restart point of {_gib(restart)} and a model, both twice while they are "
             f"replaced; {kept} kept models of {_gib(weights)}): free space, lower --keep or --concurrent, or "
             "choose another --out"
         )

@@ -1,7 +1,7 @@
 """Which configuration wins, once luck is taken into account.
 
 The best of 54 runs with one seed each is partly the luckiest: with 0.4 points between seeds it lies about 2.2
-standard deviations above its own mean (FEATURES 3.2). So the top few are repeated with further seeds, in rounds,
+standard deviations above its own mean. So the top few are repeated with further seeds, in rounds,
 and the winner is the best *mean*.
 """
 

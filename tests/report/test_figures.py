@@ -1,9 +1,14 @@
 """Figures of a report and of a search."""
 
+from functools import partial
 from pathlib import Path
 
+import pytest
+
 from nlcse_tune import records, report
+from nlcse_tune.errors import RunError
 from nlcse_tune.paths import StudyPaths
+from nlcse_tune.report.drawing import new_figure, write_figure
 from nlcse_tune.report.search_figures import best_by_pair, write_search_figures
 from tests.report.made import METHOD, build
 
@@ -32,3 +37,12 @@ def test_a_heat_map_says_stopped_early_only_where_something_was(root: Path, tmp_
     assert "in brackets: stopped early" in texts["stopped"]
     assert best_by_pair([*runs, runs[0]], "a", "b") == {(p["a"], p["b"]): record for p, record in runs}
     assert best_by_pair(runs, "a", "c") == {}
+
+
+def test_a_figure_is_written_in_the_format_of_its_suffix(tmp_path: Path) -> None:
+    paths = tmp_path / "one.pdf", tmp_path / "two.png"
+    assert write_figure(partial(new_figure, 1, 1), *paths) == [*paths]
+    assert paths[0].read_bytes().startswith(b"%PDF")
+    with pytest.raises(RunError, match="no such figure format"):
+        write_figure(partial(new_figure, 1, 1), tmp_path / "one.xyz")
+    assert write_figure(lambda: None, tmp_path / "none.png") == []
