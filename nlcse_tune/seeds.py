@@ -31,6 +31,7 @@ from nlcse_tune.records import (
     log_opening,
     searched_seeds,
 )
+from nlcse_tune.report.words import score_words
 from nlcse_tune.run import is_tested
 from nlcse_tune.study import Study
 
@@ -215,7 +216,7 @@ def _rule(arms: Sequence[PlannedArm], first: int, maximum: int) -> tuple[KeptRul
         raise ConfigError(f"{arms[0].study.name}: has no baseline to decide against; add `baseline:` to the study")
     method, baseline = arms
     keys = method.key, baseline.key
-    scored = report.score_words(method.config.eval.setting, method.config.eval.tasks)
+    scored = score_words(method.config.eval.setting, method.config.eval.tasks)
     if (kept := KeptRule.read(method.paths.rule(keys))) is None:
         rule = stats.stopping_rule(stats.looks(first, maximum), np.random.default_rng(0))
         return KeptRule(keys=keys, scored=scored, seeds=fresh_seeds(arms, maximum), rule=rule), True

@@ -99,7 +99,7 @@ def plan(
 
     chosen, starts = find_study(study), options.parse_configurations(config)
     names = [chosen] + ([find_study(chosen.baseline)] if chosen.baseline else [])
-    arms = [collect(item, out, choose=starts.get(item.name), any_version=any_version) for item in names]
+    arms = [collect(item, out, choose=starts.get(item.name, ""), any_version=any_version) for item in names]
     spread = plans.spread(arms[0], arms[1] if arms[1:] else None, task_order(arms), any_version=any_version)
     unit = plans.unit(arms)
     columns = ("gap>", "Welch>", "Welch, cautious>", "paired>", f"{unit} in all>", f"{unit} still to run>")

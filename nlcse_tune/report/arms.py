@@ -1,4 +1,4 @@
-"""Arms: the tested runs of one study that may be averaged together, and everything that was left out of them."""
+"""Arms: the tested runs of one study that may be averaged together, what was left out, and in what two differ."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,14 +6,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from nlcse_tune.config import STS_TASKS, RunConfig, StsTask, digest
+from nlcse_tune.config import PATH_FIELDS, SPEED_FIELDS, STS_TASKS, TEST_FIELDS, RunConfig, StsTask, digest, flatten
 from nlcse_tune.errors import DataError
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import Choice, Opening, RunRecord, TestRecord, ledger, read_openings, split_run_id, tests_ledger
-from nlcse_tune.report.differences import published_differences, record_differences, test_differences
 from nlcse_tune.report.numbers import AVERAGE, Column, plural, seed_list
 from nlcse_tune.study import Study
 
@@ -34,9 +30,9 @@ class Run:
 class LeftOut:
     """What a study has on record beside the runs of an arm."""
 
-    lines: tuple[str, ...]  # a few words on each record that is not in the arm
-    seeds: frozenset[int]  # of the arm's own configuration
-    search_runs: int  # runs with a seed of the search that were never tested
+    lines: tuple[str, ...] = ()  # a few words on each record that is not in the arm
+    seeds: frozenset[int] = frozenset()  # of the arm's own configuration
+    search_runs: int = 0  # runs with a seed of the search that were never tested
 
 
 @dataclass(frozen=True)
@@ -59,9 +55,9 @@ class Arm:
         return tuple(run.seed for run in self.runs)
 
     @property
-    def config(self) -> RunConfig | None:
-        """The configuration that all runs share; None for an arm without runs."""
-        return self.runs[0].record.config if self.runs else None
+    def config(self) -> RunConfig:
+        """The configuration that all runs share; an arm without runs has none."""
+        return self.runs[0].record.config
 
     @property
     def recorded(self) -> set[int]:
@@ -71,7 +67,7 @@ class Arm:
     @property
     def search_seeds(self) -> set[int]:
         """The search's own seed, and those that it repeated its best few with."""
-        return _search_seeds(self.study, self.choice)
+        return {self.study.search_seed, *(self.choice.dev_by_seed if self.choice else ())}
 
     def scores(self, column: Column, tasks: tuple[StsTask, ...]) -> dict[int, float]:
         """Score by seed; a run without that task, or without one of the average's tasks, is not in it."""
@@ -79,21 +75,22 @@ class Arm:
         return {seed: score for seed, score in scores.items() if score is not None}
 
     def unpublished(self) -> list[str]:
-        """Fields in which the runs are not the study as published."""
-        if self.config is None:
-            return []
-        return published_differences(self.study, self.config, self.runs[0].test.setting)
+        """Fields in which the runs are not the study as published, less what a search may change.
 
-    def similarities(self, run: Run) -> dict[str, NDArray[Any]]:
-        """Per-pair cosines and gold scores of one run; empty where they were not kept."""
-        path = self.paths.run(run.record.run_id).similarities
-        if not path.is_file():
-            return {}
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return dict(arrays)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: not readable as per-pair similarities: {error}; test the run again") from None
+        Inputs count by the last part of their paths: the published ones lie in nobody's folder.
+        """
+        if not self.runs:
+            return []
+        written, inputs = self.study.written, [f for f in PATH_FIELDS if f != "eval.data"]  # test sets: fingerprints
+        ours, theirs = (
+            {field: Path(str(flat[field])).name if flat.get(field) else "none" for field in inputs}
+            for flat in (flatten(self.config), flatten(written))
+        )
+        ours["eval.setting"], theirs["eval.setting"] = self.runs[0].test.setting, written.eval.setting
+        searched = self.study.space.fields if self.study.space else ()
+        free = (*searched, "train.eval_every", "train.precision", "train.tf32")
+        others = [line for line in config_differences(self.config, written) if line.split(":")[0] not in free]
+        return differing(ours, theirs, ours) + others
 
 
 def task_order(arms: Iterable[Arm]) -> tuple[StsTask, ...]:
@@ -103,12 +100,7 @@ def task_order(arms: Iterable[Arm]) -> tuple[StsTask, ...]:
 
 
 def collect(
-    study: Study,
-    root: Path,
-    *,
-    choose: str | None = None,
-    any_version: bool = False,
-    seeds: tuple[int, ...] | None = None,
+    study: Study, root: Path, *, choose: str = "", any_version: bool = False, seeds: tuple[int, ...] | None = None
 ) -> Arm:
     """The arm of `study` from its records under `root`.
 
@@ -119,101 +111,107 @@ def collect(
     """
     paths = StudyPaths(root, study.name)
     records, tests = list(ledger(paths)), tests_ledger(paths)
-    tested = [Run(r, tests[r.run_id]) for r in records if r.run_id in tests and _is_of(r, choose)]
-    if choose is not None and not tested:
-        raise DataError(f"{study.name}: no tested run's id starts with {choose!r}; {_known(paths, tests)}")
-    wanted = [r for r in tested if r.record.status == "completed" and (seeds is None or r.seed in seeds)]
-    runs = _one_configuration(study.name, wanted, any_version)
-    _check_tests(study.name, runs)
-    choice, openings = Choice.read(paths.search), tuple(read_openings(paths))
-    left_out = _left_out(records, tests, runs, _asked(openings), _search_seeds(study, choice))
-    if choose is None:
-        orphans = sorted(tests.keys() - {record.run_id for record in records})
-        lines = *left_out.lines, *(f"test record {name} has no run record" for name in orphans)
-        left_out = replace(left_out, lines=lines)
-    return Arm(study, paths, runs, left_out, choice, openings)
-
-
-def _is_of(record: RunRecord, choose: str | None) -> bool:
-    return choose is None or record.run_id.startswith(choose) or record.key.startswith(choose)
-
-
-def _known(paths: StudyPaths, tests: Iterable[str]) -> str:
-    prefixes = sorted({run.configuration for name in tests if (run := split_run_id(name))})
-    return f"tested configurations in {paths.tests}: {', '.join(prefixes) or 'none'}"
-
-
-def _search_seeds(study: Study, choice: Choice | None) -> set[int]:
-    return {study.search_seed, *(choice.dev_by_seed if choice else ())}
-
-
-def _asked(openings: Iterable[Opening]) -> set[str]:
-    """Runs that a seed study set out to test: none is a search's, and one without a record was interrupted."""
-    return {run for opening in openings if opening.by == "seeds" for run in opening.runs}
+    tested = [r for r in records if r.run_id in tests and (r.run_id.startswith(choose) or r.key.startswith(choose))]
+    if choose and not tested:
+        known = sorted({run.configuration for name in tests if (run := split_run_id(name))})
+        configurations = f"tested configurations in {paths.tests}: {', '.join(known) or 'none'}"
+        raise DataError(f"{study.name}: no tested run's id starts with {choose!r}; {configurations}")
+    wanted = [r for r in tested if r.status == "completed" and (seeds is None or r.seed in seeds)]
+    runs = _one_configuration(study.name, [Run(r, tests[r.run_id]) for r in wanted], any_version)
+    arm = Arm(study, paths, runs, LeftOut(), Choice.read(paths.search), tuple(read_openings(paths)))
+    return replace(arm, left_out=_left_out(arm, records, tests, choose))
 
 
 def _one_configuration(name: str, runs: Iterable[Run], any_version: bool) -> tuple[Run, ...]:
-    """The runs by seed; DataError where they are of several configurations, data or numerics."""
+    """The runs by seed; DataError where they are of several configurations, data, numerics or test sets."""
     groups: dict[tuple[str, str], dict[int, Run]] = {}
     for run in runs:
         key = run.record.key, "" if any_version else run.record.versions.numerics
         groups.setdefault(key, {})[run.seed] = run  # the ledger is oldest first: the last stays
     if len(groups) > 1:
-        raise DataError(_mixed(name, [list(group.values()) for group in groups.values()]))
-    return tuple(group[seed] for group in groups.values() for seed in sorted(group))
-
-
-def _mixed(name: str, groups: Sequence[Sequence[Run]]) -> str:
-    lines = [f"{name}: tested runs of {len(groups)} configurations cannot be averaged together:"]
-    lines += [f"  {group[0].record.configuration} (seeds {seed_list([run.seed for run in group])})" for group in groups]
-    first = groups[0][0].record
-    for group in groups[1:]:
-        lines += [f"  they differ in {difference}" for difference in record_differences(first, group[0].record)]
-    return "\n".join([*lines, f"choose one: --config {name}={groups[-1][0].record.configuration}"])
-
-
-def _check_tests(name: str, runs: tuple[Run, ...]) -> None:
-    for one, other in combinations(runs, 2):  # each pair: a set that the first run lacks may be another's on the rest
-        if differences := test_differences(one.test, other.test):
+        raise DataError(_mixed(name, groups.values()))
+    chosen = tuple(group[seed] for group in groups.values() for seed in sorted(group))
+    for one, other in combinations(chosen, 2):  # each pair: a set that the first lacks may be another's on the rest
+        if differences := scoring_differences(one.test, other.test):
             raise DataError(
                 f"{name}: test scores of seeds {one.seed} and {other.seed} cannot be averaged together: they "
                 f"differ in {'; '.join(differences)}; `nlcse-tune seeds` tests them again on the data at hand"
             )
+    return chosen
 
 
-def _left_out(
-    records: Sequence[RunRecord],
-    tests: Mapping[str, TestRecord],
-    runs: tuple[Run, ...],
-    asked: set[str],
-    search_seeds: set[int],
-) -> LeftOut:
-    """What became of each record, and each run that was `asked` for, that is not among `runs`."""
-    kept, seeds = {run.record.run_id for run in runs}, {run.seed for run in runs}
+def _mixed(name: str, groups: Iterable[Mapping[int, Run]]) -> str:
+    """What to say of runs by seed in several groups: which they are, how they differ, how to choose."""
+    records = [(next(iter(group.values())).record, group) for group in groups]
+    lines = [f"{name}: tested runs of {len(records)} configurations cannot be averaged together:"]
+    lines += [f"  {record.configuration} (seeds {seed_list(group)})" for record, group in records]
+    for record, _ in records[1:]:
+        lines += [f"  they differ in {difference}" for difference in record_differences(records[0][0], record)]
+    return "\n".join([*lines, f"choose one: --config {name}={records[-1][0].configuration}"])
+
+
+def _left_out(arm: Arm, records: Sequence[RunRecord], tests: Mapping[str, TestRecord], choose: str) -> LeftOut:
+    """What became of each record, and each run that a seed study set out to test, that is not in the arm."""
+    # None of these is a search's, and one without a record was interrupted.
+    asked = {run for opening in arm.openings if opening.by == "seeds" for run in opening.runs}
+    kept, recorded = {run.record.run_id for run in arm.runs}, {record.run_id for record in records}
     rest = [record for record in records if record.run_id not in kept]
-    tried = [r for r in rest if r.seed not in search_seeds or r.run_id in tests or r.run_id in asked]
-    own = digest(runs[0].record.config, {}) if runs else None
+    tried = [r for r in rest if r.seed not in arm.search_seeds or r.run_id in tests or r.run_id in asked]
+    own = digest(arm.config, {}) if arm.runs else None
     same = [record for record in tried if own is None or digest(record.config, {}) == own]
-    lost = _lost_seeds(asked - {record.run_id for record in records}, runs)
-    lines = [f"seed {r.seed}: {_fate(r, tests, seeds)}{' (run again since)' * (r.seed in seeds)}" for r in same]
+    configurations = {run.record.configuration for run in arm.runs}
+    begun = filter(None, map(split_run_id, sorted(asked - recorded)))
+    lost = [run.seed for run in begun if run.configuration in configurations and run.seed not in arm.seeds]
+    lines = [f"seed {r.seed}: {_fate(r, tests, arm.seeds)}" for r in same]
     lines += [f"seed {s}: begun, no record: interrupted, or its process died; `seeds` goes on with it" for s in lost]
     if others := len(tried) - len(same):
         lines.append(f"{plural(others, 'run')} of other configurations")
+    if not choose:
+        lines += [f"test record {name} has no run record" for name in sorted(tests.keys() - recorded)]
     return LeftOut(tuple(lines), frozenset([*(record.seed for record in same), *lost]), len(rest) - len(tried))
 
 
-def _lost_seeds(names: Iterable[str], runs: tuple[Run, ...]) -> list[int]:
-    """Seeds of the arm's configurations whose runs were begun and left no record."""
-    configurations, seeds = {run.record.configuration for run in runs}, {run.seed for run in runs}
-    begun = [run for name in sorted(names) if (run := split_run_id(name))]
-    return [run.seed for run in begun if run.configuration in configurations and run.seed not in seeds]
-
-
-def _fate(record: RunRecord, tests: Mapping[str, TestRecord], seeds: set[int]) -> str:
+def _fate(record: RunRecord, tests: Mapping[str, TestRecord], seeds: Sequence[int]) -> str:
+    """Why a record is not in an arm with these seeds."""
+    again, tested = record.seed in seeds, record.run_id in tests
     if record.status == "failed":
-        return f"failed: {(record.error or 'no reason recorded').strip().splitlines()[-1][:160]}"
-    if record.status == "stopped":
-        return f"stopped at step {record.steps}" + (", tested all the same" if record.run_id in tests else "")
-    if record.run_id not in tests:
-        return "trained but not tested"
-    return "an earlier record of the same configuration" if record.seed in seeds else "not asked for"
+        fate = f"failed: {(record.error or 'no reason recorded').strip().splitlines()[-1][:160]}"
+    elif record.status == "stopped":
+        fate = f"stopped at step {record.steps}" + (", tested all the same" if tested else "")
+    elif not tested:
+        fate = "trained but not tested"
+    else:
+        fate = "an earlier record of the same configuration" if again else "not asked for"
+    return fate + " (run again since)" * again
+
+
+# In what two of them differ
+
+
+def differing(a: Mapping[str, Any], b: Mapping[str, Any], names: Iterable[str], what: str = "") -> list[str]:
+    """`name: value against value` for those of `names` that the two do not share."""
+    return [f"{what}{n}: {_value(a, n)} against {_value(b, n)}" for n in names if a.get(n, ...) != b.get(n, ...)]
+
+
+def _value(values: Mapping[str, Any], name: str) -> str:
+    return "absent" if name not in values else "null" if values[name] is None else f"{values[name]}"
+
+
+def record_differences(a: RunRecord, b: RunRecord) -> list[str]:
+    """Each field, input or numerics version in which two runs differ."""
+    inputs = differing(a.data, b.data, sorted(a.data.keys() | b.data.keys()), "data ")
+    numerics = differing(a.versions.model_dump(), b.versions.model_dump(), ["numerics"])
+    return [*config_differences(a.config, b.config), *inputs, *(f"{n} (--any-version joins them)" for n in numerics)]
+
+
+def scoring_differences(a: TestRecord, b: TestRecord) -> list[str]:
+    """How two test records' setting, or the fingerprint of a test set that both used, differ."""
+    setting = differing({"setting": a.setting}, {"setting": b.setting}, ["setting"])
+    return setting + differing(a.data, b.data, sorted(a.data.keys() & b.data.keys()), "test data ")
+
+
+def config_differences(a: RunConfig, b: RunConfig, *, parts: tuple[str, ...] = ()) -> list[str]:
+    """Each field that decides a run's numbers and differs; `parts` keeps those of some parts of a configuration."""
+    left, right = flatten(a), flatten(b)
+    fields = [field for field in {**left, **right} if field not in {*PATH_FIELDS, *SPEED_FIELDS, *TEST_FIELDS}]
+    return differing(left, right, [field for field in fields if not parts or field.split(".")[0] in parts])

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from nlcse_tune import stats
 from nlcse_tune.config import StsTask
 from nlcse_tune.errors import DataError
 from nlcse_tune.report.arms import Arm, collect, task_order
-from nlcse_tune.report.comparison import Comparison, ReportOptions, check_comparable, compare, with_holm
+from nlcse_tune.report.comparison import Comparison, ReportOptions, check_comparable, compare
 from nlcse_tune.study import Study, find_study
 
 
@@ -66,8 +67,7 @@ def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | N
 
     @cache
     def arm(name: str) -> Arm:
-        choose = options.choose.get(name)
-        study = chosen.get(name) or find_study(name)
+        study, choose = chosen.get(name) or find_study(name), options.choose.get(name, "")
         return collect(study, root, choose=choose, any_version=options.any_version, seeds=options.seeds)
 
     blocks = [
@@ -82,7 +82,12 @@ def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | N
             f"no test scores of {', '.join(chosen) or 'any study'} under {root}: run `nlcse-tune seeds` first, or name "
             "the folder with --out"
         )
-    return _corrected(Report(tuple(blocks), options))
+    report = Report(tuple(blocks), options)
+    tested = [(c.gaps, column, gap) for c in report.comparisons for column, gap in c.gaps.items() if gap.result]
+    adjusted = stats.holm([gap.result.p for *_, gap in tested if gap.result]) if tested else []
+    for (gaps, column, gap), p in zip(tested, adjusted, strict=True):  # Holm's family is every test of the report
+        gaps[column] = replace(gap, holm=p)
+    return report
 
 
 def _block(baseline: Arm | None, methods: Sequence[Arm], options: ReportOptions) -> Block:
@@ -94,9 +99,3 @@ def _block(baseline: Arm | None, methods: Sequence[Arm], options: ReportOptions)
         compare(method, baseline, tasks, options) for method in methods if baseline and baseline.runs and method.runs
     )
     return Block(baseline, tuple(methods), tasks, comparisons)
-
-
-def _corrected(report: Report) -> Report:
-    adjusted = iter(with_holm(report.comparisons))
-    blocks = (replace(b, comparisons=tuple(next(adjusted) for _ in b.comparisons)) for b in report.blocks)
-    return replace(report, blocks=tuple(blocks))

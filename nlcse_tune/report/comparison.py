@@ -1,22 +1,26 @@
-"""Method against baseline: every column's gap with its test, interval and effect sizes."""
+"""Method against baseline: every column's gap with its test, interval and effect sizes.
+
+Also the test sets' own error: every run's average again on resampled sentence pairs.
+S runs, P sentence pairs, M resamples
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nlcse_tune import stats
 from nlcse_tune.config import StsTask
 from nlcse_tune.errors import DataError
 from nlcse_tune.names import Correction, TestName
-from nlcse_tune.report.arms import Arm
-from nlcse_tune.report.differences import data_differences, numerics_differences, test_differences
+from nlcse_tune.report.arms import Arm, Run, differing, scoring_differences
 from nlcse_tune.report.numbers import AVERAGE, Column
-from nlcse_tune.report.pairs import pairs_error
 
-PAIRED: tuple[TestName, ...] = ("paired", "signflip", "wilcoxon")
+Kept = Sequence[tuple[Run, Mapping[str, NDArray[Any]]]]  # runs and their per-pair similarities and gold scores
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class ReportOptions:
 
     @property
     def paired(self) -> bool:
-        return self.test in PAIRED
+        return self.test in ("paired", "signflip", "wilcoxon")
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Gap:
     """One column: both arms, and what the test says. `why` tells why there is no test where there is none.
 
     With a paired test both arms hold the shared seeds only. `holm` is p adjusted over every test of the report.
-    `interval` is the t interval that belongs to the design: Welch's, pooled, or of the paired differences.
+    `interval` is the test's own, or where it has none that of the t-test of the same design.
     """
 
     column: Column
@@ -78,15 +82,21 @@ class Comparison:
     baseline: Arm
     gaps: dict[Column, Gap]
 
+    @property
+    def pair(self) -> str:
+        """`visualcse-bert against simcse-bert`."""
+        return f"{self.method.name} against {self.baseline.name}"
+
 
 def check_comparable(method: Arm, baseline: Arm, *, any_version: bool = False) -> None:
     """DataError naming what differs where two arms rest on different data, numerics or evaluation settings."""
     if not method.runs or not baseline.runs:
         return
     a, b = method.runs[0].record, baseline.runs[0].record  # within an arm all runs share configuration and data
-    differences = data_differences("data", a.data, b.data, a.data.keys() & b.data.keys())
-    differences += [] if any_version else numerics_differences(a, b)
-    differences += [d for x in method.runs for y in baseline.runs for d in test_differences(x.test, y.test)]
+    differences = differing(a.data, b.data, sorted(a.data.keys() & b.data.keys()), "data ")
+    if not any_version:
+        differences += differing(a.versions.model_dump(), b.versions.model_dump(), ["numerics"])
+    differences += [d for x in method.runs for y in baseline.runs for d in scoring_differences(x.test, y.test)]
     if differences:
         raise DataError(
             f"{method.name} and {baseline.name} cannot be compared: they differ in "
@@ -95,25 +105,18 @@ def check_comparable(method: Arm, baseline: Arm, *, any_version: bool = False) -
 
 
 def compare(method: Arm, baseline: Arm, tasks: tuple[StsTask, ...], options: ReportOptions) -> Comparison:
-    """Every column in which both arms have scores, each tested alone; see `with_holm` for the correction."""
-    columns: Sequence[Column] = (*tasks, AVERAGE)
+    """Every column in which both arms have scores, each tested alone; a correction comes when all are known."""
     rng = np.random.default_rng(options.seed)
     gaps: dict[Column, Gap] = {}
-    for column in columns:
+    for column in (*tasks, AVERAGE):
         a, b = method.scores(column, tasks), baseline.scores(column, tasks)
-        shared = a.keys() & b.keys()
         if options.paired:
-            a, b = ({seed: scores[seed] for seed in sorted(shared)} for scores in (a, b))
+            a, b = ({seed: scores[seed] for seed in sorted(a.keys() & b.keys())} for scores in (a, b))
         if a and b:
             gaps[column] = _gap(column, a, b, options, rng)
     average = gaps.get(AVERAGE)
     if options.pair_resamples and average and average.result:
-        kept = (
-            [(run, arm.similarities(run)) for run in arm.runs if run.seed in seeds]
-            for arm, seeds in zip((method, baseline), average.seeds, strict=True)
-        )
-        error = pairs_error(next(kept), next(kept), tasks, options.pair_resamples, rng, paired=options.paired)
-        gaps[AVERAGE] = replace(average, two_level=error)
+        gaps[AVERAGE] = replace(average, two_level=_pairs_error((method, baseline), average, tasks, options, rng))
     return Comparison(method, baseline, gaps)
 
 
@@ -124,44 +127,25 @@ def _gap(
     x, y = list(a.values()), list(b.values())
     gap = Gap(column, stats.summarise(x), stats.summarise(y), (tuple(a), tuple(b)))
     try:
-        result = run_test(options.test, x, y, rng)
+        result = _test(options.test, x, y, rng)
     except DataError as error:
         return replace(gap, why=str(error))
     gap = replace(gap, result=result, improvement=stats.probability_of_improvement(x, y))
     with suppress(DataError):  # scores that do not vary: a test by rearrangement stands without interval and effect
-        gap = replace(gap, interval=_t_interval(result, x, y, paired=options.paired), effect=stats.hedges_g(x, y))
-    gap = _with_shared(gap, a, b, rng)
+        t = result if result.low is not None else (stats.paired_t if options.paired else stats.welch_t)(x, y)
+        interval = stats.Interval(*(v for v in (t.low, t.high, t.confidence) if v is not None))  # t-tests have these
+        gap = replace(gap, interval=interval, effect=stats.hedges_g(x, y))
+    shared = sorted(a.keys() & b.keys())
+    if len(shared) >= 2:
+        pair = [a[seed] for seed in shared], [b[seed] for seed in shared]
+        flip, std = stats.sign_flip_test(*pair, rng), stats.summarise(np.subtract(*pair)).std
+        gap = replace(gap, signflip=flip, correlation=stats.correlation(*pair), std_difference=std)
     if column == AVERAGE:
         gap = replace(gap, bootstrap=stats.bootstrap_interval(x, y, rng, paired=options.paired))
     return gap
 
 
-def _t_interval(
-    result: stats.TestResult, method: Sequence[float], baseline: Sequence[float], *, paired: bool
-) -> stats.Interval:
-    """The test's own interval, or where it has none that of the t-test of the same design."""
-    t = result if result.low is not None else (stats.paired_t if paired else stats.welch_t)(method, baseline)
-    assert t.low is not None  # t-tests have all three
-    assert t.high is not None
-    assert t.confidence is not None
-    return stats.Interval(t.low, t.high, t.confidence)
-
-
-def _with_shared(gap: Gap, a: Mapping[int, float], b: Mapping[int, float], rng: np.random.Generator) -> Gap:
-    """The gap with what the seeds that both arms have tell, if they are two or more."""
-    shared = sorted(a.keys() & b.keys())
-    if len(shared) < 2:
-        return gap
-    x, y = [a[seed] for seed in shared], [b[seed] for seed in shared]
-    return replace(
-        gap,
-        signflip=stats.sign_flip_test(x, y, rng),
-        correlation=stats.correlation(x, y),
-        std_difference=stats.summarise(np.subtract(x, y)).std,
-    )
-
-
-def run_test(
+def _test(
     name: TestName, method: Sequence[float], baseline: Sequence[float], rng: np.random.Generator
 ) -> stats.TestResult:
     """The named test; paired ones take scores in the same order of seeds."""
@@ -178,11 +162,55 @@ def run_test(
     return tests[name](method, baseline)
 
 
-def with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons with every test's p adjusted over all tests of all of them together."""
-    p = [gap.result.p for c in comparisons for gap in c.gaps.values() if gap.result]
-    adjusted = iter(stats.holm(p) if p else [])
-    return [
-        replace(c, gaps={k: replace(gap, holm=next(adjusted)) if gap.result else gap for k, gap in c.gaps.items()})
-        for c in comparisons
-    ]
+def _pairs_error(
+    arms: tuple[Arm, Arm], gap: Gap, tasks: tuple[StsTask, ...], options: ReportOptions, rng: np.random.Generator
+) -> stats.TwoLevel | None:
+    """Both errors of the average's gap; None where a run's per-pair similarities were not kept."""
+    pairs = zip(arms, gap.seeds, strict=True)
+    kept = [(run, _similarities(arm, run)) for arm, seeds in pairs for run in arm.runs if run.seed in seeds]
+    if not all(task in arrays and f"gold_{task}" in arrays for task in tasks for _, arrays in kept):
+        return None
+    n, again = gap.method.n, np.mean([_again(kept, task, options.pair_resamples, rng) for task in tasks], axis=0)
+    scores = [score for run, _ in kept if (score := run.test.average(tasks)) is not None]
+    return stats.two_level(scores[:n], scores[n:], again[:, :n], again[:, n:], rng, paired=options.paired)
+
+
+def _similarities(arm: Arm, run: Run) -> dict[str, NDArray[Any]]:
+    """Per-pair cosines and gold scores of one run; empty where they were not kept."""
+    path = arm.paths.run(run.record.run_id).similarities
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not readable as per-pair similarities: {error}; test the run again") from None
+
+
+def _again(kept: Kept, task: StsTask, resamples: int, rng: np.random.Generator) -> NDArray[Any]:
+    """Scores (M, S) of one task on resampled pairs, in the records' setting; sub-sets are resampled each in itself."""
+    test, gold = kept[0][0].test, kept[0][1][f"gold_{task}"]
+    rows = np.stack([_checked(run, arrays, task, gold, test.run_id) for run, arrays in kept])
+    subsets = test.scores[task].subsets
+    if test.setting == "all" or len(subsets) <= 1:
+        return stats.resampled_spearman(rows, gold, resamples, rng)
+    sizes = [pairs for _, _, pairs in subsets.values()]
+    if sum(sizes) != len(gold):
+        raise DataError(f"{test.run_id}: {task}'s sub-sets have {sum(sizes)} pairs, the kept file {len(gold)}")
+    cuts = np.cumsum(sizes)[:-1]
+    parts = zip(np.split(rows, cuts, axis=1), np.split(gold, cuts), strict=True)
+    scores = [stats.resampled_spearman(part, own, resamples, rng) for part, own in parts]
+    return np.average(scores, axis=0, weights=sizes if test.setting == "wmean" else None)
+
+
+def _checked(
+    run: Run, arrays: Mapping[str, NDArray[Any]], task: StsTask, gold: NDArray[Any], first: str
+) -> NDArray[Any]:
+    """A run's similarities (P,); DataError where they are of other pairs, or of another checkpoint than its score."""
+    if not np.array_equal(arrays[f"gold_{task}"], gold) or len(arrays[task]) != len(gold):
+        raise DataError(f"{run.record.run_id}: {task}'s kept pairs are not those of {first}; test both again")
+    score, recorded = float(stats.spearman(arrays[task], gold)[0]), run.test.scores[task].all
+    if abs(score - recorded) > 0.02:  # cosines are kept as float32
+        differ = f"kept similarities give {score:.2f}, its record says {recorded:.2f}"
+        raise DataError(f"{run.record.run_id}: {task}'s {differ}; test the run again")
+    return arrays[task]

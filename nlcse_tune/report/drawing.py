@@ -4,7 +4,7 @@ matplotlib's object interface without pyplot: no global state, no display. Colou
 apart under the common kinds of colour blindness, and each arm has a marker of its own as well.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from nlcse_tune.errors import RunError
 from nlcse_tune.files import replacing
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -42,6 +43,18 @@ def new_figure(width: float, height: float) -> "Figure":
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def new_axes(width: float, height: float, **words: str) -> "tuple[Figure, Axes]":
+    """A figure with one pair of axes; `words` are their `xlabel`, `ylabel` and `title`."""
+    figure = new_figure(width, height)
+    return figure, figure.subplots(subplot_kw=words)
+
+
+def write_figures(drawings: "Mapping[str, Callable[[], Figure | None]]", folder: Path) -> list[Path]:
+    """Each drawing under its name in `folder`, PNG and SVG; returns the files."""
+    files = {name: [folder / f"{name}.{kind}" for kind in ("png", "svg")] for name in drawings}
+    return [path for name, draw in drawings.items() for path in write_figure(draw, *files[name])]
 
 
 def write_figure(draw: "Callable[[], Figure | None]", *paths: Path) -> list[Path]:

@@ -1,6 +1,5 @@
 """Figures of a report, PNG and SVG: every seed as a dot, dev curves with their spread, alignment and uniformity."""
 
-from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ import numpy as np
 from nlcse_tune import stats
 from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.build import Block
-from nlcse_tune.report.drawing import look, new_figure, write_figure
+from nlcse_tune.report.drawing import look, new_axes, new_figure, write_figures
 from nlcse_tune.report.numbers import AVERAGE, Column, column_label
 
 if TYPE_CHECKING:
@@ -20,18 +19,11 @@ if TYPE_CHECKING:
 
 def write_block_figures(block: Block, folder: Path, *, prefix: str = "") -> list[Path]:
     """Writes every figure that the block has data for; returns the files."""
-    drawings: dict[str, Callable[[Block], Figure | None]] = {
-        "seeds": seeds_figure,
-        "dev-curves": dev_figure,
-        "alignment-uniformity": geometry_figure,
-    }
-    written = []
-    for name, draw in drawings.items():
-        written += write_figure(partial(draw, block), *(folder / f"{prefix}{name}.{kind}" for kind in ("png", "svg")))
-    return written
+    drawings = {"seeds": _seeds_figure, "dev-curves": _dev_figure, "alignment-uniformity": _geometry_figure}
+    return write_figures({f"{prefix}{name}": partial(draw, block) for name, draw in drawings.items()}, folder)
 
 
-def seeds_figure(block: Block) -> "Figure":
+def _seeds_figure(block: Block) -> "Figure | None":
     """A panel per test set: each seed a dot, the mean with its 95% t interval beside them; shared seeds joined."""
     columns: list[Column] = [AVERAGE, *block.tasks]
     wide = min(4, len(columns))
@@ -48,13 +40,11 @@ def seeds_figure(block: Block) -> "Figure":
     figure.suptitle(
         "Dots: each seed (grey: the same seed). Bars: mean and its own 95% t interval, not the gap's", fontsize=9
     )
-    _legend(figure, block.tested)
-    return figure
+    return _with_legend(figure, block)
 
 
 def _seeds_panel(axes: "Axes", block: Block, column: Column) -> None:
-    arms = block.tested
-    scores = [arm.scores(column, block.tasks) for arm in arms]
+    scores = [arm.scores(column, block.tasks) for arm in block.tested]
     if block.comparisons:  # only the first two: lines over more columns would cross the dots between them
         for seed in sorted(scores[0].keys() & scores[1].keys()):
             axes.plot([0, 1], [scores[0][seed], scores[1][seed]], color="#bbbbbb", linewidth=0.8, zorder=1)
@@ -67,32 +57,27 @@ def _seeds_panel(axes: "Axes", block: Block, column: Column) -> None:
                 i + 0.24, np.mean(y), yerr=(interval.high - interval.low) / 2, fmt="_", markersize=9, capsize=3,
                 color=look(i)["color"], linewidth=1.6, markeredgewidth=1.6, zorder=3,
             )  # fmt: skip
-    axes.set_xlim(-0.5, len(arms) - 0.2)
-    axes.set_xticks(range(len(arms)), [f"n={len(values)}" for values in scores])
+    axes.set_xlim(-0.5, len(scores) - 0.2)
+    axes.set_xticks(range(len(scores)), [f"n={len(values)}" for values in scores])
     axes.grid(axis="x", visible=False)
 
 
-def dev_figure(block: Block) -> "Figure | None":
+def _dev_figure(block: Block) -> "Figure | None":
     """STS-B dev against step: each seed thin, the mean bold where all seeds have a value, best steps marked."""
     if not any(run.record.dev_curve for arm in block.tested for run in arm.runs):
         return None
-    figure = new_figure(7, 4.4)
-    axes = figure.subplots()
+    figure, axes = new_axes(7, 4.4, xlabel="training step", ylabel="STS-B dev, Spearman x 100")
+    axes.set_title("Thin: each seed, marked at its best step. Bold: mean, band: min to max over all seeds", fontsize=9)
     for i, arm in enumerate(block.tested):
         _dev_curves(axes, arm, **look(i))
-    axes.set_xlabel("training step")
-    axes.set_ylabel("STS-B dev, Spearman x 100")
-    axes.set_title("Thin: each seed, marked at its best step. Bold: mean, band: min to max over all seeds", fontsize=9)
-    _legend(figure, block.tested)
-    return figure
+    return _with_legend(figure, block)
 
 
 def _dev_curves(axes: "Axes", arm: Arm, color: str, marker: str) -> None:
     curves = [{point.step: point.score for point in run.record.dev_curve} for run in arm.runs]
     for run, curve in zip(arm.runs, curves, strict=True):
         axes.plot(list(curve), list(curve.values()), color=color, linewidth=0.7, alpha=0.35)
-        if run.record.best_step in curve:
-            best = run.record.best_step
+        if (best := run.record.best_step) in curve:
             axes.scatter([best], [curve[best]], s=20, marker=marker, color=color, zorder=4)
     common = sorted(set.intersection(*(set(curve) for curve in curves)))
     if len(curves) > 1 and common:
@@ -101,36 +86,27 @@ def _dev_curves(axes: "Axes", arm: Arm, color: str, marker: str) -> None:
         axes.fill_between(common, matrix.min(axis=0), matrix.max(axis=0), color=color, alpha=0.13, linewidth=0)
 
 
-def geometry_figure(block: Block) -> "Figure | None":
+def _geometry_figure(block: Block) -> "Figure | None":
     """Alignment against uniformity (lower is better for both): a small marker per seed, a large one the mean."""
-    points = {arm.name: _geometry(arm) for arm in block.tested}
-    if not any(points.values()):
-        return None
-    figure = new_figure(5.2, 4.6)
-    axes = figure.subplots()
-    for i, arm in enumerate(block.tested):
-        if points[arm.name]:
-            x, y = zip(*points[arm.name], strict=True)
-            axes.scatter(x, y, s=26, alpha=0.55, linewidths=0, **look(i))
-            axes.scatter(np.mean(x), np.mean(y), s=130, edgecolor="black", zorder=3, **look(i))
-    axes.set_xlabel("uniformity (lower: spread more evenly)")
-    axes.set_ylabel("alignment (lower: similar pairs closer)")
+    figure, axes = new_axes(
+        5.2, 4.6, xlabel="uniformity (lower: spread more evenly)", ylabel="alignment (lower: similar pairs closer)"
+    )
     axes.set_title("Small: each seed. Large: mean over seeds", fontsize=9)
     axes.margins(0.12)
-    _legend(figure, block.tested)
-    return figure
+    for i, arm in enumerate(block.tested):
+        known = [run.test.geometry for run in arm.runs if len(run.test.geometry) == 2]
+        if known:
+            x, y = ([geometry[name] for geometry in known] for name in ("uniformity", "alignment"))
+            axes.scatter(x, y, s=26, alpha=0.55, linewidths=0, **look(i))
+            axes.scatter(np.mean(x), np.mean(y), s=130, edgecolor="black", zorder=3, **look(i))
+    return _with_legend(figure, block) if axes.collections else None
 
 
-def _geometry(arm: Arm) -> list[tuple[float, float]]:
-    scores = [run.test.geometry for run in arm.runs]
-    return [(g["uniformity"], g["alignment"]) for g in scores if "uniformity" in g and "alignment" in g]
-
-
-def _legend(figure: "Figure", arms: Sequence[Arm]) -> None:
+def _with_legend(figure: "Figure", block: Block) -> "Figure":
     from matplotlib.lines import Line2D
 
-    handles = [
-        Line2D([], [], linewidth=1.6, label=f"{arm.name} (n={len(arm.runs)})", **look(i)) for i, arm in enumerate(arms)
-    ]
+    arms = [(f"{arm.name} (n={len(arm.runs)})", look(i)) for i, arm in enumerate(block.tested)]
+    handles = [Line2D([], [], linewidth=1.6, label=label, **style) for label, style in arms]
     columns = min(len(arms), int(figure.get_figwidth() // 2.3))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+    return figure

@@ -1,6 +1,7 @@
 """Columns, and how their numbers are written: absent is a dash, a p-value is never 0.0000."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
+from itertools import groupby
 from typing import Literal
 
 from nlcse_tune import stats
@@ -10,15 +11,7 @@ from nlcse_tune.names import TestName
 Column = StsTask | Literal["avg"]
 AVERAGE: Literal["avg"] = "avg"
 DASH = "-"
-TASK_LABELS: dict[StsTask, str] = {
-    "sts12": "STS12",
-    "sts13": "STS13",
-    "sts14": "STS14",
-    "sts15": "STS15",
-    "sts16": "STS16",
-    "stsb": "STS-B",
-    "sickr": "SICK-R",
-}
+TASK_LABELS: dict[StsTask, str] = {task: task.upper() for task in STS_TASKS} | {"stsb": "STS-B", "sickr": "SICK-R"}
 TEST_LABELS: dict[TestName, str] = {
     "welch": "Welch's t-test",
     "student": "Student's t-test (pooled variance)",
@@ -45,7 +38,7 @@ def p_value(p: float | None) -> str:
 
 def p_equals(p: float) -> str:
     """`p = 0.0354` or `p < 0.0001`, for sentences."""
-    return f"p {p_value(p)}" if p < 0.0001 else f"p = {p_value(p)}"
+    return f"p {'' if p < 0.0001 else '= '}{p_value(p)}"
 
 
 def mean_std(summary: stats.Summary) -> str:
@@ -65,7 +58,7 @@ def signed_range(low: float, high: float) -> str:
 
 def plain(value: float) -> str:
     """Two decimals, and never -0.00."""
-    return f"{value:.2f}".replace("-0.00", "0.00")
+    return f"{value:z.2f}"
 
 
 def bounds(interval: stats.Interval | stats.Effect | stats.Probability | None) -> str:
@@ -73,19 +66,13 @@ def bounds(interval: stats.Interval | stats.Effect | stats.Probability | None) -
     return DASH if interval is None else f"{plain(interval.low)} to {plain(interval.high)}"
 
 
-def seed_list(seeds: Sequence[int]) -> str:
+def seed_list(seeds: Collection[int]) -> str:
     """`1-5, 9`: runs of at least three become ranges."""
-    runs: list[list[int]] = []
-    for seed in sorted(seeds):
-        if runs and seed == runs[-1][-1] + 1:
-            runs[-1].append(seed)
-        else:
-            runs.append([seed])
-    parts = [[f"{run[0]}-{run[-1]}"] if len(run) > 2 else [str(seed) for seed in run] for run in runs]
-    return ", ".join(text for part in parts for text in part) or "none"
+    runs = [[seed for _, seed in run] for _, run in groupby(enumerate(sorted(seeds)), lambda item: item[1] - item[0])]
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs) or "none"
 
 
-def named_seeds(seeds: Sequence[int]) -> str:
+def named_seeds(seeds: Collection[int]) -> str:
     """`seed 9`, `seeds 1-5`."""
     return f"seed{'' if len(seeds) == 1 else 's'} {seed_list(seeds)}"
 
@@ -95,7 +82,7 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def per_arm(n: int, n_baseline: int, *, paired: bool) -> str:
+def seeds_per_arm(n: int, n_baseline: int, *, paired: bool) -> str:
     """`5 seeds per arm`, `5 and 3 seeds`, `5 shared seeds`."""
     if paired:
         return plural(n, "shared seed")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from nlcse_tune import stats
 from nlcse_tune.config import StsTask
@@ -25,14 +26,13 @@ class Spread:
     borrowed: bool  # the baseline has too few seeds, so the method's std stands in for it
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One gap: seeds per arm by the stds as seen, and by their upper 80% bounds; None where far too many."""
 
     gap: float
     unpaired: int | None
     unpaired_upper: int | None
-    paired: int | None
+    paired: int | None = None
 
 
 def spread(method: Arm, baseline: Arm | None, tasks: tuple[StsTask, ...], *, any_version: bool = False) -> Spread:
@@ -49,9 +49,8 @@ def spread(method: Arm, baseline: Arm | None, tasks: tuple[StsTask, ...], *, any
     own = stats.summarise(list(a.values()))
     other = stats.summarise(list(b.values())) if len(b) >= 2 else own
     if not own.std or not other.std:
-        raise DataError(
-            f"{method.name}: the scores do not vary from seed to seed, so there is nothing to plan with; run more seeds"
-        )
+        why = "the scores do not vary from seed to seed, so there is nothing to plan with; run more seeds"
+        raise DataError(f"{method.name}: {why}")
     differences = [a[seed] - b[seed] for seed in a if seed in b]
     difference = stats.summarise(differences).std if differences else None
     return Spread(own, other, difference, len(tasks), borrowed=len(b) < 2)
@@ -59,38 +58,29 @@ def spread(method: Arm, baseline: Arm | None, tasks: tuple[StsTask, ...], *, any
 
 def plan_rows(spread: Spread, gaps: Sequence[float], *, power: float, alpha: float) -> list[Row]:
     """Seeds per arm for each gap."""
-    stds = spread.method.std or 0.0, spread.baseline.std or 0.0
-    upper = _upper(spread.method), _upper(spread.baseline)
-    seen, cautious = (partial(stats.power_unpaired, stds=pair, alpha=alpha) for pair in (stds, upper))
-    paired = spread.difference and partial(stats.power_paired, std_difference=spread.difference, alpha=alpha)
-    designs = (seen, cautious, paired)
-    return [
-        Row(gap, *(stats.seeds_needed(power_of, gap, power=power) if power_of else None for power_of in designs))
-        for gap in gaps
-    ]
-
-
-def _upper(summary: stats.Summary) -> float:
-    """The std that the true one stays below with 80% confidence (one-sided)."""
-    return stats.std_interval(summary, confidence=0.6).high
+    arms = spread.method, spread.baseline
+    seen = [summary.std or 0.0 for summary in arms]
+    cautious = [stats.std_interval(summary, confidence=0.6).high for summary in arms]  # one-sided: 80% confidence
+    designs = [partial(stats.power_unpaired, stds=(a, b), alpha=alpha) for a, b in (seen, cautious)]
+    if spread.difference:
+        designs.append(partial(stats.power_paired, std_difference=spread.difference, alpha=alpha))
+    needed = ([stats.seeds_needed(power_of, gap, power=power) for power_of in designs] for gap in gaps)
+    return [Row(gap, *seeds) for gap, seeds in zip(gaps, needed, strict=True)]
 
 
 def hours(arms: Sequence[Arm], seeds: int) -> tuple[float, float] | None:
-    """(worker hours for `seeds` seeds of every arm, those still to run); None where nothing has timings."""
-    each = [_seconds_per_run(arm) for arm in arms]
-    known = [seconds for seconds in each if seconds is not None]
+    """(worker hours for `seeds` seeds of every arm, those still to run); None where nothing has timings.
+
+    On GPUs a worker hour is a GPU hour.
+    """
+    times = [[r.record.timings.total * r.record.workers for r in arm.runs if r.record.timings] for arm in arms]
+    known = [sum(seconds) / len(seconds) for seconds in times if seconds]
     if not known:
         return None
     typical = sum(known) / len(known)  # for an arm that has no run yet
-    costs = [typical if seconds is None else seconds for seconds in each]
+    costs = [sum(seconds) / len(seconds) if seconds else typical for seconds in times]
     left = sum(cost * max(seeds - len(arm.runs), 0) for cost, arm in zip(costs, arms, strict=True))
     return sum(costs) * seeds / 3600, left / 3600
-
-
-def _seconds_per_run(arm: Arm) -> float | None:
-    """Mean worker seconds of a run (on GPUs: GPU seconds); None where no record has timings."""
-    seconds = [run.record.timings.total * run.record.workers for run in arm.runs if run.record.timings]
-    return sum(seconds) / len(seconds) if seconds else None
 
 
 def unit(arms: Sequence[Arm]) -> str:

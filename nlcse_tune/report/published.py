@@ -7,9 +7,11 @@ from itertools import product
 
 from nlcse_tune import stats
 from nlcse_tune.errors import ConfigError, DataError
+from nlcse_tune.names import TestName
 from nlcse_tune.report.numbers import TEST_LABELS, p_equals, plural, signed, signed_range
 
 POWER = 0.8
+Test = Callable[[stats.Summary, stats.Summary], stats.TestResult]
 
 
 @dataclass(frozen=True)
@@ -33,20 +35,15 @@ def parse_summary(text: str) -> PublishedSummary:
         raise ConfigError(f"{text}: {rule}") from None
     if n < 2:
         raise ConfigError(f"{text}: n must be at least 2, got {n}: one score has no spread to test with")
+    # Half of the last digit's unit: 0.005 for 75.74.
+    slack = (0.0 if "e" in part.lower() else 0.5 * 10.0 ** -len(part.partition(".")[2]) for part in parts[:2])
     try:
-        return PublishedSummary(stats.Summary(mean, std, n), _half_unit(parts[0]), _half_unit(parts[1]))
+        return PublishedSummary(stats.Summary(mean, std, n), *slack)
     except DataError as error:
         raise ConfigError(f"{text}: {error}") from None
 
 
-def _half_unit(number: str) -> float:
-    """Half of the last digit's unit: 0.005 for 75.74."""
-    return 0.5 * 10.0 ** -len(number.partition(".")[2]) if "e" not in number.lower() else 0.0
-
-
-def p_range(
-    test: Callable[..., stats.TestResult], method: PublishedSummary, baseline: PublishedSummary
-) -> tuple[float, float]:
+def p_range(test: Test, method: PublishedSummary, baseline: PublishedSummary) -> tuple[float, float]:
     """The smallest and largest p over the corners of what the rounded numbers may have been."""
     a, b, slack = method.summary, baseline.summary, method.mean_slack + baseline.mean_slack
     corners = []
@@ -62,35 +59,24 @@ def compare_words(baseline: PublishedSummary, method: PublishedSummary) -> Itera
     """Lines to print: gap, both t-tests, effect size, and what the summary numbers cannot give."""
     a, b = method.summary, baseline.summary
     yield f"gap (second minus first): {signed(a.mean - b.mean)}, n = {a.n} and {b.n}"
-    yield _test_words(TEST_LABELS["welch"], stats.welch_t, method, baseline)
-    yield _test_words(TEST_LABELS["student"], stats.student_t, method, baseline)
+    tests: dict[TestName, Test] = {"welch": stats.welch_t, "student": stats.student_t}
+    for name, test in tests.items():
+        result, (low, high) = test(a, b), p_range(test, method, baseline)
+        interval = signed_range(*(bound for bound in (result.low, result.high) if bound is not None))
+        yield (
+            f"{TEST_LABELS[name]}: t = {result.statistic:.3f}, df = {result.df:.2f}, two-sided {p_equals(result.p)}, "
+            f"95% interval {interval}; rounding of the numbers allows {p_equals(low)} to {p_equals(high)}"
+        )
     effect = stats.hedges_g(a, b)
     yield f"Hedges' g: {effect.g:.2f} (95% interval {effect.low:.2f} to {effect.high:.2f}, equal variances assumed)"
     if a.std and b.std:
         power_of, gap, n = partial(stats.power_unpaired, stds=(a.std, b.std)), a.mean - b.mean, min(a.n, b.n)
         smallest = stats.detectable_gap(power_of, n, power=POWER)
-        yield (
-            f"with these stds taken as true, {plural(n, 'seed')} per arm find a true gap of {smallest:.2f} in "
-            f"{POWER:.0%} of studies"
-        )
+        share = f"{POWER:.0%} of studies"
+        yield f"with these stds taken as true, {plural(n, 'seed')} per arm find a true gap of {smallest:.2f} in {share}"
         if needed := stats.seeds_needed(power_of, gap, power=POWER):
-            yield (
-                f"a true gap of {abs(gap):.2f} is found in {POWER:.0%} of studies with {plural(needed, 'seed')} per arm"
-            )
+            yield f"a true gap of {abs(gap):.2f} is found in {share} with {plural(needed, 'seed')} per arm"
     yield (
         "both tests take the seeds as independent and the scores as normal, which a mean and a std cannot show; "
         "paired, sign-flip and permutation tests need each seed's score (`nlcse-tune report`)"
-    )
-
-
-def _test_words(
-    label: str, test: Callable[..., stats.TestResult], method: PublishedSummary, baseline: PublishedSummary
-) -> str:
-    result, (low, high) = test(method.summary, baseline.summary), p_range(test, method, baseline)
-    assert result.low is not None  # t-tests have all three
-    assert result.high is not None
-    assert result.df is not None
-    return (
-        f"{label}: t = {result.statistic:.3f}, df = {result.df:.2f}, two-sided {p_equals(result.p)}, 95% interval "
-        f"{signed_range(result.low, result.high)}; rounding of the numbers allows {p_equals(low)} to {p_equals(high)}"
     )

@@ -1,20 +1,19 @@
 """Which sentences a report needs: the verdict, what a reader must know with it, and notes for who reads on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain
 
+import nlcse_tune.report.numbers as numbers
 import nlcse_tune.report.words as words
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS, StsTask
-from nlcse_tune.records import KeptRule, RunRecord
-from nlcse_tune.report.arms import Arm
+from nlcse_tune.report.arms import Arm, config_differences
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
-from nlcse_tune.report.differences import config_differences
-from nlcse_tune.report.numbers import AVERAGE, TASK_LABELS, mean_std, signed_range
-from nlcse_tune.report.verdict import level, pair, resolution, rule_of, verdict
+from nlcse_tune.report.numbers import AVERAGE, TASK_LABELS
+from nlcse_tune.report.verdict import level, resolution, rule_of, verdict
 
 MOST_WARNINGS = 6
 
@@ -53,9 +52,8 @@ def remarks(report: Report) -> list[Remarks]:
     made: list[Remarks] = []
     said: set[str] = set()
     for block in report.blocks:
-        rules = [rule_of(comparison) for comparison in block.comparisons]
-        verdicts = tuple(" ".join(verdict(c, kept, report)) for c, kept in zip(block.comparisons, rules, strict=True))
-        lines = {text: rank for rank, text in _lines(block, rules, report) if text not in said}
+        verdicts = tuple(" ".join(verdict(comparison, report)) for comparison in block.comparisons)
+        lines = {text: rank for rank, text in _lines(block, report) if text not in said}
         said |= lines.keys()
         warnings = sorted((text for text in lines if lines[text] < Rank.NOTE), key=lambda text: lines[text])
         warnings = warnings[:MOST_WARNINGS]
@@ -63,50 +61,71 @@ def remarks(report: Report) -> list[Remarks]:
     return made
 
 
-def _lines(block: Block, rules: Sequence[KeptRule | None], report: Report) -> Iterator[Line]:
-    for comparison, kept in zip(block.comparisons, rules, strict=True):
-        gap = comparison.gaps.get(AVERAGE)
-        if gap is not None and gap.result is not None:
-            several = f"{comparison.method.name}: " if len(block.comparisons) > 1 else ""
-            own = _beside_the_rule(comparison, gap, kept, report) if kept else iter(())
-            for rank, text in chain(own, _own_numbers(gap, report.options)):
-                yield rank, several + text
-            yield from _reach(gap, report)
-        yield from _untested(comparison, report.options)
-        yield from _fairness(comparison.method, comparison.baseline)
-    yield from _family(report)
+def _lines(block: Block, report: Report) -> Iterator[Line]:
+    for comparison in block.comparisons:
+        yield from _comparison(comparison, report, several=len(block.comparisons) > 1)
+    options, tests = report.options, report.family
+    if tests > 1 and options.correct == "holm":
+        yield Rank.NOTE, words.CORRECTED.format(tests=tests, alpha=options.alpha)
+    elif tests > 1:  # one comparison has one test named beforehand
+        rank = Rank.MANY_TESTS if len(report.comparisons) > 1 else Rank.NOTE
+        yield rank, words.UNCORRECTED.format(tests=tests, chance=min(1.0, tests * options.alpha))
     yield from _data(block)
     for arm in block.arms:
         yield from _arm(arm, block)
-    yield from _limits(block, report.options)
+    if any(len(arm.runs) == 1 for arm in block.tested):
+        yield Rank.N, words.ONE_SEED
+    if block.comparisons:
+        yield Rank.NOTE, words.SCOPE_OF_SEEDS
+        if not options.pair_resamples:
+            yield Rank.NOTE, words.SCOPE_OF_PAIRS
 
 
-def _beside_the_rule(comparison: Comparison, gap: Gap, kept: KeptRule, report: Report) -> Iterator[Line]:
-    """What a verdict at a fixed n would say, which a stopping rule replaces."""
-    yield Rank.NOTE, words.with_n_fixed(level(comparison.method.name, gap, report.options))
-    yield from ((Rank.NOTE, text) for text in resolution(gap, report))
-    if apart := sorted(set(comparison.method.seeds) - set(kept.seeds)):
-        yield Rank.NOTE, words.apart_from_rule(apart)
+def _comparison(comparison: Comparison, report: Report, *, several: bool) -> Iterator[Line]:
+    """What there is to say of one comparison; of `several` each number says whose it is."""
+    method, gap, options = comparison.method, comparison.gaps.get(AVERAGE), report.options
+    if gap is not None and gap.result is not None:
+        for rank, text in chain(_beside_the_rule(comparison, gap, report), _own_numbers(gap, options)):
+            yield rank, f"{method.name}: {text}" if several else text
+        yield from _reach(gap, report)
+    columns = [(gap.why, TASK_LABELS[c]) for c, gap in comparison.gaps.items() if not gap.result and c != AVERAGE]
+    for why in dict.fromkeys(why for why, _ in columns):
+        names = ", ".join(label for reason, label in columns if reason == why)
+        yield Rank.NOTE, words.UNTESTED_COLUMNS.format(pair=comparison.pair, columns=names, why=why)
+    if options.paired and (alone := set(method.seeds) ^ set(comparison.baseline.seeds)):
+        yield Rank.N, words.SEEDS_NOT_SHARED.format(pair=comparison.pair, seeds=numbers.seed_list(alone))
+    yield from _fairness(method, comparison.baseline)
+
+
+def _beside_the_rule(comparison: Comparison, gap: Gap, report: Report) -> Iterator[Line]:
+    """What a verdict at a fixed n would say, where a stopping rule replaces it."""
+    if kept := rule_of(comparison):
+        fixed = level(comparison.method.name, gap, report.options)
+        yield Rank.NOTE, words.WITH_N_FIXED.format(level=f"{fixed[0].lower()}{fixed[1:]}")
+        yield from ((Rank.NOTE, text) for text in resolution(gap, report))
+        if apart := set(comparison.method.seeds) - set(kept.seeds):
+            yield Rank.NOTE, words.APART_FROM_RULE.format(seeds=numbers.named_seeds(apart).capitalize())
 
 
 def _own_numbers(gap: Gap, options: ReportOptions) -> Iterator[Line]:
     """What further tests and intervals say of this gap."""
     rate = {"student": 0.060, "permutation": 0.062}.get(options.test)  # measured: benchmarks/statistics.py
     if rate and gap.method.std is not None and gap.baseline.std is not None:
-        seen = f"{gap.method.std:.2f} and {gap.baseline.std:.2f}"
-        yield Rank.NOTE, words.equal_spreads(options.test, seen, rate)
+        yield Rank.NOTE, words.EQUAL_SPREADS.format(test=options.test, rate=rate, gap=gap)
     if flip := gap.signflip:
-        yield Rank.NOTE, words.sign_flip(flip.n_method, flip.p, exact=flip.exact)
+        seeds = numbers.plural(flip.n_method, "shared seed")
+        test = "exact sign-flip test" if flip.exact else "sign-flip test (random flips)"
+        yield Rank.NOTE, words.SIGN_FLIP.format(test=test, seeds=seeds, p=numbers.p_equals(flip.p))
         if gap.correlation is not None:
-            yield Rank.NOTE, words.correlated(flip.n_method, gap.correlation)
+            yield Rank.NOTE, words.CORRELATED.format(seeds=seeds, correlation=gap.correlation)
     if gap.bootstrap:
         n = min(gap.method.n, gap.baseline.n)
         known = max((k for k in stats.BOOTSTRAP_COVERAGE if k <= n), default=min(stats.BOOTSTRAP_COVERAGE))
         coverage = stats.BOOTSTRAP_COVERAGE[known][options.paired]
-        yield Rank.NOTE, words.bootstrap(gap.bootstrap.low, gap.bootstrap.high, known, coverage)
-    if two := gap.two_level:
-        spans = signed_range(two.low, two.high), signed_range(two.bootstrap_low, two.bootstrap_high)
-        yield Rank.NOTE, words.pairs_error(two.se_seeds, two.se_pairs, *spans)
+        interval = numbers.signed_range(gap.bootstrap.low, gap.bootstrap.high)
+        yield Rank.NOTE, words.BOOTSTRAP.format(interval=interval, n=known, coverage=coverage)
+    if gap.two_level:
+        yield Rank.NOTE, words.pairs_error(gap.two_level)
     elif options.pair_resamples:
         yield Rank.LEFT_OUT, words.NO_PAIRS_ERROR
 
@@ -116,7 +135,7 @@ def _reach(gap: Gap, report: Report) -> Iterator[Line]:
     options, n, result = report.options, min(gap.method.n, gap.baseline.n), gap.result
     if gap.std_difference if options.paired else gap.method.std and gap.baseline.std:
         rough = stats.std_interval(stats.Summary(0.0, 1.0, n))
-        yield Rank.NOTE, words.rough_stds(n, rough.low, rough.high)
+        yield Rank.NOTE, words.ROUGH_STDS.format(n=n, rough=rough)
     if flip := gap.signflip:
         tests, reach = report.family, stats.sign_flip_seeds(options.alpha)
         holm = f", {stats.sign_flip_seeds(options.alpha, tests)} with Holm over {tests} tests" if tests > 1 else ""
@@ -130,94 +149,68 @@ def _reach(gap: Gap, report: Report) -> Iterator[Line]:
         yield Rank.NOTE, words.PAIR_OR_NOT
 
 
-def _untested(comparison: Comparison, options: ReportOptions) -> Iterator[Line]:
-    """Columns without a test by the reason, and seeds that a paired test leaves out."""
-    by_reason: dict[str, list[str]] = {}
-    for column, gap in comparison.gaps.items():
-        if gap.result is None and column != AVERAGE:
-            by_reason.setdefault(gap.why, []).append(TASK_LABELS[column])
-    for why, columns in by_reason.items():
-        yield Rank.NOTE, words.untested_columns(pair(comparison), columns, why)
-    if options.paired and (alone := sorted(set(comparison.method.seeds) ^ set(comparison.baseline.seeds))):
-        yield Rank.N, words.seeds_not_shared(pair(comparison), alone)
-
-
 def _fairness(method: Arm, baseline: Arm) -> Iterator[Line]:
     """Whether settings and search effort were the same in both arms."""
-    assert method.config is not None  # only arms with runs are compared
-    assert baseline.config is not None
-    if differences := config_differences(baseline.config, method.config, parts=("encoder", "text", "train")):
-        yield Rank.SETTINGS, words.other_settings(method.name, baseline.name, "; ".join(differences))
-    else:
-        yield Rank.NOTE, words.same_settings(method.name, baseline.name)
+    differences = config_differences(baseline.config, method.config, parts=("encoder", "text", "train"))
+    rank, template = (Rank.SETTINGS, words.OTHER_SETTINGS) if differences else (Rank.NOTE, words.SAME_SETTINGS)
+    names = {"method": method.name, "baseline": baseline.name}
+    yield rank, template.format(**names, differences="; ".join(differences))
     for arm in (baseline, method):
-        if arm.choice is None or arm.config is None:
-            continue
-        if config_differences(arm.config, arm.choice.config):
-            yield Rank.SETTINGS, words.not_its_search(arm.name)
-        else:
-            yield Rank.NOTE, words.searched(arm.name, arm.choice.searched, arm.choice.seed)
+        if arm.choice:
+            other = config_differences(arm.config, arm.choice.config)
+            rank, template = (Rank.SETTINGS, words.NOT_ITS_SEARCH) if other else (Rank.NOTE, words.SEARCHED)
+            yield rank, template.format(arm=arm)
     runs, runs_baseline = method.left_out.search_runs, baseline.left_out.search_runs
-    rank = Rank.NOTE if runs == runs_baseline else Rank.TUNING
-    yield rank, words.search_runs(method.name, baseline.name, runs, runs_baseline)
-
-
-def _family(report: Report) -> Iterator[Line]:
-    """Several tests at once: what was or was not corrected. One comparison has one test named beforehand."""
-    options, tests = report.options, report.family
-    if tests < 2:
-        return
-    if options.correct == "holm":
-        yield Rank.NOTE, words.corrected(tests, options.alpha)
+    if runs != runs_baseline:
+        yield Rank.TUNING, words.UNEQUAL_SEARCHES.format(**names, runs=runs, runs_baseline=runs_baseline)
     else:
-        rank = Rank.MANY_TESTS if len(report.comparisons) > 1 else Rank.NOTE
-        yield rank, words.uncorrected(tests, options.alpha)
+        yield Rank.NOTE, (words.EQUAL_SEARCHES if runs else words.NO_SEARCHES).format(**names, runs=runs)
 
 
 def _data(block: Block) -> Iterator[Line]:
     """Test sets, and the devices, packages and commits in which runs differ."""
-    yield Rank.NOTE, words.test_sets((TASK_LABELS[task] for task in block.tasks), block.setting)
+    labels = ", ".join(TASK_LABELS[task] for task in block.tasks)
+    yield Rank.NOTE, words.TEST_SETS.format(tasks=labels, setting=block.setting)
     if len(block.tasks) < len(STS_TASKS):
-        yield Rank.OTHER_SETTING, words.fewer_tasks(len(block.tasks), len(STS_TASKS))
+        tasks = numbers.plural(len(block.tasks), "task")
+        yield Rank.OTHER_SETTING, words.FEWER_TASKS.format(tasks=tasks, published=len(STS_TASKS))
     arms_by_value: dict[str, dict[str, set[str]]] = {}
     for arm in block.tested:
         for run in arm.runs:
-            for name, value in _circumstances(run.record).items():
+            v = run.record.versions
+            facts = {"device": v.device, "commit": v.commit or "unknown", "numerics": v.numerics, "python": v.python}
+            for name, value in {**facts, **v.packages, "workers": str(run.record.workers)}.items():
                 arms_by_value.setdefault(name, {}).setdefault(value, set()).add(arm.name)
     for name, values in arms_by_value.items():
         if len(values) > 1:
             split = len(block.tested) > 1 and all(len(arms) == 1 for arms in values.values())
             described = "; ".join(f"{value} ({', '.join(sorted(arms))})" for value, arms in sorted(values.items()))
-            rank = Rank.WITH_METHOD if split else Rank.NOTE
-            yield rank, words.runs_differ(name, described, with_method=split)
+            rank, part = (Rank.WITH_METHOD, words.WITH_THE_METHOD) if split else (Rank.NOTE, "")
+            yield rank, words.RUNS_DIFFER.format(what=name, part=part, values=described)
     sizes = {arm.name: len(arm.runs) for arm in block.tested}
     if len(set(sizes.values())) > 1:
-        yield Rank.N, words.unequal_n(", ".join(f"{name} {n}" for name, n in sizes.items()))
-
-
-def _circumstances(record: RunRecord) -> dict[str, str]:
-    v = record.versions
-    facts = {"device": v.device, "commit": v.commit or "unknown", "numerics": v.numerics, "python": v.python}
-    return {**facts, **v.packages, "workers": str(record.workers)}
+        yield Rank.N, words.UNEQUAL_N.format(sizes=", ".join(f"{name} {n}" for name, n in sizes.items()))
 
 
 def _arm(arm: Arm, block: Block) -> Iterator[Line]:
     """What was tested of one row, and what is missing from it."""
     if arm.runs:
-        configuration = arm.runs[0].record.configuration
-        yield Rank.NOTE, words.tested(arm.name, arm.seeds, configuration, _opened(arm))
+        n, configuration = numbers.plural(len(arm.runs), "seed"), arm.runs[0].record.configuration
+        told = {"n": n, "seeds": numbers.seed_list(arm.seeds), "configuration": configuration, "opened": _opened(arm)}
+        yield Rank.NOTE, words.TESTED.format(arm=arm, **told)
     else:
-        yield Rank.NO_ARM, words.no_run(arm.name)
-    if overlap := sorted(arm.search_seeds & set(arm.seeds)):
-        yield Rank.SEARCH_SEED, words.search_seeds(arm.name, overlap)
+        yield Rank.NO_ARM, words.NO_RUN.format(arm=arm)
+    if overlap := arm.search_seeds & set(arm.seeds):
+        yield Rank.SEARCH_SEED, words.SEARCH_SEEDS.format(arm=arm, seeds=numbers.named_seeds(overlap))
     if arm.left_out.lines:
-        yield Rank.LEFT_OUT, words.not_in_table(arm.name, "; ".join(arm.left_out.lines))
+        yield Rank.LEFT_OUT, words.NOT_IN_TABLE.format(arm=arm, records="; ".join(arm.left_out.lines))
     wanted: set[int] = set().union(*(other.recorded for other in block.arms))
-    if absent := sorted(wanted - arm.recorded):
-        yield Rank.LEFT_OUT, words.seeds_absent(arm.name, absent)
+    if absent := wanted - arm.recorded:
+        yield Rank.LEFT_OUT, words.SEEDS_ABSENT.format(arm=arm, seeds=numbers.named_seeds(absent))
     planned = set(arm.study.seeds)
-    if arm.recorded & planned and (unrun := sorted(planned - wanted)):
-        yield Rank.NOTE, words.seeds_not_run(arm.name, arm.study.seeds, unrun)
+    if arm.recorded & planned and (unrun := planned - wanted):
+        missing = numbers.seed_list(unrun)
+        yield Rank.NOTE, words.SEEDS_NOT_RUN.format(arm=arm, planned=numbers.seed_list(planned), missing=missing)
     seeds_without: dict[tuple[StsTask, str], list[int]] = {}
     for run in arm.runs:
         for task in block.tasks:
@@ -225,14 +218,16 @@ def _arm(arm: Arm, block: Block) -> Iterator[Line]:
                 why = run.test.missing.get(task, "not asked for")
                 seeds_without.setdefault((task, why), []).append(run.seed)
     for (task, why), seeds in seeds_without.items():
-        yield Rank.NO_SCORE, words.no_score(arm.name, seeds, TASK_LABELS[task], why)
+        told = {"seeds": numbers.named_seeds(seeds), "task": TASK_LABELS[task], "why": why}
+        yield Rank.NO_SCORE, words.NO_SCORE.format(arm=arm, **told)
     yield from _published(arm, block)
 
 
 def _opened(arm: Arm) -> str:
     if not (log := arm.openings):
-        return words.no_log(min(run.test.opened for run in arm.runs))
-    return words.opened(log[0].time, log[0].command, len(log) - 1, log[-1].time)
+        return words.NO_LOG.format(first=min(run.test.opened for run in arm.runs))
+    since = f"{numbers.plural(len(log) - 1, 'time')} since, last {log[-1].time}" if len(log) > 1 else "not since"
+    return words.OPENED.format(first=log[0], since=since)
 
 
 def _published(arm: Arm, block: Block) -> Iterator[Line]:
@@ -240,28 +235,20 @@ def _published(arm: Arm, block: Block) -> Iterator[Line]:
     published, ours = arm.study.published, list(arm.scores(AVERAGE, block.tasks).values())
     if published is None or len(block.tasks) != len(STS_TASKS) or len(ours) < 2:
         return
+    what = {"arm": arm, "published": published}
     if other := arm.unpublished():
-        yield Rank.OTHER_SETTING, words.other_setting(arm.name, published.source, "; ".join(other))
+        yield Rank.OTHER_SETTING, words.OTHER_SETTING.format(**what, differences="; ".join(other))
         return
     mine = stats.summarise(ours)
     if not mine.std:
         return
-    if s := published.seeds:
-        theirs = stats.Summary(s.mean, s.std, s.n)
-        p, gap = stats.welch_t(mine, theirs).p, mine.mean - theirs.mean
-        told = f"{mean_std(theirs)}, n = {theirs.n}"
-        rank = Rank.OTHER_SETTING if p <= 0.05 else Rank.NOTE
-        yield rank, words.published_seeds(arm.name, published.source, told, gap, p)
+    if theirs := published.seeds:
+        p = stats.welch_t(mine, stats.Summary(theirs.mean, theirs.std, theirs.n)).p
+        said = "they differ at the 5% level" if p <= 0.05 else "no difference shown"
+        told = {"theirs": theirs, "gap": numbers.signed(mine.mean - theirs.mean), "p": numbers.p_equals(p)}
+        yield Rank.OTHER_SETTING if p <= 0.05 else Rank.NOTE, words.PUBLISHED_SEEDS.format(**what, **told, verdict=said)
     if (score := published.scores.get("avg")) is not None:
         half = (stats.mean_interval(mine).high - mine.mean) * (mine.n + 1) ** 0.5  # from the mean's to one more seed's
         low, high = mine.mean - half, mine.mean + half
-        yield Rank.NOTE, words.published_score(arm.name, published.source, score, low, high)
-
-
-def _limits(block: Block, options: ReportOptions) -> Iterator[Line]:
-    if any(len(arm.runs) == 1 for arm in block.tested):
-        yield Rank.N, words.ONE_SEED
-    if block.comparisons:
-        yield Rank.NOTE, words.SCOPE_OF_SEEDS
-        if not options.pair_resamples:
-            yield Rank.NOTE, words.SCOPE_OF_PAIRS
+        place = "inside" if low <= score <= high else "outside"
+        yield Rank.NOTE, words.PUBLISHED_SCORE.format(**what, score=score, place=place, low=low, high=high)

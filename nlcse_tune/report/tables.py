@@ -1,7 +1,6 @@
 """Tables: one grid of plain cells, rendered for a terminal, Markdown and LaTeX."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
@@ -9,14 +8,19 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+import nlcse_tune.report.numbers as numbers
 import nlcse_tune.report.words as words
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.build import Block, Report
-from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
-from nlcse_tune.report.numbers import AVERAGE, DASH, Column, bounds, column_label, mean_std, p_value, plain, signed
+from nlcse_tune.report.comparison import Comparison, ReportOptions
+from nlcse_tune.report.numbers import AVERAGE, DASH, TEST_LABELS, bounds, column_label, mean_std, p_value, plain, signed
 from nlcse_tune.report.remarks import remarks
+
+_TEX = str.maketrans({character: f"\\{character}" for character in "&%_#${}"})
+_TEX |= str.maketrans({"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"})
+_TEX |= str.maketrans({"±": "$\\pm$", "<": "$<$", ">": "$>$"})
 
 
 @dataclass(frozen=True)
@@ -28,81 +32,76 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
 
 
+def grids(block: Block, options: ReportOptions) -> list[Grid]:
+    """The block's tables in order."""
+    return [scores_grid(block, options), *(gaps_grid(c, block) for c in block.comparisons)]
+
+
 def scores_grid(block: Block, options: ReportOptions) -> Grid:
     """Table 3 widened: a row per method with seven tasks, average, n, p and g; published rows below their own."""
-    columns: list[Column] = [*block.tasks, AVERAGE]
-    p_name = "p (Holm)" if options.correct == "holm" else "p"
-    header = ("", *(column_label(c, len(block.tasks)) for c in columns), "n", p_name, "g")
-    rows = []
-    for arm in block.arms:
-        rows.append(_arm_row(arm, block, columns, options))
-        rows += _published_rows(arm, columns, seven=len(block.tasks) == len(STS_TASKS))
+    columns = [column_label(column, len(block.tasks)) for column in (*block.tasks, AVERAGE)]
+    header = ("", *columns, "n", "p (Holm)" if options.correct == "holm" else "p", "g")
+    rows = [row for arm in block.arms for row in (_arm_row(arm, block, options), *_published_rows(arm, block))]
     return Grid(caption(block, options), header, tuple(rows))
 
 
 def caption(block: Block, options: ReportOptions) -> str:
     """What the scores of the block's first table are."""
-    baseline = block.baseline.name if block.comparisons and block.baseline else None
-    return words.caption(block.setting, options.test, options.correct, baseline)
+    against, corrected = "", ", Holm-corrected" if options.correct == "holm" else ""
+    if block.comparisons and block.baseline:
+        names = {"test": TEST_LABELS[options.test], "baseline": block.baseline.name}
+        against = words.AGAINST_BASELINE.format(corrected=corrected, **names)
+    return words.CAPTION.format(setting=block.setting, against=against)
 
 
-def _arm_row(arm: Arm, block: Block, columns: Sequence[Column], options: ReportOptions) -> tuple[str, ...]:
-    scores = {column: list(arm.scores(column, block.tasks).values()) for column in columns}
-    cells = [_cell(values, len(arm.runs)) for values in scores.values()]
+def _arm_row(arm: Arm, block: Block, options: ReportOptions) -> tuple[str, ...]:
+    cells, n = [], len(arm.runs)
+    for column in (*block.tasks, AVERAGE):
+        scores = [*arm.scores(column, block.tasks).values()]
+        fewer = "" if len(scores) == n else f" (n={len(scores)})"
+        cells.append(mean_std(stats.summarise(scores)) + fewer if scores else DASH)
     gap = next((c.gaps.get(AVERAGE) for c in block.comparisons if c.method is arm), None)
     p, g = (p_value(gap.p(options.correct)), plain(gap.effect.g) if gap.effect else DASH) if gap else ("", "")
-    return (arm.name, *cells, str(len(arm.runs)), p, g)
+    return (arm.name, *cells, str(n), p, g)
 
 
-def _cell(values: list[float], n: int) -> str:
-    """Mean and std; a mean over fewer seeds than the row's n says so."""
-    if not values:
-        return DASH
-    return mean_std(stats.summarise(values)) + ("" if len(values) == n else f" (n={len(values)})")
-
-
-def _published_rows(arm: Arm, columns: Sequence[Column], *, seven: bool) -> list[tuple[str, ...]]:
+def _published_rows(arm: Arm, block: Block) -> list[tuple[str, ...]]:
     published = arm.study.published
     if published is None or arm.unpublished():  # a warning says so
         return []
-    rows = []
+    rows, seven = [], len(block.tasks) == len(STS_TASKS)
     # A published average is over seven tasks, so it stands beside ours only where ours is too.
-    scores = {c: s for c, s in published.scores.items() if c in columns and (c != AVERAGE or seven)}
-    if scores:
-        cells = [f"{scores[c]:.2f}" if c in scores else DASH for c in columns]
+    columns = (*block.tasks, AVERAGE) if seven else block.tasks
+    if any(column in published.scores for column in columns):
+        scores = [published.scores.get(column) for column in columns]
+        cells = [DASH if score is None else f"{score:.2f}" for score in scores] + ([] if seven else [DASH])
         rows.append(("  published", *cells, "", "", ""))
     if published.seeds and seven:
         s = published.seeds
         average = mean_std(stats.Summary(s.mean, s.std, s.n))
-        rows.append(("  published, seeds", *[DASH] * (len(columns) - 1), average, str(s.n), "", ""))
+        rows.append(("  published, seeds", *[DASH] * len(block.tasks), average, str(s.n), "", ""))
     return rows
 
 
 def gaps_grid(comparison: Comparison, block: Block) -> Grid:
     """A row per test set: gap, interval, p, adjusted p, effect sizes, and the n they rest on."""
     header = ("", "gap", "95% interval", "p", "p (Holm)", "g", "g, 95%", "P(better)", "P, 95%", "n")
-    rows = [(column_label(column, len(block.tasks)), *_gap_cells(gap)) for column, gap in comparison.gaps.items()]
-    return Grid(f"{comparison.method.name} minus {comparison.baseline.name}", header, tuple(rows))
-
-
-def _gap_cells(gap: Gap) -> tuple[str, ...]:
-    effect, better = gap.effect, gap.improvement
-    return (
-        signed(gap.gap),
-        bounds(gap.interval),
-        p_value(gap.result.p if gap.result else None),
-        p_value(gap.holm),
-        plain(effect.g) if effect else DASH,
-        bounds(effect),
-        f"{better.value:.2f}" if better else DASH,
-        bounds(better),
-        str(gap.method.n) if gap.method.n == gap.baseline.n else f"{gap.method.n} / {gap.baseline.n}",
+    rows = tuple(
+        (
+            column_label(column, len(block.tasks)),
+            signed(gap.gap),
+            bounds(gap.interval),
+            p_value(gap.result.p if gap.result else None),
+            p_value(gap.holm),
+            plain(gap.effect.g) if gap.effect else DASH,
+            bounds(gap.effect),
+            f"{gap.improvement.value:.2f}" if gap.improvement else DASH,
+            bounds(gap.improvement),
+            str(gap.method.n) if gap.method.n == gap.baseline.n else f"{gap.method.n} / {gap.baseline.n}",
+        )
+        for column, gap in comparison.gaps.items()
     )
-
-
-def grids(block: Block, options: ReportOptions) -> list[Grid]:
-    """The block's tables in order."""
-    return [scores_grid(block, options), *(gaps_grid(c, block) for c in block.comparisons)]
+    return Grid(f"{comparison.method.name} minus {comparison.baseline.name}", header, rows)
 
 
 def terminal(report: Report, *, notes: bool = False) -> RenderableType:
@@ -112,12 +111,14 @@ def terminal(report: Report, *, notes: bool = False) -> RenderableType:
     for block, said in zip(report.blocks, remarks(report), strict=True):
         parts += [part for text in said.verdict for part in (Text(text), "")]
         parts += [part for grid in grids(block, report.options) for part in (_rich_table(grid), "")]
-        if said.warnings:
-            parts += [Text("Warnings", style="bold"), _rich_list(said.warnings), ""]
-        if notes and said.notes:
-            parts += [Text("Notes", style="bold"), _rich_list(said.notes), ""]
+        for title, texts in (("Warnings", said.warnings), ("Notes", said.notes if notes else ())):
+            if texts:
+                listed = Table.grid(padding=(0, 1))
+                for text in texts:
+                    listed.add_row("-", Text(text))
+                parts += [Text(title, style="bold"), listed, ""]
         hidden += 0 if notes else len(said.notes)
-    return Group(*parts, *([Text(words.notes_hidden(hidden))] if hidden else []))
+    return Group(*parts, *([Text(words.NOTES_HIDDEN.format(notes=numbers.plural(hidden, "note")))] if hidden else []))
 
 
 def _rich_table(grid: Grid) -> Table:
@@ -133,23 +134,15 @@ def _rich_table(grid: Grid) -> Table:
     return table
 
 
-def _rich_list(lines: Sequence[str]) -> Table:
-    text = Table.grid(padding=(0, 1))
-    for line in lines:
-        text.add_row("-", Text(line))
-    return text
-
-
 def markdown(report: Report) -> str:
     """GitHub Markdown: for each block the verdict, its tables, warnings and notes."""
     lines: list[str] = []
     for block, said in zip(report.blocks, remarks(report), strict=True):
         lines += [part for text in said.verdict for part in (_markdown_cell(text), "")]
         for grid in grids(block, report.options):
-            lines += [f"**{grid.title}**", ""]
-            lines += ["| " + " | ".join(grid.header) + " |", "|" + " --- |" + " ---: |" * (len(grid.header) - 1)]
-            lines += ["| " + " | ".join(_markdown_cell(cell) for cell in row) + " |" for row in grid.rows]
-            lines.append("")
+            rule = ["---", *["---:"] * (len(grid.header) - 1)]
+            rows = [grid.header, rule, *(map(_markdown_cell, row) for row in grid.rows)]
+            lines += [f"**{grid.title}**", "", *(f"| {' | '.join(row)} |" for row in rows), ""]
         for title, texts in (("Warnings", said.warnings), ("Notes", said.notes)):
             if texts:
                 lines += [f"**{title}**", "", *(f"- {_markdown_cell(text)}" for text in texts), ""]
@@ -166,38 +159,13 @@ def latex(report: Report) -> str:
     for block, said in zip(report.blocks, remarks(report), strict=True):
         lines += [f"% {text}" for text in (*said.verdict, *said.warnings, *said.notes)]
         for grid in grids(block, report.options):
-            lines += _latex_table(grid)
+            columns = "r" * (len(grid.header) - 1)
+            header, *rows = (" & ".join(map(_tex, row)) + " \\\\" for row in (grid.header, *grid.rows))
+            lines += ["\\begin{table*}[t]", "\\centering\\small", f"\\begin{{tabular}}{{l{columns}}}", "\\toprule"]
+            lines += [header, "\\midrule", *rows, "\\bottomrule", "\\end{tabular}"]
+            lines += [f"\\caption{{{_tex(grid.title)}}}", "\\end{table*}"]
         lines.append("")
     return "\n".join(lines)
-
-
-def _latex_table(grid: Grid) -> list[str]:
-    return [
-        "\\begin{table*}[t]",
-        "\\centering\\small",
-        f"\\begin{{tabular}}{{l{'r' * (len(grid.header) - 1)}}}",
-        "\\toprule",
-        " & ".join(_tex(name) for name in grid.header) + " \\\\",
-        "\\midrule",
-        *(" & ".join(_tex(cell) for cell in row) + " \\\\" for row in grid.rows),
-        "\\bottomrule",
-        "\\end{tabular}",
-        f"\\caption{{{_tex(grid.title)}}}",
-        "\\end{table*}",
-    ]
-
-
-_TEX = {
-    "\\": "\\textbackslash{}",
-    "&": "\\&",
-    "%": "\\%",
-    "_": "\\_",
-    "#": "\\#",
-    "$": "\\$",
-    "<": "$<$",
-    "~": "\\textasciitilde{}",
-}
-_TEX |= {"{": "\\{", "}": "\\}", "^": "\\textasciicircum{}", "±": "$\\pm$", ">": "$>$"}
 
 
 def _tex(text: str) -> str:
@@ -209,5 +177,4 @@ def _tex(text: str) -> str:
         return f"${text}$"
     if text.startswith("  "):
         return "\\quad " + _tex(text.strip())
-    escaped = "".join(_TEX.get(character, character) for character in text)
-    return re.sub('"([^"]*)"', r"``\1''", escaped)
+    return re.sub('"([^"]*)"', r"``\1''", text.translate(_TEX))

@@ -11,6 +11,7 @@ from nlcse_tune import report
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import TestRecord
+from nlcse_tune.report.remarks import remarks
 from nlcse_tune.study import Study, find_study
 
 METHOD, BASELINE = find_study("visualcse-bert"), find_study("simcse-bert")
@@ -22,15 +23,15 @@ def build(root: Path, **options: object) -> report.Report:
 
 def words(made: report.Report) -> str:
     """All that is said, the verdict first."""
-    return "\n".join(text for said in report.remarks(made) for text in (*said.verdict, *said.warnings, *said.notes))
+    return "\n".join(text for said in remarks(made) for text in (*said.verdict, *said.warnings, *said.notes))
 
 
 def warnings(made: report.Report) -> str:
-    return "\n".join(text for said in report.remarks(made) for text in said.warnings)
+    return "\n".join(text for said in remarks(made) for text in said.warnings)
 
 
 def verdict(made: report.Report) -> str:
-    return report.remarks(made)[0].verdict[0]
+    return remarks(made)[0].verdict[0]
 
 
 def terminal(made: report.Report, width: int = 120, *, notes: bool = False) -> str:

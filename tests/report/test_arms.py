@@ -11,6 +11,7 @@ from nlcse_tune import records, report
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.errors import DataError
 from nlcse_tune.paths import StudyPaths
+from nlcse_tune.report.arms import collect
 from tests.report.made import BASELINE, METHOD, build, change_test, file_of, read_test, words
 from tests.synthetic_records import VERSIONS, make_run, make_study
 
@@ -106,7 +107,7 @@ def test_a_chosen_configuration_does_not_hide_the_search(root: Path, rng: np.ran
         config = METHOD.configure({"text.learning_rate": rate})
         make_run(root, METHOD, METHOD.search_seed, rng, config=config, tested=False)
     make_run(root, METHOD, 9, rng, config=METHOD.configure({"text.learning_rate": 7e-5}))
-    arm = report.collect(METHOD, root, choose=file_of(root, METHOD, 1).stem.rpartition("-s")[0])
+    arm = collect(METHOD, root, choose=file_of(root, METHOD, 1).stem.rpartition("-s")[0])
     assert arm.seeds == (1, 2, 3, 4, 5)
     assert arm.left_out.search_runs == 3
     assert arm.left_out.lines == ("1 run of other configurations",)
@@ -125,6 +126,6 @@ def test_a_seed_that_was_begun_and_left_no_record_is_told(root: Path, rng: np.ra
     assert text.count("seed 9: begun, no record: interrupted, or its process died") == 2
     own = make_run(root, METHOD, METHOD.search_seed, rng, status="failed", error="nan", tested=False)
     records.log_opening(StudyPaths(root, METHOD.name), [f"{own.configuration}-s{METHOD.search_seed}"], by="seeds")
-    arm = report.collect(METHOD, root)
+    arm = collect(METHOD, root)
     assert arm.left_out.search_runs == 0
     assert f"seed {METHOD.search_seed}: failed: nan" in arm.left_out.lines

@@ -11,6 +11,7 @@ from nlcse_tune.config import STS_TASKS
 from nlcse_tune.errors import DataError
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.report import plan as plans
+from nlcse_tune.report.arms import collect
 from tests.report.made import BASELINE, METHOD, averages, build, change_test, file_of, read_test, words
 from tests.synthetic_records import VERSIONS, make_study
 
@@ -57,7 +58,7 @@ def test_a_test_set_is_the_same_on_both_arms(root: Path) -> None:
     with pytest.raises(DataError, match="test data sickr: sha-other against sha-sickr"):
         build(root)
     with pytest.raises(DataError, match="test data sickr"):
-        arms = [report.collect(study, root) for study in (METHOD, BASELINE)]
+        arms = [collect(study, root) for study in (METHOD, BASELINE)]
         plans.spread(arms[0], arms[1], STS_TASKS)
 
 

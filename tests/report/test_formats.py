@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nlcse_tune import report
+from nlcse_tune.report.remarks import remarks
 from tests.report.made import BASELINE, METHOD, averages, build, terminal
 
 
@@ -29,7 +30,7 @@ def test_every_format_gives_the_same_mean(root: Path) -> None:
 
 def test_json_holds_what_is_said_in_three_lists(root: Path) -> None:
     made = build(root)
-    [said] = report.remarks(made)
+    [said] = remarks(made)
     block = json.loads(report.as_json(made))["blocks"][0]
     assert [block[key] for key in ("verdict", "warnings", "notes")] == [
         [*said.verdict],

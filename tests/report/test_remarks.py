@@ -14,6 +14,8 @@ from nlcse_tune.errors import DataError
 from nlcse_tune.names import TestName
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.report.numbers import signed
+from nlcse_tune.report.remarks import remarks
+from nlcse_tune.report.words import look_words
 from nlcse_tune.study import find_study
 from tests.report.made import BASELINE, METHOD, averages, build, change_test, same_scores, verdict, warnings, words
 from tests.synthetic_records import VERSIONS, make_run, make_study
@@ -164,7 +166,7 @@ def test_a_stopping_rule_holds_for_its_own_configurations_only(root: Path) -> No
     rule = stats.StoppingRule("welch", "obrien-fleming", 0.05, (5, 10), (0.0, 0.045))
     kept_rule(rule, ("0" * 12, "1" * 12)).write(paths.rule(kept_rule(rule, ("0" * 12, "1" * 12)).keys))
     assert "rule" not in words(build(root))
-    assert report.look_words(rule.decide(5, 0.001)) == "n = 5: p = 0.0010 against a bound that hardly any gap meets"
+    assert look_words(rule.decide(5, 0.001)) == "n = 5: p = 0.0010 against a bound that hardly any gap meets"
 
 
 def kept_rule(rule: stats.StoppingRule, keys: tuple[str, str]) -> records.KeptRule:
@@ -181,7 +183,7 @@ def sentences(text: str) -> list[str]:
 
 def test_a_report_of_five_seeds_is_read_at_a_glance_and_loses_no_fact(root: Path) -> None:
     made = build(root)
-    [said] = report.remarks(made)
+    [said] = remarks(made)
     gap = made.blocks[0].comparisons[0].gaps["avg"]
     assert gap.result
     assert gap.interval
@@ -253,7 +255,7 @@ def test_the_gravest_six_warnings_are_shown_and_the_others_are_notes(root: Path,
         make_run(root, BASELINE, seed, rng)
     make_study(root, find_study("audiocse-bert"), (1,), rng)
     made = report.build([METHOD, "audiocse-bert"], root)
-    [said] = report.remarks(made)
+    [said] = remarks(made)
     assert len(said.warnings) == 6
     assert said.warnings[0].startswith("visualcse-bert has seed 42 in its table")
     assert said.warnings[1].startswith("visualcse-bert, seed 6: no score on SICK-R")

@@ -8,6 +8,7 @@ import pytest
 
 from nlcse_tune import report
 from nlcse_tune.report.numbers import p_value
+from nlcse_tune.report.remarks import remarks
 from tests.report.made import BASELINE, METHOD, build, terminal, words
 from tests.synthetic_records import make_study
 
@@ -57,7 +58,7 @@ def test_a_terminal_cuts_no_number(root: Path, width: int) -> None:
 
 def test_markdown_and_latex_hold_every_sentence(root: Path) -> None:
     made = build(root)
-    [said] = report.remarks(made)
+    [said] = remarks(made)
     markdown, latex = report.markdown(made), report.latex(made)
     assert markdown.startswith(said.verdict[0])
     for text in (*said.warnings, *said.notes):
