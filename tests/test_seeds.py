@@ -48,7 +48,7 @@ def test_a_search_result_is_used_if_it_is_of_this_very_study(tiny_study: Study, 
     paths = StudyPaths(tmp_path, "demo")
     plan = load_state(tiny_study, paths, 3)
     point = {**tiny_study.own_point, "text.learning_rate": 3e-3}
-    chosen = plan.config(point)
+    chosen = plan.study.configure(point)
     choice_of(plan, point).write(paths.search)
     method, baseline = planned_arms(tiny_study, paths, TINY)
     assert (method.origin, baseline.origin) == ("search", "method")
@@ -67,9 +67,9 @@ def test_a_search_result_is_used_if_it_is_of_this_very_study(tiny_study: Study, 
 
 def choice_of(plan: SearchState, point: Point) -> Choice:
     """What a search of one point would leave."""
-    name = plan.run_id(point)
+    name = plan.spec(point).run_id
     return Choice(
-        study=plan.study.name, run_id=name, point=point, dev=50.0, config=plan.config(point), data=plan.data,
+        study=plan.study.name, run_id=name, point=point, dev=50.0, config=plan.study.configure(point), data=plan.data,
         seed=plan.seed, searched=1, checkpoint=f"checkpoints/{name}/best",
     )  # fmt: skip
 

@@ -132,6 +132,5 @@ def _show(study: "Study", paths: "StudyPaths", trials: int | None, figures: bool
     if figures:
         from nlcse_tune.report.search_figures import write_search_figures
 
-        runs = [(candidate.point, candidate.record) for candidate in candidates]
         best = winner.run_id if winner else candidates[0].record.run_id
-        show.written(write_search_figures(study.name, runs, best, show_search.heat_fields(state), paths.report))
+        show.written(write_search_figures(study.name, candidates, best, show_search.heat_fields(state), paths.report))
