@@ -100,7 +100,7 @@ def _run(study: "Study", paths: "StudyPaths", how: "SearchOptions", launch: "Lau
     """Searches, and prints what came of it; returns the seconds it took."""
     from nlcse_tune.cli import show, show_search
 
-    with show.status(f"{study.name}: reading the study"):
+    with show.errors.status(f"{study.name}: reading the study"):
         from nlcse_tune.search.search import search
     view = show_search.SearchView(study.name)
     with view:

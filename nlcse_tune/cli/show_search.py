@@ -81,8 +81,7 @@ def ranking(study: str, candidates: Sequence[Candidate]) -> None:
 def result(search: "SearchResult", paths: StudyPaths) -> None:
     """The ranking of a search, its repetitions, and where its winner lies."""
     ranking(search.study, search.candidates)
-    best = search.best.record
-    scores = search.scores
+    best, scores = search.best.record, search.scores
     if search.standings:
         _standings(search)
     seeds = f"{best.seed} to {best.seed + len(scores) - 1}" if len(scores) > 1 else f"{best.seed}"
@@ -107,7 +106,7 @@ def result(search: "SearchResult", paths: StudyPaths) -> None:
 
 
 def _standings(search: "SearchResult") -> None:
-    most, seed = len(search.standings[0][1].scores), search.best.record.seed
+    most, seed = len(search.scores), search.best.record.seed
     shown = table(
         "configuration", *(f"seed {seed + i}>" for i in range(most)), "mean>", "n>", title="the best few, repeated"
     )

@@ -1,7 +1,6 @@
 """One Ray Tune trial: one run, and what its end, however it comes, tells the driver."""
 
 import traceback
-import uuid
 from typing import Any
 
 import torch
@@ -67,9 +66,8 @@ def _train(spec: RunSpec, resources: Resources) -> RunRecord:
         return run_here(spec, reporting(tune.report), resources.cpus)
     from ray.tune.integration.ray_train import TuneReportCallback
 
-    attempt = f"{tune.get_context().get_trial_id()}-{uuid.uuid4().hex[:4]}"
     try:
-        return run_on_workers(spec, resources, attempt, [TuneReportCallback()])  # type: ignore[no-untyped-call]
+        return run_on_workers(spec, resources, [TuneReportCallback()])  # type: ignore[no-untyped-call]
     except WorkerGroupError as error:
         raise _as_ours(error) from error
 

@@ -3,7 +3,8 @@
 The loop sees a RunContext only; everything that knows Ray about a run is here.
 """
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -64,11 +65,8 @@ def _train_worker(settings: dict[str, Any]) -> None:
     execute(spec, RunContext(spec.paths.folder, rank, workers, device, report))
 
 
-def run_on_workers(spec: RunSpec, resources: Resources, attempt: str, callbacks: list[Any]) -> RunRecord:
-    """One run on several workers through Ray Train; returns the record that the leading worker wrote.
-
-    `attempt` makes Train's own name for the run unique: two runs of one name and folder would share checkpoints.
-    """
+def run_on_workers(spec: RunSpec, resources: Resources, callbacks: Sequence[Any] = ()) -> RunRecord:
+    """One run on several workers through Ray Train; returns the record that the leading worker wrote."""
     from ray import train  # its types are those of Train V1
     from ray.train.torch import TorchTrainer
 
@@ -81,10 +79,10 @@ def run_on_workers(spec: RunSpec, resources: Resources, attempt: str, callbacks:
             num_workers=resources.workers, use_gpu=resources.gpus > 0, resources_per_worker=each
         ),
         run_config=v2.RunConfig(
-            name=f"{spec.run_id}-{attempt}",
+            name=f"{spec.run_id}-{uuid.uuid4().hex[:8]}",  # two runs of one name and folder would share checkpoints
             storage_path=str(spec.study.ray_train),
             failure_config=v2.FailureConfig(max_failures=0, controller_failure_limit=3),
-            callbacks=callbacks,
+            callbacks=list(callbacks),
             logging_config=v2.LoggingConfig(log_level="ERROR"),
         ),
     )

@@ -46,7 +46,8 @@ def plan_of(study: Study, root: Path, trials: int | None = None) -> SearchState:
 def put(plan: SearchState, point: Point, dev: float, seed: int = 42, status: str = "completed") -> RunRecord:
     """A record as a run would leave it."""
     record = RunRecord(
-        run_id=plan.spec(point, seed).run_id, study=plan.study.name, seed=seed, config=plan.study.configure(point), status=status,  # type: ignore[arg-type]
+        run_id=plan.spec(point, seed).run_id, study=plan.study.name, seed=seed,
+        config=plan.study.configure(point), status=status,  # type: ignore[arg-type]
         dev_curve=(DevPoint(step=4, score=dev),), best_dev=dev, best_step=4,
         steps=4, total_steps=4, data=plan.data, versions=versions("cpu"), finished=now(),
     )  # fmt: skip
