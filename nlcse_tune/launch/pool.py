@@ -22,7 +22,6 @@ from nlcse_tune.launch.trial import trial
 from nlcse_tune.records import RunRecord, now
 
 from ray import tune  # isort: skip
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
 WATCHER_BYTES = 2**20
@@ -103,7 +102,6 @@ class Pool:
             metric="dev",
             mode="max",
             search_alg=driver,
-            scheduler=_Scheduler(driver),
             num_samples=-1,  # until the source has no more
             max_concurrent_trials=self.at_a_time,
             reuse_actors=not many,  # a fresh process costs 11 s a trial, mostly imports; a reused one 4 s (docs/ray.md)
@@ -162,7 +160,18 @@ class _Driver(Searcher, tune.Stopper):
                 self.source.done(spec, RunRecord.read(spec.paths.record))
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
+        """Asks the source about each dev score; whether the run ends here."""
+        self.refusal = result.get("refusal") or self.refusal
+        if "record" not in result or self.refusal is not None:
+            return False
+        spec, record = self.running[trial_id], RunRecord.model_validate_json(result["record"])
+        why = None
+        with self.guarding():
+            why = self.source.judge(spec, record) if record.status == "running" else None
+            if why is not None:
+                stopped = {"status": "stopped", "events": (*record.events, why), "finished": now()}
+                record.model_copy(update=stopped).write(spec.paths.record)
+        return why is not None
 
     def stop_all(self) -> bool:
         return self.refusal is not None or (self.deadline is not None and time.monotonic() > self.deadline)
@@ -175,24 +184,3 @@ class _Driver(Searcher, tune.Stopper):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing, likewise."""
-
-
-class _Scheduler(FIFOScheduler):
-    """Asks the source about each dev score."""
-
-    def __init__(self, driver: _Driver) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.driver = driver
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        self.driver.refusal = result.get("refusal") or self.driver.refusal
-        if "record" not in result or self.driver.refusal is not None:
-            return TrialScheduler.CONTINUE
-        spec, record = RunSpec.model_validate(trial.config["spec"]), RunRecord.model_validate_json(result["record"])
-        why = None
-        with self.driver.guarding():
-            why = self.driver.source.judge(spec, record) if record.status == "running" else None
-            if why is not None:
-                stopped = {"status": "stopped", "events": (*record.events, why), "finished": now()}
-                record.model_copy(update=stopped).write(spec.paths.record)
-        return TrialScheduler.CONTINUE if why is None else TrialScheduler.STOP

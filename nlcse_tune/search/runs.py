@@ -11,7 +11,6 @@ from nlcse_tune.search.journal import Journal
 from nlcse_tune.search.sampler import Sampler
 from nlcse_tune.search.selection import FIRST
 from nlcse_tune.search.state import Candidate, SearchOptions, SearchState, View, complete_point, prior
-from nlcse_tune.space import Point
 
 
 def make_sampler(state: SearchState, options: SearchOptions) -> Sampler:
@@ -26,13 +25,14 @@ def make_sampler(state: SearchState, options: SearchOptions) -> Sampler:
     first = [*state.under_way, *tries, state.study.own_point]
     sampler = Sampler(state.space, method, state.seed, first, flatten(state.study.config))
     for record in state.done.values():  # in the order in which they ended, as a search under way learns of them
-        _tell(sampler, state.point_of(record.config), record)
+        _tell(sampler, Candidate(state.point_of(record.config), record))
     if options.prior is not None:
         sampler.prior(prior(state, options.prior))
     return sampler
 
 
-def _tell(sampler: Sampler, point: Point, record: RunRecord) -> None:
+def _tell(sampler: Sampler, candidate: Candidate) -> None:
+    point, record = candidate
     score = record.best_dev if record.status != "failed" else None
     sampler.tell(point, score, stopped_at=record.share if record.status == "stopped" else None)
 
@@ -46,20 +46,19 @@ class SearchRuns(RunSource):
         self.rule, self.grace = RULES[options.scheduler_for(state.trials)], options.grace
         self.journal = Journal(state)
         self.curves: dict[str, Curve] = {name: curve_of(record) for name, record in state.done.items()}
-        self.running: dict[str, Point] = {}
-        self.lost = 0
+        self.left = state.trials - len(state.done)  # to begin
         self.exhausted = False  # the sampler had no further point
 
     def next(self) -> RunSpec | None:
-        if len(self.state.done) + len(self.running) + self.lost >= self.state.trials:
+        if self.left <= 0:
             return None
         if (point := self.sampler.ask()) is None:
             self.exhausted = True
             return None
+        self.left -= 1
         spec = self.state.spec(point)
         self.state.begin(spec)
         self.journal.begin(spec.run_id, point)
-        self.running[spec.run_id] = point
         return spec
 
     def judge(self, spec: RunSpec, record: RunRecord) -> str | None:
@@ -71,13 +70,12 @@ class SearchRuns(RunSource):
         return self.rule(curve, [other for name, other in self.curves.items() if name != spec.run_id], self.grace)
 
     def done(self, spec: RunSpec, record: RunRecord | None) -> None:
-        point = self.running.pop(spec.run_id)
         self.journal.end(spec.run_id, record)
         if record is None:
-            self.lost += 1
             return
         self.curves[record.run_id] = curve_of(record)
         self.state.done[record.run_id] = record
-        _tell(self.sampler, point, record)
+        candidate = Candidate(self.state.point_of(spec.config), record)
+        _tell(self.sampler, candidate)
         clear_checkpoints(self.state, self.keep)
-        self.view.finished(Candidate(point, record), len(self.state.done), self.state.trials)
+        self.view.finished(candidate, len(self.state.done), self.state.trials)

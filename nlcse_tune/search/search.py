@@ -96,7 +96,7 @@ class _Search:
             source = SearchRuns(state, self.options, self.view)
             self.run(source)
             if source.exhausted:
-                state.trials = len(state.done) + len(source.running) + source.lost
+                state.trials -= source.left
                 return True
         return len(state.done) == state.study.grid_size
 
