@@ -41,8 +41,7 @@ def search(
         typer.Option(min=1, help="judge the best few by the mean over this many seeds [default: 3 from 9 runs on]"),
     ] = None,
     tries: Annotated[
-        list[str] | None,
-        typer.Option("--try", help="a point to run early: field=value,field=value", metavar="POINT"),
+        list[str] | None, typer.Option("--try", help="a point to run early: field=value,field=value", metavar="POINT")
     ] = None,
     prior: Annotated[
         str | None, typer.Option("--from", help="learn from another study's search under --out", metavar="STUDY")

@@ -24,8 +24,7 @@ def seeds(
     n: Annotated[int, typer.Option("--n", min=2, help="seeds 1 to n for the method and for its baseline")] = 5,
     seed_list: Annotated[str | None, typer.Option("--seeds", help="these seeds instead: 7,8,9")] = None,
     until_decided: Annotated[
-        bool,
-        typer.Option(help="add fresh seeds in rounds, first --n of them, under a rule that keeps the error rate"),
+        bool, typer.Option(help="add fresh seeds in rounds, first --n of them, under a rule that keeps the error rate")
     ] = False,
     maximum: Annotated[int, typer.Option("--max", min=3, help="most seeds of --until-decided")] = 20,
     any_version: options.AnyVersion = False,
