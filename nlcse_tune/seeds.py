@@ -1,6 +1,5 @@
 """A seed study: one configuration and its baseline repeated with several seeds, judged on the test sets."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -120,12 +119,8 @@ def run_seeds(
     view: SeedsView = SeedsView(),  # noqa: B008
     *,
     any_version: bool = False,
-) -> float:
-    """Trains and tests what is missing of `arms` at `seeds`; returns the seconds it took.
-
-    Raises RunError where another process works on one of the folders.
-    """
-    clock = time.perf_counter()
+) -> None:
+    """Trains and tests what is missing of `arms` at `seeds`; RunError where another process works on their folders."""
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"--seeds: must differ, got {','.join(map(str, seeds))}")
     with ExitStack() as stack:
@@ -140,7 +135,6 @@ def run_seeds(
                 if runs := [spec.run_id for spec in specs if spec.study.study == arm.study.name]:
                     records.log_opening(arm.paths, runs, by="seeds")
             pool.run(ListedRuns(specs, view.finished), arms[0].paths.ray, then_test=True)
-    return time.perf_counter() - clock
 
 
 def report_options(arms: Sequence[PlannedArm], *, any_version: bool = False) -> report.ReportOptions:
@@ -154,7 +148,7 @@ def until_decided(
     first: int,
     maximum: int,
     *,
-    launch: Callable[[Sequence[int]], float],
+    launch: Callable[[Sequence[int]], None],
     view: SeedsView = SeedsView(),  # noqa: B008
     any_version: bool = False,
 ) -> stats.Decision:

@@ -144,14 +144,13 @@ class Seeds:
         self.rounds: list[tuple[int, ...]] = []
         self.rng = np.random.default_rng(3)
 
-    def __call__(self, seeds: Sequence[int]) -> float:
+    def __call__(self, seeds: Sequence[int]) -> None:
         new = [seed for seed in seeds if not any(seed in earlier for earlier in self.rounds)]
         self.rounds.append(tuple(seeds))
         for seed in new:
             for arm, shift in zip(self.arms, (self.gap, 0.0), strict=True):
                 data = fingerprints(arm.config)
                 make_run(self.root, arm.study, seed, self.rng, config=arm.config, shift=shift, data=data)
-        return 0.0
 
 
 class Watching(SeedsView):
@@ -194,10 +193,10 @@ def test_a_rule_goes_on_as_it_was_begun(tiny_study: Study, tmp_path: Path) -> No
     arms = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
     launch, view = Seeds(arms, tmp_path, 0.0), Watching()
 
-    def interrupted(seeds: Sequence[int]) -> float:
+    def interrupted(seeds: Sequence[int]) -> None:
         if len(seeds) > 3:
             raise KeyboardInterrupt
-        return launch(seeds)
+        launch(seeds)
 
     with pytest.raises(KeyboardInterrupt):
         until_decided(arms, 3, 6, launch=interrupted)

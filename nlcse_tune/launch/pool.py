@@ -162,10 +162,10 @@ class _Driver(Searcher, tune.Stopper):
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Asks the source about each dev score; whether the run ends here."""
         self.refusal = result.get("refusal") or self.refusal
-        if "record" not in result or self.refusal is not None:
+        spec, why = self.running.get(trial_id), None
+        if spec is None or "record" not in result or self.refusal is not None:
             return False
-        spec, record = self.running[trial_id], RunRecord.model_validate_json(result["record"])
-        why = None
+        record = RunRecord.model_validate_json(result["record"])
         with self.guarding():
             why = self.source.judge(spec, record) if record.status == "running" else None
             if why is not None:

@@ -48,9 +48,8 @@ class Journal:
 
     def update(self, record: RunRecord) -> None:
         """A run has a new dev score (or several, where it went on from a restart point)."""
-        if (trial := self.trials.get(record.run_id)) is None:
-            return
         with writing(self.path):
+            trial = self.trials[record.run_id]
             told = self.study._storage.get_trial(trial._trial_id).intermediate_values
             for point in record.dev_curve:
                 if point.step not in told:
@@ -60,8 +59,7 @@ class Journal:
         """A run ended, with its record; without one it stays as failed, since Optuna has no word for it."""
         if record is not None:
             self.update(record)
-        if (trial := self.trials.pop(run_id, None)) is None:
-            return
+        trial = self.trials.pop(run_id)
         end = _STATES[record.status] if record else TrialState.FAIL
         with writing(self.path):
             for event in record.events if record else ():

@@ -30,12 +30,7 @@ class Sampler:
     """
 
     def __init__(
-        self,
-        space: SearchSpace,
-        method: SamplerName,
-        seed: int,
-        first: Sequence[Point],
-        base: Mapping[str, Any] | None = None,
+        self, space: SearchSpace, method: SamplerName, seed: int, first: Sequence[Point], base: Point | None = None
     ) -> None:
         self.space, self.method, self.base = space, method, base
         startup = max(5, 2 * len(space.fields))
