@@ -2,8 +2,8 @@
 
     python -m benchmarks.evaluation [--model FOLDER] [--data FOLDER] [--threads 2] [--rounds 3]
 
-(a) this code; (b) a plain loop with SentEval's batching: each sub-set sorted by word count, 128 pairs at a time, the
-two sides one after the other, every sentence as often as it occurs; (c) sentence-transformers'
+(a) this code; (b) a plain loop with SentEval's batching: each sub-set sorted by word count, 128 pairs at a time, their
+left sentences, then their right ones, every sentence as often as it occurs; (c) sentence-transformers'
 EmbeddingSimilarityEvaluator over the pairs of each task. Rounds go a, b, c, a, b, c, ...; each ratio is of medians.
 Reading the files is part of none of them; tokenising is part of all.
 """
@@ -22,23 +22,22 @@ from transformers.utils import logging as transformers_logging
 
 from nlcse_tune.config import STS_TASKS, StsTask
 from nlcse_tune.data.sts import Subset, load_task
-from nlcse_tune.evaluation.embed import embed
+from nlcse_tune.evaluation.embed import Embedder, embed
 from nlcse_tune.evaluation.models import load_model
 from nlcse_tune.evaluation.sts import score_subsets, sentences_of, spearman
-from nlcse_tune.models.encoder import SentenceEncoder
 
 Tasks = dict[StsTask, list[Subset]]
 Scores = dict[StsTask, float]
 
 
-def ours(encoder: SentenceEncoder, tasks: Tasks) -> Scores:
+def ours(encoder: Embedder, tasks: Tasks) -> Scores:
     """(a) `nlcse_tune.evaluation`, fp32."""
     scores, _ = score_subsets(embed(encoder, sentences_of(tasks), precision="fp32"), tasks)
     return {task: score.all for task, score in scores.items()}
 
 
 @torch.inference_mode()
-def senteval(encoder: SentenceEncoder, tasks: Tasks, batch_size: int = 128) -> Scores:
+def senteval(encoder: Embedder, tasks: Tasks, batch_size: int = 128) -> Scores:
     """(b) SentEval's loop around the same encoder."""
 
     def batcher(sentences: list[str]) -> np.ndarray:
@@ -68,7 +67,8 @@ def peer(model: SentenceTransformer, tasks: Tasks) -> Scores:
     """(c) sentence-transformers, one evaluator a task."""
     scores: Scores = {}
     for task, subsets in tasks.items():
-        left, right = ([s for subset in subsets for s in getattr(subset, side)] for side in ("left", "right"))
+        left = [sentence for subset in subsets for sentence in subset.left]
+        right = [sentence for subset in subsets for sentence in subset.right]
         gold = [float(g) for subset in subsets for g in subset.gold]
         evaluator = EmbeddingSimilarityEvaluator(left, right, gold, main_similarity="cosine", write_csv=False)
         scores[task] = 100 * float(evaluator(model)["spearman_cosine"])
@@ -81,9 +81,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tasks: Tasks = {task: load_task(str(options.data), task) for task in STS_TASKS}
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    encoder = load_model(str(options.model)).encoder.to(device)
-    sentence_transformer = SentenceTransformer(str(options.model), device=str(device))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    encoder = load_model(str(options.model), device=device).encoder
+    sentence_transformer = SentenceTransformer(str(options.model), device=device)
     ways: dict[str, Callable[[], Scores]] = {
         "a  nlcse-tune": lambda: ours(encoder, tasks),
         "b  SentEval's loop": lambda: senteval(encoder, tasks),

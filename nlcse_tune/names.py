@@ -9,3 +9,4 @@ Correction = Literal["none", "holm"]
 Setting = Literal["all", "mean", "wmean"]  # how the sub-sets of an STS task are joined
 Precision = Literal["fp32", "bf16"]  # of an evaluation
 ReportFormat = Literal["terminal", "markdown", "latex", "csv", "json"]
+DataName = Literal["sts", "wiki1m", "nli"]  # what `data fetch` gets

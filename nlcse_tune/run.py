@@ -13,8 +13,8 @@ from nlcse_tune.data.modalities import load_side
 from nlcse_tune.data.sts import load_task
 from nlcse_tune.data.text import load_columns, load_text, train_tokenizer
 from nlcse_tune.errors import ConfigError
-from nlcse_tune.evaluation.geometry import geometry_scores
-from nlcse_tune.evaluation.sts import DevEvaluator, test_scores
+from nlcse_tune.evaluation.geometry import score_geometry
+from nlcse_tune.evaluation.sts import DevEvaluator, score_test_sets
 from nlcse_tune.files import replacing
 from nlcse_tune.models.encoder import SentenceEncoder, build_encoder, load_encoder
 from nlcse_tune.paths import RunPaths
@@ -45,7 +45,7 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
     encoder.to(context.device)
     text = load_text(config.text, encoder.tokenizer, columns)
     side = load_side(config.side) if config.side else None
-    dev_score = partial(_score_dev, DevEvaluator(config.eval.data, encoder.tokenizer, encoder.max_length), config)
+    dev_score = partial(_score_dev, DevEvaluator(config.eval.data, encoder), config)
     setup = time.perf_counter() - clock
 
     def snapshot(progress: Progress) -> RunRecord:
@@ -96,7 +96,7 @@ def is_tested(paths: RunPaths, asked: EvalConfig) -> bool:
     return test.setting == asked.setting and all(test.data.get(task) == value for task, value in at_hand.items())
 
 
-def test_one(record: RunRecord, paths: RunPaths, asked: EvalConfig) -> TestRecord:
+def score_run(record: RunRecord, paths: RunPaths, asked: EvalConfig) -> TestRecord:
     """Scores the best checkpoint of a finished run on its test sets, in fp32; writes and returns the test record.
 
     Tasks of an earlier test record are scored again beside those asked for. Only `seeds` calls this: what a search
@@ -106,9 +106,9 @@ def test_one(record: RunRecord, paths: RunPaths, asked: EvalConfig) -> TestRecor
     encoder = load_encoder(paths.best).to(device)
     earlier = TestRecord.read(paths.test)
     tasks = tuple(task for task in STS_TASKS if task in asked.tasks or (earlier and task in earlier.scores))
-    scores, similarities, missing = test_scores(encoder, asked.data, tasks, precision="fp32")
+    scores, similarities, missing = score_test_sets(encoder, asked.data, tasks, "fp32")
     gold = {task: np.concatenate([subset.gold for subset in load_task(asked.data, task)]) for task in scores}
-    geometry = geometry_scores(encoder, asked.data, precision="fp32") if "stsb" in scores else None
+    geometry = score_geometry(encoder, asked.data, "fp32") if "stsb" in scores else None
     with replacing(paths.similarities) as temporary, temporary.open("wb") as stream:
         arrays = {task: values.astype(np.float32) for task, values in similarities.items()}
         np.savez_compressed(stream, **arrays, **{f"gold_{task}": values for task, values in gold.items()})  # type: ignore[arg-type]
@@ -126,11 +126,8 @@ def test_one(record: RunRecord, paths: RunPaths, asked: EvalConfig) -> TestRecor
     return tested
 
 
-test_one.__test__ = False  # type: ignore[attr-defined]  # not a pytest function
-
-
 def _score_dev(evaluator: DevEvaluator, config: RunConfig, encoder: SentenceEncoder) -> float:
-    return evaluator(encoder, precision="bf16" if config.train.precision != "fp32" else "fp32")
+    return evaluator(encoder, "bf16" if config.train.precision != "fp32" else "fp32")
 
 
 def device_name(device: str) -> str:

@@ -1,6 +1,7 @@
 """What all tests share: one thread, a private cache, a tiny study, one Ray for the whole session."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,10 +9,20 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+CHECKOUT = Path(__file__).parents[1]
+# The tests start dozens of processes. They import this checkout; and where the environment forbids Python its byte
+# code, each would compile torch, transformers and ray anew, 12 CPU seconds a Ray trial in place of 5: here it lies out
+# of the sources' way.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(CHECKOUT / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
-from nlcse_tune.config import RunConfig, override
-from nlcse_tune.study import Study, find_study
+from nlcse_tune.config import RunConfig, override  # noqa: E402
+from nlcse_tune.study import Study, find_study  # noqa: E402
 
+CPUS = 2  # of the session's Ray: the fewest on which runs overlap, and one run can have two workers
 TINY = {
     "encoder.scratch.hidden_size": 16,
     "text.batch_size": 32,
@@ -44,13 +55,13 @@ def tiny_simcse(tiny_config: RunConfig) -> RunConfig:
 
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
-    """One Ray for the session (a start costs 15 s), with more CPUs than the machine has so that runs overlap."""
+    """One Ray for the session (a start costs 15 s); every run at a time is a process that first imports torch."""
     from nlcse_tune.launch import cluster  # sets the environment before ray is imported
 
     import ray  # isort: skip
 
     ray.init(
-        address="local", num_cpus=4, log_to_driver=False, logging_level="ERROR", include_dashboard=True,
+        address="local", num_cpus=CPUS, log_to_driver=False, logging_level="ERROR", include_dashboard=True,
         object_store_memory=cluster.OBJECT_STORE_BYTES, runtime_env={"env_vars": cluster.ENVIRONMENT},
     )  # fmt: skip
     yield

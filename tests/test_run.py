@@ -16,6 +16,7 @@ from nlcse_tune.export.folder import export_run
 from nlcse_tune.models.encoder import load_encoder
 from nlcse_tune.records import RunRecord
 from nlcse_tune.run import run_one
+from nlcse_tune.study import find_study
 from nlcse_tune.training.context import RunContext, StopRun
 from nlcse_tune.versions import NUMERICS
 from tests.models.tiny import checkpoint
@@ -76,6 +77,16 @@ def test_each_method_objective_and_family_trains_three_steps_and_exports(
     start = load_plain_weights(source)
     trained = load_plain_weights(tmp_path / "run" / "best")
     assert any(not torch.equal(start[name], trained[name]) for name in trained)
+
+
+@pytest.mark.parametrize("study", ["demo-simcse", "demo", "demo-audiocse"])
+def test_training_raises_dev_clearly(study: str, tmp_path: Path) -> None:
+    """The embedded default learns: +30 points at least (it was +57 for these seeds and studies)."""
+    config = find_study(study).with_overrides({} if study == "demo-simcse" else {"side.batch_size": 2}).config
+    record = run_one(config, 1, RunContext(tmp_path))
+    assert record.dev_before is not None
+    assert record.best_dev is not None
+    assert record.best_dev > record.dev_before + 30
 
 
 def load_plain_weights(folder: Path) -> dict[str, torch.Tensor]:

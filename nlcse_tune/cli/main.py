@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nlcse_tune.cli import evaluate, export, options, report, search, seeds
+from nlcse_tune.cli import data, evaluate, export, options, report, search, seeds
 from nlcse_tune.errors import NlcseError
 
 app = typer.Typer(
@@ -63,7 +63,7 @@ app.command()(report.compare)
 app.command()(report.plan)
 app.command()(evaluate.evaluate)
 app.command()(export.export)
-app.add_typer(evaluate.data_app)
+app.add_typer(data.app)
 
 
 def main() -> None:

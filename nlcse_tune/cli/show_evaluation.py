@@ -12,32 +12,50 @@ from rich.table import Table
 
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.data.transfer import TRANSFER_TASKS
+from nlcse_tune.names import Setting
+from nlcse_tune.report.numbers import TASK_LABELS
 
 if TYPE_CHECKING:
-    from nlcse_tune.evaluation.evaluate import EvaluationResult, Setting
+    from nlcse_tune.evaluation.evaluate import EvaluationResult
     from nlcse_tune.evaluation.retrieval import Hit
 
-TITLES = {
-    "sts12": "STS12", "sts13": "STS13", "sts14": "STS14", "sts15": "STS15", "sts16": "STS16", "stsb": "STS-B",
-    "sickr": "SICK-R", "mr": "MR", "cr": "CR", "subj": "SUBJ", "mpqa": "MPQA", "sst2": "SST-2", "trec": "TREC",
+TITLES: dict[str, str] = {
+    **TASK_LABELS, "mr": "MR", "cr": "CR", "subj": "SUBJ", "mpqa": "MPQA", "sst2": "SST-2", "trec": "TREC",
     "mrpc": "MRPC",
 }  # fmt: skip
 ABSENT = "-"
+Retrieved = Mapping[str, Mapping[str, Sequence["Hit"]]]  # model -> query -> hits
+Columns = dict[str, Callable[["EvaluationResult"], float | None]]
+GEOMETRY = {
+    "alignment": "alignment",
+    "uniformity": "uniformity",
+    "positives": "positive pairs",
+    "sentences": "sentences",
+}
 
 
 def render(results: Sequence[EvaluationResult], *, setting: Setting = "all", subsets: bool = False) -> RenderableType:
-    """A table for each kind of task that was scored, a row a model."""
+    """A table for each kind of task that was scored, a row per model."""
     tables: list[RenderableType] = []
     if any(result.sts for result in results):
-        tables += [_sts(results, setting), *(_subsets(result) for result in results if subsets and result.sts)]
+        title = f'STS test sets: Spearman x 100 of cosine, "{setting}" setting'
+        columns = _scores("sts", STS_TASKS, setting)
+        tables.append(_table(title, results, columns | {"avg.": lambda result: result.average(setting)}))
+        tables += [_subsets(result) for result in results if subsets and result.sts]
     if any(result.dev for result in results):
-        tables.append(_dev(results))
+        names = dict.fromkeys(name for result in results for name in result.dev)
+        tables.append(_table("STS-B dev: Spearman x 100 of cosine", results, _scores("dev", tuple(names), "all")))
     if any(result.transfer for result in results):
-        tables.append(_transfer(results))
+        title, columns = (
+            "Transfer tasks: accuracy x 100 of logistic regression",
+            _scores("transfer", TRANSFER_TASKS, "accuracy"),
+        )
+        columns["MRPC F1"] = _value("f1", "transfer", "mrpc")
+        tables.append(_table(title, results, columns | {"avg.": lambda result: result.transfer_average()}))
     if any(result.geometry for result in results):
-        tables.append(_geometry(results))
-    tables += [_footer(result) for result in results]
-    return Group(*tables)
+        columns = {title: _value(name, "geometry") for name, title in GEOMETRY.items()}
+        tables.append(_table("Geometry on STS-B, whole (lower is better)", results, columns, digits=3))
+    return Group(*tables, *map(_footer, results))
 
 
 def render_json(results: Sequence[EvaluationResult]) -> str:
@@ -50,33 +68,40 @@ def render_json(results: Sequence[EvaluationResult]) -> str:
     return json.dumps(rows, indent=1, ensure_ascii=False)
 
 
-def render_retrieval(found: Mapping[str, Mapping[str, Sequence[Hit]]]) -> RenderableType:
-    """For each query a table with a column a model; `found` maps a model to its hits for each query."""
-    queries = next(iter(found.values()))
-    return Group(*(_hits(query, {model: hits[query] for model, hits in found.items()}) for query in queries))
+def render_hits(retrieved: Retrieved) -> RenderableType:
+    """For each query a table with a column per model."""
+    queries = next(iter(retrieved.values()))
+    return Group(*(_hits(query, {model: hits[query] for model, hits in retrieved.items()}) for query in queries))
 
 
-def _table(
-    title: str,
-    results: Sequence[EvaluationResult],
-    columns: Sequence[str],
-    row: Callable[[EvaluationResult], list[str]],
-) -> Table:
+def render_hits_json(retrieved: Retrieved) -> str:
+    """The hits by model and query, as indented JSON."""
+    return json.dumps(retrieved, indent=1, ensure_ascii=False, default=lambda hit: hit.model_dump())
+
+
+def _scores(kind: str, tasks: Sequence[str], value: str) -> Columns:
+    """A column per task: `value` of the task's score in the result's field `kind`."""
+    return {TITLES.get(task, task): _value(value, kind, task) for task in tasks}
+
+
+def _value(name: str, field: str, task: str | None = None) -> Callable[[EvaluationResult], float | None]:
+    """What reads `name` from a result's `field`, or from its entry of a task; None where that is not there."""
+
+    def read(result: EvaluationResult) -> float | None:
+        part = getattr(result, field)
+        return getattr(part.get(task) if task else part, name, None)
+
+    return read
+
+
+def _table(title: str, results: Sequence[EvaluationResult], columns: Columns, digits: int = 2) -> Table:
     table = Table("model", "pooling", title=title, title_justify="left")
     for column in columns:
         table.add_column(column, justify="right")
     for result in results:
-        table.add_row(escape(result.model), result.pooling, *row(result))
+        cells = [_number(value(result), digits) for value in columns.values()]
+        table.add_row(escape(result.model), result.pooling, *cells)
     return table
-
-
-def _sts(results: Sequence[EvaluationResult], setting: Setting) -> Table:
-    def row(result: EvaluationResult) -> list[str]:
-        scores = [_number(getattr(result.sts[task], setting) if task in result.sts else None) for task in STS_TASKS]
-        return [*scores, _number(result.average(setting))]
-
-    title = f'STS test sets: Spearman x 100 of cosine, "{setting}" setting'
-    return _table(title, results, [*(TITLES[task] for task in STS_TASKS), "avg."], row)
 
 
 def _subsets(result: EvaluationResult) -> Table:
@@ -91,51 +116,22 @@ def _subsets(result: EvaluationResult) -> Table:
     return table
 
 
-def _dev(results: Sequence[EvaluationResult]) -> Table:
-    names = list(dict.fromkeys(name for result in results for name in result.dev))
-
-    def row(result: EvaluationResult) -> list[str]:
-        return [_number(result.dev[name].all if name in result.dev else None) for name in names]
-
-    return _table("STS-B dev: Spearman x 100 of cosine", results, names, row)
-
-
-def _transfer(results: Sequence[EvaluationResult]) -> Table:
-    def row(result: EvaluationResult) -> list[str]:
-        cells = [_number(result.transfer[t].accuracy if t in result.transfer else None) for t in TRANSFER_TASKS]
-        f1 = result.transfer["mrpc"].f1 if "mrpc" in result.transfer else None
-        return [*cells, _number(f1), _number(result.transfer_average())]
-
-    columns = [*(TITLES[task] for task in TRANSFER_TASKS), "MRPC F1", "avg."]
-    return _table("Transfer tasks: accuracy x 100 of logistic regression", results, columns, row)
-
-
-def _geometry(results: Sequence[EvaluationResult]) -> Table:
-    def row(result: EvaluationResult) -> list[str]:
-        if (g := result.geometry) is None:
-            return [ABSENT] * 4
-        return [f"{g.alignment:.3f}", f"{g.uniformity:.3f}", str(g.positives), str(g.sentences)]
-
-    columns = ["alignment", "uniformity", "positive pairs", "sentences"]
-    return _table("Geometry on STS-B, whole (lower is better)", results, columns, row)
-
-
 def _footer(result: EvaluationResult) -> str:
-    where = f"{result.device}, {result.precision}"
-    lines = [
-        f"{result.model}: {result.sentences} distinct sentences, {result.seconds:.1f} s on {where}; data: {result.data}"
-    ]
+    where = f"{result.device}, {result.precision}; data: {result.data}"
+    lines = [f"{result.model}: {result.sentences} distinct sentences, {result.seconds:.1f} s on {where}"]
     lines += [f"not scored: {task}: {reason}" for task, reason in result.missing.items()]
     return escape("\n".join(lines))
 
 
 def _hits(query: str, hits: Mapping[str, Sequence[Hit]]) -> Table:
     table = Table("#", *map(escape, hits), title=f"query: {escape(query)}", title_justify="left", show_lines=True)
-    for rank in range(max(len(found) for found in hits.values())):
-        cells = [f"{f[rank].cosine:.3f}  {f[rank].sentence}" if rank < len(f) else ABSENT for f in hits.values()]
+    for rank in range(max(map(len, hits.values()))):
+        cells = [
+            f"{own[rank].cosine:.3f}  {own[rank].sentence}" if rank < len(own) else ABSENT for own in hits.values()
+        ]
         table.add_row(str(rank + 1), *map(escape, cells))
     return table
 
 
-def _number(value: float | None) -> str:
-    return ABSENT if value is None else f"{value:.2f}"
+def _number(value: float | None, digits: int = 2) -> str:
+    return ABSENT if value is None else str(value) if isinstance(value, int) else f"{value:.{digits}f}"

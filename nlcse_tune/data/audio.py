@@ -1,9 +1,10 @@
-"""Audio: a folder a speaker, log-mel filter banks, SpecAugment masks; the views differ by dropout alone (App. B).
+"""Audio: a folder per speaker, log-mel filter banks, SpecAugment masks; the views differ by dropout alone (App. B).
 
 A clip is (1, 128 mel bins, 1024 frames of 10 ms) after cutting or padding; the numbers are SSAST's, which the
 released code uses.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,16 +46,13 @@ def spec_augment(bank: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 class AudioData(SideData):
-    """Clips with labels; a sub-class says where they come from."""
+    """Clips with labels; `open` gives an item as a mono wave at 16 kHz, float32 (samples,)."""
 
-    def __init__(self, labels: list[int], classes: list[str]) -> None:
-        super().__init__(labels, classes)
+    def __init__(self, labels: Sequence[int], open: Callable[[int], np.ndarray]) -> None:
+        super().__init__(labels)
+        self.open = open
         self._banks: dict[int, Tensor] = {}
         self._cached = 0
-
-    def open(self, item: int) -> np.ndarray:
-        """The item as a mono wave at 16 kHz, float32 (samples,)."""
-        raise NotImplementedError
 
     def _bank(self, item: int) -> Tensor:
         """The item's filter bank, from memory where there is room: it takes ten times longer than all the rest."""
@@ -77,35 +75,28 @@ class AudioData(SideData):
         return spec_augment(padded, rng).T.expand(VIEWS, 1, MEL_BINS, FRAMES)
 
     def normalise(self, stored: Tensor) -> Tensor:
-        """(V, 1, 128, 1024) to about zero mean and a standard deviation of a half."""
+        """(R, 1, 128, 1024) to about zero mean and a standard deviation of a half."""
         return (stored - MEAN) / (2 * STD)
 
 
-class AudioFolder(AudioData):
-    """WAV and FLAC files of any rate in a folder a speaker."""
-
-    def __init__(self, folder: Path) -> None:
-        self.files, labels, classes = list_folder(folder, SUFFIXES)
-        super().__init__(labels, classes)
-
-    def open(self, item: int) -> np.ndarray:
-        path = self.files[item]
-        try:
-            wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        except (OSError, soundfile.SoundFileError) as error:
-            raise DataError(f"{path}: not readable as audio ({error}); remove or replace it") from None
-        if len(wave) == 0:
-            raise DataError(f"{path}: holds no samples; remove or replace it")
-        mono = torch.from_numpy(wave.mean(axis=1))
-        return np.asarray(resample(mono, rate, RATE) if rate != RATE else mono)
+def audio_folder(folder: Path) -> AudioData:
+    """WAV and FLAC files of any rate in a folder per speaker."""
+    files, labels = list_folder(folder, SUFFIXES)
+    return AudioData(labels, lambda item: _read(files[item]))
 
 
-class SyntheticAudio(AudioData):
+def _read(path: Path) -> np.ndarray:
+    try:
+        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise DataError(f"{path}: not readable as audio ({error}); remove or replace it") from None
+    if len(wave) == 0:
+        raise DataError(f"{path}: holds no samples; remove or replace it")
+    mono = torch.from_numpy(wave.mean(axis=1))
+    return np.asarray(resample(mono, rate, RATE) if rate != RATE else mono)
+
+
+def synthetic_audio() -> AudioData:
     """Voiced tones by speaker."""
-
-    def __init__(self) -> None:
-        labels = np.repeat(np.arange(synthetic.SPEAKERS), synthetic.CLIPS_PER_SPEAKER)
-        super().__init__(labels.tolist(), [f"speaker{label}" for label in range(synthetic.SPEAKERS)])
-
-    def open(self, item: int) -> np.ndarray:
-        return synthetic.tone(int(self.labels[item]), item)
+    labels = np.repeat(np.arange(synthetic.SPEAKERS), synthetic.CLIPS_PER_SPEAKER).tolist()
+    return AudioData(labels, lambda item: synthetic.tone(labels[item], item))

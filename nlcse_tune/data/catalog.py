@@ -41,13 +41,13 @@ def _content(files: list[Path]) -> str:
 
 def fingerprints(config: RunConfig) -> dict[str, str]:
     """Fingerprint of every input of a run: encoder, text, dev set, and the side's where there is one."""
-    found = {"encoder": fingerprint(config.encoder.checkpoint), "text": fingerprint(config.text.data)}
-    found["dev"] = synthetic.VERSION if config.eval.data == SYNTHETIC else _content(dev_files(config.eval.data))
+    prints = {"encoder": fingerprint(config.encoder.checkpoint), "text": fingerprint(config.text.data)}
+    prints["dev"] = synthetic.VERSION if config.eval.data == SYNTHETIC else _content(dev_files(config.eval.data))
     if config.side:
-        found["side"] = fingerprint(config.side.data)
+        prints["side"] = fingerprint(config.side.data)
         if config.side.checkpoint:
-            found["side_checkpoint"] = fingerprint(config.side.checkpoint)
-    return found
+            prints["side_checkpoint"] = fingerprint(config.side.checkpoint)
+    return prints
 
 
 def task_fingerprint(data: str, task: StsTask) -> str:

@@ -1,8 +1,9 @@
-"""Images: a folder a class, decoded to RGB, two SimCLR views each (§3.3; the released code's transforms).
+"""Images: a folder per class, decoded to RGB, two SimCLR views each (§3.3; the released code's transforms).
 
 C = 3 channels, H = W = 224 pixels.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -70,11 +71,11 @@ def random_view(picture: Image.Image, rng: np.random.Generator) -> Tensor:
 
 
 class ImageData(SideData):
-    """Pictures with labels; a sub-class says where they come from."""
+    """Pictures with labels; `open` gives an item as an RGB picture."""
 
-    def open(self, item: int) -> Image.Image:
-        """The item as an RGB picture."""
-        raise NotImplementedError
+    def __init__(self, labels: Sequence[int], open: Callable[[int], Image.Image]) -> None:
+        super().__init__(labels)
+        self.open = open
 
     def views(self, item: int, rng: np.random.Generator) -> Tensor:
         """Two random views, uint8 (2, 3, 224, 224)."""
@@ -82,35 +83,28 @@ class ImageData(SideData):
         return torch.stack([random_view(picture, rng), random_view(picture, rng)])
 
     def normalise(self, stored: Tensor) -> Tensor:
-        """uint8 (V, 3, H, W) -> float32, by ImageNet's mean and std."""
+        """uint8 (R, 3, H, W) -> float32, by ImageNet's mean and std."""
         mean = torch.tensor(IMAGENET_MEAN, device=stored.device).view(3, 1, 1) * 255
         std = torch.tensor(IMAGENET_STD, device=stored.device).view(3, 1, 1) * 255
         return (stored.float() - mean) / std
 
 
-class ImageFolder(ImageData):
-    """JPEG and PNG files in a folder a class; grey, palette and CMYK pictures become RGB."""
-
-    def __init__(self, folder: Path) -> None:
-        self.files, labels, classes = list_folder(folder, SUFFIXES)
-        super().__init__(labels, classes)
-
-    def open(self, item: int) -> Image.Image:
-        path = self.files[item]
-        try:
-            with Image.open(path) as picture:
-                picture.draft("RGB", (2 * SIZE, 2 * SIZE))  # lets the JPEG decoder skip detail that is not kept
-                return picture.convert("RGB")
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path}: not readable as an image ({error}); remove or replace it") from None
+def image_folder(folder: Path) -> ImageData:
+    """JPEG and PNG files in a folder per class; grey, palette and CMYK pictures become RGB."""
+    files, labels = list_folder(folder, SUFFIXES)
+    return ImageData(labels, lambda item: _read(files[item]))
 
 
-class SyntheticImages(ImageData):
+def _read(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            picture.draft("RGB", (2 * SIZE, 2 * SIZE))  # lets the JPEG decoder skip detail that is not kept
+            return picture.convert("RGB")
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: not readable as an image ({error}); remove or replace it") from None
+
+
+def synthetic_images() -> ImageData:
     """Textured shapes by class."""
-
-    def __init__(self) -> None:
-        labels = np.repeat(np.arange(synthetic.IMAGE_CLASSES), synthetic.IMAGES_PER_CLASS)
-        super().__init__(labels.tolist(), [f"shape{label}" for label in range(synthetic.IMAGE_CLASSES)])
-
-    def open(self, item: int) -> Image.Image:
-        return Image.fromarray(synthetic.image(int(self.labels[item]), item))
+    labels = np.repeat(np.arange(synthetic.IMAGE_CLASSES), synthetic.IMAGES_PER_CLASS).tolist()
+    return ImageData(labels, lambda item: Image.fromarray(synthetic.image(labels[item], item)))

@@ -4,15 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nlcse_tune.config import SYNTHETIC, Modality, SideConfig
-from nlcse_tune.data.audio import AudioFolder, SyntheticAudio
-from nlcse_tune.data.image import ImageFolder, SyntheticImages
+from nlcse_tune.data.audio import audio_folder, synthetic_audio
+from nlcse_tune.data.image import image_folder, synthetic_images
 from nlcse_tune.data.side import SideData
 from nlcse_tune.errors import DataError
 
 # What makes the embedded data of each, and what reads a folder.
 MODALITIES: dict[Modality, tuple[Callable[[], SideData], Callable[[Path], SideData]]] = {
-    "image": (SyntheticImages, ImageFolder),
-    "audio": (SyntheticAudio, AudioFolder),
+    "image": (synthetic_images, image_folder),
+    "audio": (synthetic_audio, audio_folder),
 }
 
 

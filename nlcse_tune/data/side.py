@@ -1,6 +1,7 @@
 """What the loop asks of side data, whatever the modality.
 
-V = 2 B rows of a batch of B items, ordered view by view: row v * B + i is view v of item i.
+V = 2 views of each of the B items of a batch make its R = V B rows, ordered view by view: row v * B + i is view v of
+item i.
 """
 
 from abc import ABC, abstractmethod
@@ -19,38 +20,37 @@ VIEWS = 2
 class SideData(ABC):
     """Labelled items, each giving two views."""
 
-    def __init__(self, labels: Sequence[int], classes: Sequence[str]) -> None:
-        self.labels = np.asarray(labels, dtype=np.int64)  # (N,)
-        self.classes = tuple(classes)
+    def __init__(self, labels: Sequence[int]) -> None:
+        self.labels = np.asarray(labels, dtype=np.int64)  # (items,)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @abstractmethod
     def views(self, item: int, rng: np.random.Generator) -> Tensor:
-        """Both views of an item as stored, (2, C, H, W); every random choice comes from `rng`."""
+        """Both views of an item as stored, (V, C, H, W); every random choice comes from `rng`."""
 
     @abstractmethod
     def normalise(self, stored: Tensor) -> Tensor:
-        """Stored views as the embedding wants them, float; runs on the training device."""
+        """Stored views (R, C, H, W) as the embedding wants them, float; runs on the training device."""
 
 
 def stack_views(items: list[Tensor]) -> Tensor:
-    """Views (2, C, H, W) of B items -> (2 * B, C, H, W), view by view."""
+    """Views (V, C, H, W) of B items -> (R, C, H, W), view by view."""
     return torch.stack(items, dim=1).flatten(0, 1)
 
 
-def list_folder(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], list[int], list[str]]:
-    """Files of a class-per-folder tree with their labels and the class names, in sorted order."""
+def list_folder(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], list[int]]:
+    """Files of a class-per-folder tree with their labels, in sorted order."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; set side.data to one that holds a folder for each class")
     classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    files: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        found = sorted(path for path in (folder / name).rglob("*") if path.suffix.lower() in suffixes)
-        files += found
-        labels += [label] * len(found)
-    if not files:
+    items = [
+        (path, label)
+        for label, name in enumerate(classes)
+        for path in sorted((folder / name).rglob("*"))
+        if path.suffix.lower() in suffixes
+    ]
+    if not items:
         raise DataError(f"{folder}: no files ending in {', '.join(suffixes)} in the folders of its classes")
-    return files, labels, classes
+    return [path for path, _ in items], [label for _, label in items]

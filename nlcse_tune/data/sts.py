@@ -14,16 +14,18 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nlcse_tune.config import STS_TASKS, SYNTHETIC, StsTask
-from nlcse_tune.errors import ConfigError, DataError, nearest
+from nlcse_tune.config import SYNTHETIC, StsTask
+from nlcse_tune.data import synthetic
+from nlcse_tune.data.lines import MissingDataError, count_warning, read_lines, spaced, tab_rows
+from nlcse_tune.errors import DataError, nearest
 
 Split = Literal["train", "dev", "test"]
-FETCH = "run `nlcse-tune data fetch sts`"
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 SUBSETS: dict[StsTask, tuple[str, ...]] = {
     "sts12": ("MSRpar", "MSRvid", "SMTeuroparl", "surprise.OnWN", "surprise.SMTnews"),
@@ -39,10 +41,6 @@ PAIRS: dict[StsTask, int] = {
 
 _SICK = {"train": "SICK_train.txt", "dev": "SICK_trial.txt", "test": "SICK_test_annotated.txt"}
 _log = logging.getLogger(__name__)
-
-
-class MissingDataError(DataError):
-    """A file that is not there, as against one that is there and wrong."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +65,20 @@ def load_task(data: str, task: StsTask) -> list[Subset]:
     if data == SYNTHETIC:
         return [_synthetic(task)]
     subsets = read_task(data, task)
-    if warning := count_warning(task, subsets):
+    if warning := sts_count_warning(task, subsets):
         _log.warning("%s", warning)
     return subsets
 
 
 def read_task(data: str, task: StsTask) -> list[Subset]:
     """As `load_task`, from a folder, without a word about the number of pairs."""
-    if task == "stsb":
-        return [load_stsb(data, "test")]
-    if task == "sickr":
-        return [load_sick(data, "test")]
-    folder = _task_folder(data, task)
-    return [_load_semeval(folder, name) for name in _subset_names(folder, task)]
+    match task:
+        case "stsb":
+            return [load_stsb(data, "test")]
+        case "sickr":
+            return [load_sick(data, "test")]
+        case _:
+            return [_load_semeval(name, *files) for name, files in _semeval_files(data, task).items()]
 
 
 def load_dev(data: str) -> Subset:
@@ -90,14 +89,14 @@ def load_dev(data: str) -> Subset:
 def load_stsb(data: str, split: Split) -> Subset:
     """One split of STS-B."""
     path = _stsb_file(data, split)
-    rows = _tab_rows(path, columns=7)
+    rows = tab_rows(path, columns=7)
     return _subset(f"STS-B {split}", path, ((n, row[5], row[6], row[4]) for n, row in rows))
 
 
 def load_sick(data: str, split: Split) -> Subset:
     """One split of SICK relatedness. Published tables use `test`; MTEB's SICK-R is all three together."""
-    path = Path(data) / "SICK" / _SICK[split]
-    rows = _tab_rows(path, columns=4, header=True)
+    path = _sick_file(data, split)
+    rows = tab_rows(path, columns=4, header=True)
     return _subset(f"SICK-R {split}", path, ((n, row[1], row[2], row[3]) for n, row in rows))
 
 
@@ -119,107 +118,55 @@ def languages(folder: Path | str) -> list[str]:
 
 
 def dev_files(data: str) -> list[Path]:
-    """The files that `load_dev` reads, for a fingerprint; none for synthetic data."""
-    return [] if data == SYNTHETIC else [_stsb_file(data, "dev")]
+    """The files in the folder `data` that `load_dev` reads, for a fingerprint."""
+    return [_stsb_file(data, "dev")]
 
 
 def task_files(data: str, task: StsTask) -> list[Path]:
-    """The files that `load_task` reads, in a fixed order; none for synthetic data."""
-    if data == SYNTHETIC:
-        return []
-    if task == "stsb":
-        return [_stsb_file(data, "test")]
-    if task == "sickr":
-        return [Path(data) / "SICK" / _SICK["test"]]
-    folder = _task_folder(data, task)
-    return [path for name in _subset_names(folder, task) for path in _semeval_files(folder, name)]
+    """The files in the folder `data` that `load_task` reads, in a fixed order."""
+    match task:
+        case "stsb":
+            return [_stsb_file(data, "test")]
+        case "sickr":
+            return [_sick_file(data, "test")]
+        case _:
+            return [path for files in _semeval_files(data, task).values() for path in files]
 
 
-def count_warning(task: StsTask, subsets: list[Subset]) -> str | None:
-    """What to tell a reader when a task holds another number of scored pairs than the official one."""
-    if (count := sum(map(len, subsets))) == PAIRS[task]:
-        return None
-    official = f"the official test set has {PAIRS[task]}"
-    return f"{task}: {count} scored pairs, but {official}: its score cannot be compared with published ones"
-
-
-def check_task_name(name: str) -> StsTask:
-    """`name` as an StsTask; ConfigError proposes the nearest one."""
-    if name not in STS_TASKS:
-        raise ConfigError(f"{name}: no such STS task{nearest(name, STS_TASKS)}; known: {', '.join(STS_TASKS)}")
-    return name
-
-
-def read_lines(path: Path, *, encoding: Literal["utf-8", "latin-1"] = "utf-8", hint: str = FETCH) -> list[str]:
-    """The lines of a text file without their ends; only LF and CRLF end a line.
-
-    Raises MissingDataError with `hint`, or DataError with the line that is not in `encoding`.
-    """
-    try:
-        raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    except FileNotFoundError:
-        raise MissingDataError(f"{path}: not found: {hint}") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        text = raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}:{line}: not {encoding.upper()} (byte 0x{raw[error.start]:02x}); convert the file, "
-            f"for instance with `iconv -f latin1 -t utf-8`, or {hint}"
-        ) from None
-    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+def sts_count_warning(task: StsTask, subsets: list[Subset]) -> str | None:
+    """`count_warning` of the scored pairs of a test set."""
+    return count_warning(task, (sum(map(len, subsets)),), (PAIRS[task],))
 
 
 def _synthetic(split: str) -> Subset:
-    from nlcse_tune.data.synthetic import sts_pairs
-
-    rows = list(sts_pairs(split))
+    rows = synthetic.sts_pairs(split)
     gold = np.array([score for _, _, score in rows], dtype=np.float64)
-    return Subset(split, [_tokens(left) for left, _, _ in rows], [_tokens(right) for _, right, _ in rows], gold)
-
-
-def _task_folder(data: str, task: StsTask) -> Path:
-    return Path(data) / "STS" / f"{task.upper()}-en-test"
+    return Subset(split, [spaced(left) for left, _, _ in rows], [spaced(right) for _, right, _ in rows], gold)
 
 
 def _stsb_file(data: str, split: Split) -> Path:
     return Path(data) / "STS" / "STSBenchmark" / f"sts-{split}.csv"
 
 
-def _semeval_files(folder: Path, name: str) -> tuple[Path, Path]:
-    return folder / f"STS.input.{name}.txt", folder / f"STS.gs.{name}.txt"
+def _sick_file(data: str, split: Split) -> Path:
+    return Path(data) / "SICK" / _SICK[split]
 
 
-def _subset_names(folder: Path, task: StsTask) -> list[str]:
-    """The official sub-sets, all of them needed; one's own where a folder holds none of the official ones."""
-    official = SUBSETS[task]
-    found = sorted(p.name.removeprefix("STS.input.").removesuffix(".txt") for p in folder.glob("STS.input.*.txt"))
-    return found if found and not set(found) & set(official) else list(official)
+def _semeval_files(data: str, task: StsTask) -> dict[str, tuple[Path, Path]]:
+    """Pairs and gold scores of each sub-set: the official ones, all of them, or one's own where there is none."""
+    folder, official = Path(data) / "STS" / f"{task.upper()}-en-test", SUBSETS[task]
+    there = sorted(p.name.removeprefix("STS.input.").removesuffix(".txt") for p in folder.glob("STS.input.*.txt"))
+    names = there if there and not set(there) & set(official) else official
+    return {name: (folder / f"STS.input.{name}.txt", folder / f"STS.gs.{name}.txt") for name in names}
 
 
-def _load_semeval(folder: Path, name: str) -> Subset:
-    inputs, gold = _semeval_files(folder, name)
-    pairs, scores = list(_tab_rows(inputs, columns=2)), read_lines(gold)
+def _load_semeval(name: str, inputs: Path, gold: Path) -> Subset:
+    pairs, scores = list(tab_rows(inputs, columns=2)), read_lines(gold)
     if len(pairs) != len(scores):
         raise DataError(
             f"{inputs} has {len(pairs)} lines, but {gold.name} has {len(scores)}: line i of one scores line i"
         )
     return _subset(name, gold, ((n, row[0], row[1], score) for (n, row), score in zip(pairs, scores, strict=True)))
-
-
-def _tab_rows(path: Path, *, columns: int, header: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """(line number, fields) of a tab-separated file without quoting; further columns are let through."""
-    for number, line in enumerate(read_lines(path), start=1):
-        if header and number == 1:
-            continue
-        fields = line.split("\t")
-        if len(fields) < columns:
-            raise DataError(
-                f"{path}:{number}: must have {columns} tab-separated columns, got {len(fields)}: {line[:80]!r}"
-            )
-        yield number, fields
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
@@ -262,11 +209,6 @@ def _gold(text: str, path: Path, line: int) -> float:
 
 
 def _sentence(text: str, path: Path, line: int) -> str:
-    if not (sentence := _tokens(text)):
+    if not (sentence := spaced(text)):
         raise DataError(f"{path}:{line}: a scored pair has an empty sentence")
     return sentence
-
-
-def _tokens(text: str) -> str:
-    """SentEval splits on whitespace and joins by one space."""
-    return " ".join(text.split())

@@ -5,8 +5,6 @@ share an event and no content word: what an encoder has to learn is which wordin
 drawn from generators with fixed seeds, so the data are the same on every machine.
 """
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
 VERSION = "synthetic-1"  # the data's fingerprint: raise it with any change of what is made here
@@ -41,30 +39,24 @@ TEMPLATES = (
     "a {0} {1} the {2} by the {3}",
     "by the {3} the {0} {1} a {2}",
 )
+Event = list[int]  # the index of a concept in each of SLOTS
 Triplet = tuple[str, str, str]
 
 
-@dataclass(frozen=True)
-class Event:
-    """Indices into SLOTS, one a slot."""
-
-    slots: tuple[int, ...]
-
-
 def _event(rng: np.random.Generator) -> Event:
-    return Event(tuple(int(rng.integers(len(slot))) for slot in SLOTS))
+    return [int(rng.integers(len(slot))) for slot in SLOTS]
 
 
 def _changed(event: Event, which: list[int], rng: np.random.Generator) -> Event:
-    slots = list(event.slots)
+    other = list(event)
     for slot in which:
-        slots[slot] = (slots[slot] + int(rng.integers(1, len(SLOTS[slot])))) % len(SLOTS[slot])
-    return replace(event, slots=tuple(slots))
+        other[slot] = (other[slot] + int(rng.integers(1, len(SLOTS[slot])))) % len(SLOTS[slot])
+    return other
 
 
 def _say(event: Event, rng: np.random.Generator) -> str:
     """One of the event's sentences: a template, and a wording for each slot."""
-    concepts = [SLOTS[slot][concept] for slot, concept in enumerate(event.slots)]
+    concepts = [SLOTS[slot][concept] for slot, concept in enumerate(event)]
     words = [concept[int(rng.integers(len(concept)))] for concept in concepts]
     return TEMPLATES[int(rng.integers(len(TEMPLATES)))].format(*words)
 
@@ -94,7 +86,7 @@ def sts_pairs(split: str, count: int = 400) -> list[tuple[str, str, float]]:
         event = _event(rng)
         which = rng.choice(4, size=int(rng.integers(0, 5)), replace=False).tolist()
         other = _changed(event, which, rng)
-        gold = sum(w for w, a, b in zip(WEIGHTS, event.slots, other.slots, strict=True) if a == b)
+        gold = sum(w for w, a, b in zip(WEIGHTS, event, other, strict=True) if a == b)
         rows.append((_say(event, rng), _say(other, rng), float(gold)))
     return rows
 

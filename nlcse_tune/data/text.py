@@ -1,17 +1,14 @@
-"""Training text: one sentence a line, or a CSV of pairs or triplets; tokenised once, kept as flat arrays.
+"""Training text: one sentence per line, or a CSV of pairs or triplets; as batches of token ids.
 
-B items of a batch, V views (2, or 3 with hard negatives), T tokens. Rows of a batch are ordered view by view:
-row v * B + i is view v of item i.
+B items of a batch, b of them this worker's, V views (2, or 3 with hard negatives), T tokens. Rows of a batch are
+ordered view by view: row v * B + i is view v of item i.
 """
 
 import csv
-import hashlib
-import json
 import sys
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,9 +17,8 @@ from transformers import PreTrainedTokenizerBase
 
 from nlcse_tune.config import SYNTHETIC, EncoderConfig, TextConfig
 from nlcse_tune.data import synthetic
+from nlcse_tune.data.tokens import TokenTable, cached_table
 from nlcse_tune.errors import DataError
-from nlcse_tune.files import replacing
-from nlcse_tune.paths import cache_folder
 
 Columns = tuple[list[str], ...]
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -56,7 +52,7 @@ def _read_lines(path: Path) -> Columns:
                 sentences.append(sentence)
     if path.suffix == ".csv" and sentences and sentences[0].split(",")[:2] == list(CSV_COLUMNS[:2]):
         raise DataError(
-            f"{path}: a file of pairs or triplets; set text.objective=supervised, or give one sentence a line"
+            f"{path}: a file of pairs or triplets; set text.objective=supervised, or give one sentence per line"
         )
     return (sentences,)
 
@@ -83,35 +79,11 @@ def _read_csv(path: Path) -> Columns:
     return tuple(list(column) for column in zip(*rows, strict=True))
 
 
-@dataclass(frozen=True)
-class TokenTable:
-    """Token ids of N sentences: `ids[offsets[i] : offsets[i + 1]]` are those of sentence i, special tokens included."""
+class TextBatch(NamedTuple):
+    """This worker's rows of one global batch."""
 
-    ids: np.ndarray  # (all tokens,) int32
-    offsets: np.ndarray  # (N + 1,) int64
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def lengths(self, rows: np.ndarray) -> np.ndarray:
-        """Tokens of each of `rows`."""
-        return np.asarray(self.offsets[rows + 1] - self.offsets[rows])
-
-    def __getitem__(self, row: int) -> np.ndarray:
-        return np.asarray(self.ids[self.offsets[row] : self.offsets[row + 1]])
-
-
-@dataclass(frozen=True)
-class TextBatch:
-    """The rows at hand of one global batch."""
-
-    input_ids: Tensor  # (V * B, T)
-    attention_mask: Tensor  # (V * B, T)
-
-    def to(self, device: str | torch.device) -> "TextBatch":
-        return TextBatch(
-            self.input_ids.to(device, non_blocking=True), self.attention_mask.to(device, non_blocking=True)
-        )
+    input_ids: Tensor  # (V * b, T)
+    attention_mask: Tensor  # (V * b, T)
 
 
 class TextData:
@@ -136,59 +108,17 @@ class TextData:
         Padding to the global length keeps dropout masks, and so results, the same on any number of workers.
         """
         longest = max(int(column.lengths(items).max()) for column in self.columns)
-        own = items[local]
-        ids = np.full((self.views * len(own), longest), self.pad_id, dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for view, column in enumerate(self.columns):
-            for position, item in enumerate(own):
-                tokens = column[item]
-                row = view * len(own) + position
-                ids[row, : len(tokens)] = tokens
-                mask[row, : len(tokens)] = 1
-        return TextBatch(torch.from_numpy(ids), torch.from_numpy(mask))
+        ids, masks = zip(*(column.padded(items[local], self.pad_id, longest) for column in self.columns), strict=True)
+        return TextBatch(torch.cat(ids), torch.cat(masks))
 
 
-def load_text(config: TextConfig, tokenizer: PreTrainedTokenizerBase, columns: Columns | None = None) -> TextData:
-    """The run's text, tokenised and truncated to `max_length`; big files once, in a memory-mapped cache."""
-    columns = load_columns(config) if columns is None else columns
+def load_text(config: TextConfig, tokenizer: PreTrainedTokenizerBase, columns: Columns) -> TextData:
+    """The columns of `load_columns`, tokenised and truncated to `max_length`."""
     pad = tokenizer.pad_token_id
     if pad is None:
         raise DataError("the encoder's tokenizer has no padding token, which batches need")
-    tables = tuple(_cached_table(column, tokenizer, config.max_length) for column in columns)
+    tables = tuple(cached_table(column, tokenizer, config.max_length) for column in columns)
     return TextData(tables, int(pad))
-
-
-def tokenize(sentences: list[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenTable:
-    """Token ids of `sentences`, truncated to `max_length` tokens with special tokens."""
-    encoded: Any = tokenizer(sentences, truncation=True, max_length=max_length, return_attention_mask=False)
-    rows = encoded["input_ids"]
-    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
-    ids = np.fromiter((token for row in rows for token in row), dtype=np.int32, count=int(offsets[-1]))
-    return TokenTable(ids, offsets)
-
-
-CACHE_FROM = 20_000  # sentences; fewer are tokenised in a second
-
-
-def _cached_table(sentences: list[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenTable:
-    if len(sentences) < CACHE_FROM:
-        return tokenize(sentences, tokenizer, max_length)
-    key = hashlib.blake2b(digest_size=16)
-    definition = json.loads(tokenizer.backend_tokenizer.to_str())
-    for setting in ("truncation", "padding"):  # left over from the last call, whatever it was
-        definition.pop(setting, None)
-    for part in (json.dumps(definition), str(max_length), *sentences):
-        key.update(part.encode())
-        key.update(b"\n")
-    folder = cache_folder() / "tokens"
-    ids_file, offsets_file = folder / f"{key.hexdigest()}-ids.npy", folder / f"{key.hexdigest()}-offsets.npy"
-    if not (ids_file.is_file() and offsets_file.is_file()):
-        table = tokenize(sentences, tokenizer, max_length)
-        for path, array in ((ids_file, table.ids), (offsets_file, table.offsets)):
-            with replacing(path) as temporary, temporary.open("wb") as stream:
-                np.save(stream, array)
-    return TokenTable(np.load(ids_file, mmap_mode="r"), np.load(offsets_file, mmap_mode="r"))
 
 
 def train_tokenizer(columns: Columns, config: EncoderConfig) -> PreTrainedTokenizerBase:

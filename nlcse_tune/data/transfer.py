@@ -9,7 +9,6 @@
 Items stand in SentEval's order (by word count, then label), so that a seeded split into folds is SentEval's own.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -17,7 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from nlcse_tune.data.sts import read_lines
+from nlcse_tune.data.lines import count_warning, read_lines, spaced, tab_rows
 from nlcse_tune.errors import DataError
 
 TransferTask = Literal["mr", "cr", "subj", "mpqa", "sst2", "trec", "mrpc"]
@@ -53,6 +52,11 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def columns(self) -> list[list[str]]:
+        """Its lists of sentences."""
+        return [self.sentences] if self.seconds is None else [self.sentences, self.seconds]
+
 
 @dataclass(frozen=True)
 class TransferData:
@@ -71,32 +75,16 @@ class TransferData:
 
 def load_transfer(data: str, task: TransferTask) -> TransferData:
     """A task from a folder in SentEval's layout. MissingDataError or DataError as for STS."""
-    files = transfer_files(data, task)
-    match task:
-        case "mr" | "cr" | "subj" | "mpqa":
-            return TransferData(task, _labelled([*_plain(files[0], 1), *_plain(files[1], 0)]))
-        case "sst2":
-            train, dev, test = (_labelled(_sst(path)) for path in files)
-            return TransferData(task, train, dev, test)
-        case "trec":
-            train, test = (_labelled(_trec(path)) for path in files)
-            return TransferData(task, train, test=test)
-        case "mrpc":
-            train, test = (_labelled(_mrpc(path), pairs=True) for path in files)
-            return TransferData(task, train, test=test)
-
-
-def transfer_files(data: str, task: TransferTask) -> list[Path]:
-    """The files that `load_transfer` reads, in a fixed order."""
-    return [Path(data) / name for name in _FILES[task]]
+    files = [Path(data) / name for name in _FILES[task]]
+    if task not in _SPLIT:
+        return TransferData(task, _labelled([*_plain(files[0], 1), *_plain(files[1], 0)]))
+    train, *rest = (_labelled(_SPLIT[task](path), pairs=task == "mrpc") for path in files)
+    return TransferData(task, train, dev=rest[0] if len(rest) == 2 else None, test=rest[-1])
 
 
 def transfer_count_warning(loaded: TransferData) -> str | None:
-    """What to tell a reader when a task holds another number of items than the official one."""
-    counts = tuple(map(len, loaded.parts))
-    if counts == ITEMS[loaded.task]:
-        return None
-    return f"{loaded.task}: {counts} items, but the official sets have {ITEMS[loaded.task]}: not comparable"
+    """`count_warning` of the items of each split."""
+    return count_warning(loaded.task, tuple(map(len, loaded.parts)), ITEMS[loaded.task])
 
 
 def _labelled(items: list[_Item], *, pairs: bool = False) -> Labelled:
@@ -108,16 +96,17 @@ def _labelled(items: list[_Item], *, pairs: bool = False) -> Labelled:
 
 
 def _plain(path: Path, label: int) -> list[_Item]:
-    """One sentence a line; SentEval counts the few empty lines of CR and MPQA as sentences, so they are kept."""
-    return [(_tokens(line), "", label) for line in read_lines(path, encoding="latin-1")]
+    """One sentence per line; SentEval counts the few empty lines of CR and MPQA as sentences, so they are kept."""
+    return [(spaced(line), "", label) for line in read_lines(path, encoding="latin-1")]
 
 
 def _sst(path: Path) -> list[_Item]:
-    return _fields(path, 2, lambda fields: (_tokens(fields[0]), "", _binary(fields[1])))
+    return [(spaced(row[0]), "", _binary(row[1], path, number)) for number, row in tab_rows(path, columns=2)]
 
 
 def _mrpc(path: Path) -> list[_Item]:
-    return _fields(path, 5, lambda f: (_tokens(f[3]), _tokens(f[4]), _binary(f[0])), header=True)
+    rows = tab_rows(path, columns=5, header=True)
+    return [(spaced(row[3]), spaced(row[4]), _binary(row[0], path, number)) for number, row in rows]
 
 
 def _trec(path: Path) -> list[_Item]:
@@ -126,32 +115,14 @@ def _trec(path: Path) -> list[_Item]:
         label, _, question = line.strip().partition(" ")
         if (coarse := label.partition(":")[0]) not in TREC_CLASSES or not question.strip():
             raise DataError(f"{path}:{number}: must be CLASS:detail and a question, got {line[:80]!r}")
-        items.append((_tokens(question), "", TREC_CLASSES.index(coarse)))
+        items.append((spaced(question), "", TREC_CLASSES.index(coarse)))
     return items
 
 
-def _fields(path: Path, columns: int, read: Callable[[list[str]], _Item], *, header: bool = False) -> list[_Item]:
-    items = []
-    for number, line in enumerate(read_lines(path), start=1):
-        if header and number == 1:
-            continue
-        fields = line.split("\t")
-        if len(fields) != columns:
-            raise DataError(
-                f"{path}:{number}: must have {columns} tab-separated columns, got {len(fields)}: {line[:80]!r}"
-            )
-        try:
-            items.append(read(fields))
-        except ValueError as error:
-            raise DataError(f"{path}:{number}: {error}") from None
-    return items
-
-
-def _binary(text: str) -> int:
+def _binary(text: str, path: Path, line: int) -> int:
     if text.strip() not in ("0", "1"):
-        raise ValueError(f"the label must be 0 or 1, got {text.strip()!r}")
+        raise DataError(f"{path}:{line}: the label must be 0 or 1, got {text.strip()!r}")
     return int(text)
 
 
-def _tokens(text: str) -> str:
-    return " ".join(text.split())
+_SPLIT = {"sst2": _sst, "trec": _trec, "mrpc": _mrpc}  # what reads the files of a task with a split

@@ -1,7 +1,7 @@
 """Sentences to vectors, fast and in bounded memory.
 
 Every distinct sentence is tokenised and embedded once. Sentences go through the encoder in order of their token
-count, in batches of at most `budget` tokens, padding included; a batch ends where the length changes once it is
+count, in batches of at most `BUDGET` tokens, padding included; a batch ends where the length changes once it is
 large enough to keep the device busy, so that nearly all batches hold sentences of one length: no padding to compute
 and no attention mask to apply. None of this changes a score (rounding aside); together it is what makes
 `benchmarks/evaluation.py` fast.
@@ -12,7 +12,7 @@ N sentences (distinct), B sentences of a batch, T tokens, D width.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,85 +20,72 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from nlcse_tune.data.tokens import TokenTable, tokenize
 from nlcse_tune.errors import RunError
-from nlcse_tune.models.encoder import SentenceEncoder
+from nlcse_tune.names import Precision
 
-Precision = Literal["fp32", "bf16"]
 Vectors = NDArray[np.float32]
+Rows = dict[str, int]  # distinct sentences and their rows, in order
+Batch = tuple[NDArray[np.int64], Tensor]  # rows (B,) and their vectors (B, D)
+Progress = Callable[[str, int, int], None]  # what is being done, how much of it is done, how much there is
 
-_CHUNK = 8192  # sentences a tokenizer call
+BUDGET = {"cuda": 65536, "cpu": 2048}  # tokens of a batch: this bounds memory, however many sentences there are
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """Token ids of N sentences, end to end in one array: sentence i is `ids[starts[i]:starts[i + 1]]`."""
+class Embedder(Protocol):
+    """What an evaluation asks of a model; `models.encoder.SentenceEncoder` is one."""
 
-    ids: NDArray[np.int32]
-    starts: NDArray[np.int64]  # (N + 1,)
+    prompt: str  # put before each sentence
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
-        """(N,) tokens of each sentence, special ones included."""
-        return np.diff(self.starts)
+    def tokenizer(self) -> PreTrainedTokenizerBase: ...
 
-    def padded(self, rows: NDArray[np.int64], pad: int) -> tuple[Tensor, Tensor]:
-        """The sentences `rows` as (B, T) token ids and attention mask, padded on the right."""
-        lengths = self.lengths[rows]
-        width = int(lengths.max())
-        mask = np.arange(width) < lengths[:, None]
-        take = np.minimum(self.starts[rows, None] + np.arange(width), len(self.ids) - 1)
-        ids = np.where(mask, self.ids[take], pad)
-        return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(mask.astype(np.int64))
+    @property
+    def max_length(self) -> int:
+        """Tokens at which sentences are cut."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(B, T), (B, T) -> (B, D)."""
+
+    def modules(self) -> Iterator[nn.Module]: ...
 
 
-@dataclass(frozen=True)
-class Distinct:
-    """Sentences without repetition, and where each one's vector will lie."""
-
-    sentences: list[str]
-    position: dict[str, int]
-
-    def rows(self, sentences: Sequence[str]) -> NDArray[np.int64]:
-        """The rows of these sentences' vectors."""
-        return np.fromiter((self.position[s] for s in sentences), dtype=np.int64, count=len(sentences))
+def silent(what: str, done: int, total: int) -> None:
+    """The progress of an evaluation that nobody watches."""
 
 
 @dataclass(frozen=True)
 class Bank:
-    """The vectors (N, D) of the distinct sentences of an evaluation."""
+    """The vectors (N, D) of the distinct sentences of an evaluation, and the row of each."""
 
-    distinct: Distinct
+    row: Rows
     vectors: Vectors
 
     def rows(self, sentences: Sequence[str]) -> NDArray[np.int64]:
         """The rows of these sentences' vectors."""
-        return self.distinct.rows(sentences)
+        return rows_of(self.row, sentences)
 
     def of(self, sentences: Sequence[str]) -> Vectors:
         """(len(sentences), D), a repeated sentence repeated."""
         return self.vectors[self.rows(sentences)]
 
 
-def distinct(groups: Iterable[Sequence[str]]) -> Distinct:
-    """The distinct sentences of several lists, in order of first appearance."""
-    sentences = list(dict.fromkeys(sentence for group in groups for sentence in group))
-    return Distinct(sentences, {sentence: row for row, sentence in enumerate(sentences)})
+def distinct(groups: Iterable[Sequence[str]]) -> Rows:
+    """The distinct sentences of several lists, numbered in order of first appearance."""
+    return {s: row for row, s in enumerate(dict.fromkeys(sentence for group in groups for sentence in group))}
 
 
-def tokenize(tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str], max_length: int) -> Tokens:
-    """Token ids with special tokens, cut at `max_length` tokens."""
-    rows: list[NDArray[np.int32]] = []
-    for start in range(0, len(sentences), _CHUNK):
-        encoded = tokenizer(
-            list(sentences[start : start + _CHUNK]),
-            truncation=True,
-            max_length=max_length,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )
-        rows.extend(np.array(ids, dtype=np.int32) for ids in encoded["input_ids"])
-    starts = np.cumsum([0, *map(len, rows)], dtype=np.int64)
-    return Tokens(np.concatenate(rows) if rows else np.empty(0, np.int32), starts)
+def rows_of(row: Rows, sentences: Sequence[str]) -> NDArray[np.int64]:
+    """The rows of these sentences."""
+    return np.fromiter((row[sentence] for sentence in sentences), dtype=np.int64, count=len(sentences))
+
+
+def tokens_of(model: Embedder, sentences: Iterable[str]) -> TokenTable:
+    """Token ids as the model takes them: its prompt before each sentence, cut only at its own maximum."""
+    return tokenize([model.prompt + sentence for sentence in sentences], model.tokenizer, model.max_length)
 
 
 def batches(lengths: NDArray[np.int64], budget: int, full_enough: int) -> Iterator[NDArray[np.int64]]:
@@ -125,53 +112,66 @@ def default_precision(device: torch.device) -> Precision:
 
 
 def embed_tokens(
-    encoder: SentenceEncoder,
-    tokens: Tokens,
-    *,
-    precision: Precision | None = None,
-    budget: int | None = None,
-    progress: bool = False,
+    model: Embedder, tokens: TokenTable, precision: Precision | None = None, progress: Progress = silent
 ) -> Vectors:
-    """(N, D) vectors as `encoder.embed` gives them, in the order of `tokens`.
+    """(N, D) vectors as `model.embed` gives them, in the order of `tokens`.
 
-    The encoder is put in evaluation mode and left in the mode it was in. Memory on the device is bounded by
-    `budget` tokens (default: 64k on a GPU, 2k elsewhere), whatever N is. Raises RunError for NaN or infinite values.
+    The model works in evaluation mode and is left in the mode it was in. Raises RunError for NaN or infinite values.
     """
-    device, count = encoder.device, len(tokens.lengths)
+    device, count = model.device, len(tokens)
     if count == 0:
         raise RunError("no sentence to embed")
-    budget = budget or (65536 if device.type == "cuda" else 2048)
-    result = _Result(count)
-    with evaluating(encoder), _arithmetic(device, precision or default_precision(device)), _bar(progress) as advance:
-        for rows in batches(tokens.lengths, budget, full_enough=budget // 4):
-            ids, mask = tokens.padded(rows, int(encoder.tokenizer.pad_token_id))
-            result.put(rows, encoder.embed(ids.to(device), mask.to(device)))
-            advance(len(rows), count)
-    return result.finished()
+    done, vectors = 0, None
+    with evaluating(model), _arithmetic(device, precision or default_precision(device)):
+        for rows, batch in _one_behind(_embedded(model, tokens)):
+            if vectors is None:
+                vectors = np.empty((count, batch.shape[1]), dtype=np.float32)
+            vectors[rows] = batch.float().cpu().numpy()
+            done += len(rows)
+            progress("embedding sentences", done, count)
+    assert vectors is not None
+    if bad := int((~np.isfinite(vectors).all(axis=1)).sum()):
+        raise RunError(
+            f"{bad} of {count} sentence embeddings hold NaN or infinite values, so they have no score: the weights "
+            "have diverged (a lower learning rate helps) or the checkpoint is damaged"
+        )
+    return vectors
+
+
+def _embedded(model: Embedder, tokens: TokenTable) -> Iterator[Batch]:
+    """Each batch's rows and vectors (B, D), those on the device."""
+    budget = BUDGET.get(model.device.type, BUDGET["cpu"])
+    for rows in batches(np.diff(tokens.offsets), budget, full_enough=budget // 4):
+        ids, mask = tokens.padded(rows, model.tokenizer.pad_token_id or 0)  # masked, so any token will do
+        yield rows, model.embed(ids.to(model.device), mask.to(model.device))
+
+
+def _one_behind(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Hands each batch on once the next one is queued on the device, which so never waits for a copy."""
+    before = next(batches)
+    for batch in batches:
+        yield before
+        before = batch
+    yield before
 
 
 def embed(
-    encoder: SentenceEncoder,
+    model: Embedder,
     groups: Iterable[Sequence[str]],
-    *,
     precision: Precision | None = None,
-    budget: int | None = None,
-    progress: bool = False,
+    progress: Progress = silent,
 ) -> Bank:
-    """The vectors of several lists of sentences; what they share is embedded once.
-
-    Sentences are cut only at the model's own maximum. Arguments and errors as in `embed_tokens`.
-    """
-    sentences = distinct(groups)
-    tokens = tokenize(encoder.tokenizer, sentences.sentences, encoder.max_length)
-    return Bank(sentences, embed_tokens(encoder, tokens, precision=precision, budget=budget, progress=progress))
+    """The vectors of several lists of sentences; what they share is embedded once. Errors as in `embed_tokens`."""
+    row = distinct(groups)
+    return Bank(row, embed_tokens(model, tokens_of(model, row), precision, progress))
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
+def evaluating(model: Embedder) -> Iterator[None]:
     """Evaluation mode without gradients; every sub-module's own mode is restored at the end."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
+    modes = [(part, part.training) for part in model.modules()]
+    for part, _ in modes:
+        part.training = False
     try:
         with torch.inference_mode():
             yield
@@ -193,57 +193,3 @@ def _arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
     finally:
         if exact:
             torch.set_float32_matmul_precision(before)
-
-
-class _Result:
-    """(N, D) vectors in the making. A batch is copied off the device once the next one is queued there."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.vectors: Vectors | None = None
-        self.waiting: tuple[NDArray[np.int64], Tensor] | None = None
-
-    def put(self, rows: NDArray[np.int64], vectors: Tensor) -> None:
-        """Takes the vectors (B, D) of `rows`."""
-        before, self.waiting = self.waiting, (rows, vectors)
-        self._copy(before)
-
-    def finished(self) -> Vectors:
-        """All vectors; RunError if one is not finite."""
-        self._copy(self.waiting)
-        assert self.vectors is not None
-        if bad := int((~np.isfinite(self.vectors).all(axis=1)).sum()):
-            raise RunError(
-                f"{bad} of {self.count} sentence embeddings hold NaN or infinite values, so they have no score: the "
-                "weights have diverged (a lower learning rate helps) or the checkpoint is damaged"
-            )
-        return self.vectors
-
-    def _copy(self, batch: tuple[NDArray[np.int64], Tensor] | None) -> None:
-        if batch is None:
-            return
-        rows, vectors = batch
-        if self.vectors is None:
-            self.vectors = np.empty((self.count, vectors.shape[1]), dtype=np.float32)
-        self.vectors[rows] = vectors.float().cpu().numpy()
-
-
-@contextmanager
-def _bar(show: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr, as a function of (sentences done, sentences in all); silent unless `show`."""
-    if not show:
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("embedding"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("sentences"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("embedding", total=None)
-        yield lambda done, total: bar.update(task, advance=done, total=total)

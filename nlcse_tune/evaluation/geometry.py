@@ -6,22 +6,19 @@ score of at least 4. SimCSE's authors take the whole of STS-B, train, dev and te
 N distinct sentences, P positive pairs, D width.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nlcse_tune.config import SYNTHETIC, Frozen
-from nlcse_tune.data.sts import Split, Subset, load_dev, load_stsb, load_task
+from nlcse_tune.data.sts import SPLITS, Subset, load_dev, load_stsb, load_task
 from nlcse_tune.errors import DataError, RunError
-from nlcse_tune.evaluation.embed import Bank, Precision, Vectors, embed
-from nlcse_tune.evaluation.sts import check_vary
-from nlcse_tune.models.encoder import SentenceEncoder
+from nlcse_tune.evaluation.embed import Bank, Embedder, Vectors, embed
+from nlcse_tune.evaluation.sts import check_vary, sentences_of
+from nlcse_tune.names import Precision
 
 POSITIVE = 4.0  # gold score from which a pair counts as positive
-_SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 _ROWS = 1024  # of the N x N distances at a time
 
 
@@ -34,11 +31,11 @@ class GeometryScore(Frozen):
     sentences: int
 
 
-def load_geometry(data: str, split: Split | Literal["all"] = "all") -> list[Subset]:
-    """STS-B, whole or one split; of synthetic data dev and "test", which are all there is."""
+def load_geometry(data: str) -> list[Subset]:
+    """STS-B, whole; of synthetic data dev and "test", which are all there is."""
     if data == SYNTHETIC:
         return [load_dev(data), *load_task(data, "stsb")]
-    return [load_stsb(data, part) for part in (_SPLITS if split == "all" else (split,))]
+    return [load_stsb(data, split) for split in SPLITS]
 
 
 def geometry_of(bank: Bank, subsets: Sequence[Subset]) -> GeometryScore:
@@ -46,7 +43,8 @@ def geometry_of(bank: Bank, subsets: Sequence[Subset]) -> GeometryScore:
 
     DataError without a positive pair; RunError for zero or constant vectors, whose alignment would be a perfect 0.
     """
-    left, right = (sum((getattr(s, side) for s in subsets), list[str]()) for side in ("left", "right"))
+    left = [sentence for subset in subsets for sentence in subset.left]
+    right = [sentence for subset in subsets for sentence in subset.right]
     positive = np.concatenate([subset.gold for subset in subsets]) >= POSITIVE
     if not positive.any():
         raise DataError(f"no pair with a gold score of at least {POSITIVE}, so there is no alignment to measure")
@@ -62,11 +60,10 @@ def geometry_of(bank: Bank, subsets: Sequence[Subset]) -> GeometryScore:
     )
 
 
-def geometry_scores(encoder: SentenceEncoder, data: str, *, precision: Precision | None = None) -> GeometryScore:
+def score_geometry(model: Embedder, data: str, precision: Precision | None = None) -> GeometryScore:
     """Embeds STS-B and measures it."""
     subsets = load_geometry(data)
-    bank = embed(encoder, (side for s in subsets for side in (s.left, s.right)), precision=precision)
-    return geometry_of(bank, subsets)
+    return geometry_of(embed(model, sentences_of({"stsb": subsets}), precision), subsets)
 
 
 def alignment(left: Vectors, right: Vectors) -> float:
@@ -84,42 +81,11 @@ def uniformity(units: Vectors) -> float:
     if count < 2:
         raise DataError(f"uniformity needs at least 2 distinct sentences, got {count}")
     for start in range(0, count, _ROWS):
-        products = (
-            units[start : start + _ROWS] @ units[start:].T
-        )  # (rows, N - start): each pair once, and twice its own
+        # (rows, N - start): each pair once, and twice its own
+        products = units[start : start + _ROWS] @ units[start:].T
         kernel = np.exp(4 * (products.astype(np.float64) - 1))  # |x - y|^2 = 2 - 2 x.y
         total += float(np.triu(kernel, k=1).sum())
     return float(np.log(total / (count * (count - 1) / 2)))
-
-
-def draw_geometry(scores: Mapping[str, GeometryScore], path: Path, spearman: Mapping[str, float] | None = None) -> None:
-    """Writes Figure 4: uniformity against alignment, a point a model, coloured by its average STS score if given."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.5, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    x, y = [s.uniformity for s in scores.values()], [s.alignment for s in scores.values()]
-    known = spearman if spearman and all(name in spearman for name in scores) else None
-    colours = {"c": [known[name] for name in scores], "cmap": "viridis"} if known else {"color": "tab:red"}
-    points = axes.scatter(x, y, s=45, **colours)
-    for name, at in zip(scores, zip(x, y, strict=True), strict=True):
-        axes.annotate(_short(name), at, xytext=(5, 5), textcoords="offset points", fontsize=8)
-    if known:
-        figure.colorbar(points, label="STS average, Spearman x 100")
-    axes.set_xlabel("uniformity (lower is better)")
-    axes.set_ylabel("alignment (lower is better)")
-    axes.margins(0.15)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=200)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: the figure cannot be written: {error}") from None
-
-
-def _short(name: str) -> str:
-    return Path(name).name or name
 
 
 def _unit(vectors: Vectors) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 """Appendix C: the sentences of a corpus nearest to a query, by cosine.
 
-N distinct sentences of the corpus, Q queries, D width, K results a query.
+N distinct sentences of the corpus, Q queries, D width, K results for each query.
 """
 
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from nlcse_tune.config import Frozen
-from nlcse_tune.data.sts import read_lines
+from nlcse_tune.data.lines import read_lines, spaced
 from nlcse_tune.errors import ConfigError, DataError, RunError
-from nlcse_tune.evaluation.embed import Precision, embed
+from nlcse_tune.evaluation.embed import Embedder, Progress, embed, silent
 from nlcse_tune.evaluation.sts import check_vary
-from nlcse_tune.models.encoder import SentenceEncoder
+from nlcse_tune.names import Precision
 
 
 class Hit(Frozen):
@@ -24,42 +24,41 @@ class Hit(Frozen):
 
 
 def load_corpus(path: Path) -> list[str]:
-    """The distinct sentences of a UTF-8 file, one a line; empty lines do not count."""
-    hint = "give a UTF-8 text file with one sentence a line as --corpus"
-    sentences = list(dict.fromkeys(" ".join(line.split()) for line in read_lines(path, hint=hint)))
-    sentences = [sentence for sentence in sentences if sentence]
+    """The distinct sentences of a UTF-8 file, one per line; empty lines do not count."""
+    hint = "give a UTF-8 text file with one sentence per line as --corpus"
+    sentences = [sentence for sentence in dict.fromkeys(map(spaced, read_lines(path, hint=hint))) if sentence]
     if len(sentences) < 2:
         raise DataError(f"{path}: {len(sentences)} distinct sentences, nothing to choose from: {hint}")
     return sentences
 
 
 def retrieve(
-    encoder: SentenceEncoder,
+    model: Embedder,
     queries: Sequence[str],
     corpus: Sequence[str],
     *,
     top: int = 3,
     precision: Precision | None = None,
-    progress: bool = False,
+    progress: Progress = silent,
 ) -> dict[str, list[Hit]]:
     """The `top` nearest sentences of each query, nearest first; the query itself is never among them."""
     if top < 1 or not queries:
         raise ConfigError(f"retrieval needs a query and --top of at least 1, got {len(queries)} queries, --top {top}")
-    queries = [" ".join(query.split()) for query in queries]
-    bank = embed(encoder, (corpus, queries), precision=precision, progress=progress)
-    found = bank.of(corpus)
-    norms = np.linalg.norm(found, axis=1)
-    for sentences, lengths in ((corpus, norms), (queries, np.linalg.norm(bank.of(queries), axis=1))):
-        if not lengths.all():
+    queries = [spaced(query) for query in queries]
+    bank = embed(model, (corpus, queries), precision, progress)
+    for sentences in (corpus, queries):
+        if not (lengths := np.linalg.norm(bank.of(sentences), axis=1)).all():
             raise RunError(f"{sentences[int(lengths.argmin())]!r} has the zero vector, so it has no cosine")
     check_vary(bank.of(corpus[:4096]).astype(np.float64))
-    return {query: _nearest(query, bank.of([query])[0], found, norms, corpus, top) for query in queries}
+    vectors = bank.of(corpus)
+    norms = np.linalg.norm(vectors, axis=1)
+    return {query: _nearest(query, bank.of([query])[0], vectors, norms, corpus, top) for query in queries}
 
 
 def _nearest(
-    query: str, vector: np.ndarray, found: np.ndarray, norms: np.ndarray, corpus: Sequence[str], top: int
+    query: str, vector: np.ndarray, vectors: np.ndarray, norms: np.ndarray, corpus: Sequence[str], top: int
 ) -> list[Hit]:
-    cosines = found @ vector / (norms * np.linalg.norm(vector))
+    cosines = vectors @ vector / (norms * np.linalg.norm(vector))
     count = min(top + 1, len(cosines))  # one more than asked: the query may be in the corpus
     best = np.argpartition(-cosines, count - 1)[:count]
     ranked = sorted(best.tolist(), key=lambda row: -cosines[row])

@@ -6,70 +6,67 @@ own correlations, the latter by pairs (SentEval computes all three, and papers h
 N sentences, P pairs, D width.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from transformers import PreTrainedTokenizerBase
 
 from nlcse_tune.config import StsTask
-from nlcse_tune.data.sts import MissingDataError, Subset, load_dev, load_task
+from nlcse_tune.data.lines import MissingDataError
+from nlcse_tune.data.sts import Subset, load_dev, load_task
 from nlcse_tune.errors import RunError
-from nlcse_tune.evaluation.embed import Bank, Precision, Tokens, Vectors, distinct, embed, embed_tokens, tokenize
-from nlcse_tune.models.encoder import SentenceEncoder
+from nlcse_tune.evaluation.embed import Bank, Embedder, Vectors, distinct, embed, embed_tokens, rows_of, tokens_of
+from nlcse_tune.names import Precision
 from nlcse_tune.records import TaskScore
 
 Similarities = NDArray[np.float64]  # (P,) cosines
+Key = TypeVar("Key", bound=str)
+Loaded = TypeVar("Loaded")
 
 
 class DevEvaluator:
     """STS-B dev, read and tokenised once, to be scored many times during a run."""
 
-    def __init__(self, data: str, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
-        """`data` is a folder in SentEval's layout or "synthetic"; `max_length` the encoder's own maximum in tokens."""
+    def __init__(self, data: str, model: Embedder) -> None:
+        """`data` is a folder in SentEval's layout or "synthetic"; `model` says how sentences become tokens."""
         self.subset = load_dev(data)
-        sentences = distinct((self.subset.left, self.subset.right))
-        self.tokens: Tokens = tokenize(tokenizer, sentences.sentences, max_length)
-        self._left, self._right = sentences.rows(self.subset.left), sentences.rows(self.subset.right)
+        row = distinct((self.subset.left, self.subset.right))
+        self.tokens = tokens_of(model, row)
+        self._left, self._right = rows_of(row, self.subset.left), rows_of(row, self.subset.right)
 
-    def __call__(self, encoder: SentenceEncoder, precision: Precision | None = None) -> float:
-        """Spearman x 100. The encoder is left in the mode it was in; RunError for NaN or constant embeddings."""
-        vectors = embed_tokens(encoder, self.tokens, precision=precision)
+    def __call__(self, model: Embedder, precision: Precision | None = None) -> float:
+        """Spearman x 100. The model is left in the mode it was in; RunError for NaN or constant embeddings."""
+        vectors = embed_tokens(model, self.tokens, precision)
         return spearman(cosines(vectors, self._left, self._right), self.subset.gold)
 
 
-def test_scores(
-    encoder: SentenceEncoder,
-    data: str,
-    tasks: Sequence[StsTask],
-    *,
-    precision: Precision | None = None,
-    progress: bool = False,
+def score_test_sets(
+    model: Embedder, data: str, tasks: Sequence[StsTask], precision: Precision | None = None
 ) -> tuple[dict[StsTask, TaskScore], dict[StsTask, Similarities], dict[StsTask, str]]:
     """(scores, cosine of every pair, tasks that are missing and why) on the test splits.
 
     Every distinct sentence of all tasks is embedded once. A task whose files are not there goes into the third
     result, and the others still run; DataError where a file is there but wrong, RunError as `DevEvaluator`.
     """
-    subsets: dict[StsTask, list[Subset]] = {}
-    missing: dict[StsTask, str] = {}
-    for task in tasks:
-        try:
-            subsets[task] = load_task(data, task)
-        except MissingDataError as error:
-            missing[task] = str(error)
+    subsets, missing = load_sets(tasks, lambda task: load_task(data, task))
     if not subsets:
         return {}, {}, missing
-    bank = embed(encoder, sentences_of(subsets), precision=precision, progress=progress)
-    scores, similarities = score_subsets(bank, subsets)
-    return scores, similarities, missing
+    bank = embed(model, sentences_of(subsets), precision)
+    return *score_subsets(bank, subsets), missing
 
 
-test_scores.__test__ = False  # type: ignore[attr-defined]  # not a pytest function
-
-Key = TypeVar("Key", bound=str)
+def load_sets(tasks: Iterable[Key], load: Callable[[Key], Loaded]) -> tuple[dict[Key, Loaded], dict[Key, str]]:
+    """(what `load` gives for each task, why the others are missing)."""
+    sets: dict[Key, Loaded] = {}
+    missing: dict[Key, str] = {}
+    for task in tasks:
+        try:
+            sets[task] = load(task)
+        except MissingDataError as error:
+            missing[task] = str(error)
+    return sets, missing
 
 
 def sentences_of(subsets: Mapping[Key, Sequence[Subset]]) -> Iterator[list[str]]:

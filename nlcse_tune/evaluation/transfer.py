@@ -22,7 +22,7 @@ from nlcse_tune.evaluation.embed import Bank
 from nlcse_tune.evaluation.sts import check_vary
 
 SEED = 1111  # SentEval's, for every split
-FOLDS = 10
+FOLDS = 10  # K
 GRID = tuple(2.0**t for t in range(-2, 4))  # C of nested folds and of SST-2
 GRID_KFOLD = tuple(2.0**t for t in range(-1, 6))  # C of TREC and MRPC
 
@@ -39,17 +39,17 @@ class TransferScore(Frozen):
     f1: float | None = None
 
 
-def transfer_score(bank: Bank, data: TransferData, *, folds: int = FOLDS) -> TransferScore:
+def transfer_score(bank: Bank, data: TransferData) -> TransferScore:
     """One task's score from the vectors in `bank`; RunError if they are zero or constant."""
     check_vary(bank.of(data.train.sentences[:4096]).astype(np.float64))
     train = features(bank, data.train)
     if data.test is None:
-        return nested(train, data.train.labels, folds=folds)
+        return nested(train, data.train.labels)
     if data.dev is not None:
         dev_accuracies = accuracies(train, data.train.labels, features(bank, data.dev), data.dev.labels, GRID)
         strength, dev_accuracy = best(GRID, dev_accuracies)
     else:
-        strength, dev_accuracy = choose(train, data.train.labels, GRID_KFOLD, folds=folds)
+        strength, dev_accuracy = choose(train, data.train.labels, GRID_KFOLD)
     model = _model(strength).fit(train, data.train.labels)
     predicted = model.predict(features(bank, data.test))
     accuracy = 100 * float((predicted == data.test.labels).mean())
@@ -66,22 +66,22 @@ def features(bank: Bank, items: Labelled) -> Features:
     return np.concatenate([np.abs(first - second), first * second], axis=1)
 
 
-def nested(inputs: Features, labels: Labels, *, folds: int = FOLDS) -> TransferScore:
+def nested(inputs: Features, labels: Labels) -> TransferScore:
     """Mean accuracy over K outer folds; for each, C is chosen by K folds of its training part."""
     tests, devs = [], []
-    for train, test in _folds(inputs, labels, folds):
-        strength, dev_accuracy = choose(inputs[train], labels[train], GRID, folds=folds)
+    for train, test in _folds(inputs, labels):
+        strength, dev_accuracy = choose(inputs[train], labels[train], GRID)
         model = _model(strength).fit(inputs[train], labels[train])
         tests.append(100 * float(model.score(inputs[test], labels[test])))
         devs.append(dev_accuracy)
     return TransferScore(accuracy=float(np.mean(tests)), dev_accuracy=float(np.mean(devs)))
 
 
-def choose(inputs: Features, labels: Labels, grid: Sequence[float], *, folds: int) -> tuple[float, float]:
+def choose(inputs: Features, labels: Labels, grid: Sequence[float]) -> tuple[float, float]:
     """(C, accuracy x 100) with the best mean accuracy over K folds."""
     scores = [
         accuracies(inputs[train], labels[train], inputs[test], labels[test], grid)
-        for train, test in _folds(inputs, labels, folds)
+        for train, test in _folds(inputs, labels)
     ]
     return best(grid, np.mean(scores, axis=0))
 
@@ -107,6 +107,6 @@ def _model(strength: float, *, warm_start: bool = False) -> LogisticRegression:
     return LogisticRegression(C=strength, max_iter=1000, random_state=SEED, warm_start=warm_start)
 
 
-def _folds(inputs: Features, labels: Labels, folds: int) -> Folds:
-    splits: Folds = StratifiedKFold(n_splits=folds, shuffle=True, random_state=SEED).split(inputs, labels)
+def _folds(inputs: Features, labels: Labels) -> Folds:
+    splits: Folds = StratifiedKFold(n_splits=FOLDS, shuffle=True, random_state=SEED).split(inputs, labels)
     return splits

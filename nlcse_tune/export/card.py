@@ -4,6 +4,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import ModelCardData
+
 from nlcse_tune.config import SCRATCH, flatten
 from nlcse_tune.models.encoder import SentenceEncoder
 from nlcse_tune.records import RunRecord, TestRecord
@@ -16,29 +18,26 @@ POOLINGS = {
     "avg_top2": "the mean of the last two layers' token states",
 }
 UNKNOWN = (
-    "No record of this run was found beside its checkpoint, so its data, configuration and scores are not known here."
+    "No record of this run was found beside its checkpoint, so its data, configuration and scores are not known here.\n"
 )
+LICENCE = "## Licence\n\nNot stated. Whoever publishes this model chooses one that its data and base model allow.\n"
 
 
 def model_card(encoder: SentenceEncoder, record: RunRecord | None, test: TestRecord | None, name: str) -> str:
     """README.md in Markdown; the licence is the user's to state."""
-    parts = [_front_matter(record), f"# {name}\n", _summary(encoder, record), _usage(name)]
-    parts += (
-        [_training(record), _scores(record, test), _versions(record)] if record else [UNKNOWN + "\n", _versions(None)]
-    )
-    parts.append(
-        "## Licence\n\nNot stated. Whoever publishes this model chooses one that its data and base model allow.\n"
-    )
-    return "\n".join(parts)
+    of_the_run = [_training(record), _scores(record, test)] if record else [UNKNOWN]
+    parts = [_front_matter(record), f"# {name}\n", _summary(encoder, record), _usage(name), *of_the_run]
+    return "\n".join([*parts, _versions(record), LICENCE])
 
 
 def _front_matter(record: RunRecord | None) -> str:
-    lines = ["library_name: sentence-transformers", "pipeline_tag: sentence-similarity", "tags:"]
-    lines += [f"- {tag}" for tag in ("sentence-transformers", "sentence-similarity", "nlcse-tune")]
     base = record.config.encoder.checkpoint if record else SCRATCH
-    if base != SCRATCH and not Path(base).exists():  # a hub name
-        lines.append(f"base_model: {base}")
-    return "\n".join(["---", *lines, "---\n"])
+    data = ModelCardData(
+        library_name="sentence-transformers", pipeline_tag="sentence-similarity",
+        tags=["sentence-transformers", "sentence-similarity", "nlcse-tune"],
+        base_model=None if base == SCRATCH or Path(base).exists() else base,  # a hub name alone
+    )  # fmt: skip
+    return f"---\n{data.to_yaml()}\n---\n"
 
 
 def _summary(encoder: SentenceEncoder, record: RunRecord | None) -> str:
@@ -60,32 +59,28 @@ def _usage(name: str) -> str:
 
 
 def _training(record: RunRecord) -> str:
-    sources = {
-        "encoder": record.config.encoder.checkpoint, "text": record.config.text.data, "dev": record.config.eval.data,
-        "side": record.config.side and record.config.side.data,
-        "side_checkpoint": record.config.side and record.config.side.checkpoint,
-    }  # fmt: skip
-    data = [(kind, Path(str(sources.get(kind, ""))).name, f"`{print_}`") for kind, print_ in record.data.items()]
-    settings = [(f"`{field}`", f"`{value}`") for field, value in flatten(record.config).items()]
+    config = record.config
+    sources = {"encoder": config.encoder.checkpoint, "text": config.text.data, "dev": config.eval.data}
+    if config.side:
+        sources |= {"side": config.side.data, "side_checkpoint": str(config.side.checkpoint)}
+    data = [(kind, Path(sources.get(kind, "")).name, f"`{print_}`") for kind, print_ in record.data.items()]
+    settings = [(f"`{field}`", f"`{value}`") for field, value in flatten(config).items()]
     facts = f"Run `{record.run_id}`, seed {record.seed}, {record.steps} steps, {record.workers} worker(s)."
-    events = "".join(f"\n- {event}" for event in record.events)
-    return "\n".join([
-        "## Training\n", facts + (f" What it did by itself:\n{events}" if events else "") + "\n",
-        _table(("input", "name", "fingerprint"), data), _table(("setting", "value"), settings),
-    ])  # fmt: skip
+    if record.events:
+        facts += " What it did by itself:\n" + "".join(f"\n- {event}" for event in record.events)
+    tables = [_table(("input", "name", "fingerprint"), data), _table(("setting", "value"), settings)]
+    return "\n".join(["## Training\n", facts + "\n", *tables])
 
 
 def _scores(record: RunRecord, test: TestRecord | None) -> str:
     """Spearman x 100; what was not measured is not in it."""
-    best = (
-        ""
-        if record.best_dev is None
-        else f" Best: {record.best_dev:.2f} at step {record.best_step}, which is this model."
-    )
-    before = "" if record.dev_before is None else f" Before training: {record.dev_before:.2f}."
+    chosen = "Spearman × 100 on the STS-B dev set, by which the model was chosen."
+    if record.dev_before is not None:
+        chosen += f" Before training: {record.dev_before:.2f}."
+    if record.best_dev is not None:
+        chosen += f" Best: {record.best_dev:.2f} at step {record.best_step}, which is this model."
     curve = [(point.step, f"{point.score:.2f}") for point in record.dev_curve]
-    parts = ["## Scores\n", f"Spearman × 100 on the STS-B dev set, by which the model was chosen.{before}{best}\n"]
-    parts.append(_table(("step", "dev"), curve))
+    parts = ["## Scores\n", f"{chosen}\n", _table(("step", "dev"), curve)]
     if test is None:
         return "\n".join([*parts, "Its test scores were not measured.\n"])
     rows = [(task, f"{test.score(task):.2f}", test.scores[task].pairs) for task in test.scores]
@@ -98,7 +93,8 @@ def _scores(record: RunRecord, test: TestRecord | None) -> str:
 def _versions(record: RunRecord | None) -> str:
     from nlcse_tune import __version__
 
-    exported = f"Exported by nlcse-tune {__version__} with transformers {metadata.version('transformers')}."
+    libraries = " and ".join(f"{name} {metadata.version(name)}" for name in ("sentence-transformers", "transformers"))
+    exported = f"Exported by nlcse-tune {__version__} with {libraries}."
     if record is None:
         return f"## Versions\n\n{exported}\n"
     of = record.versions

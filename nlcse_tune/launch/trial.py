@@ -12,7 +12,7 @@ from nlcse_tune.launch import cluster  # noqa: F401  # sets Ray's environment be
 from nlcse_tune.launch.spec import Resources, RunSpec
 from nlcse_tune.launch.worker import reporting, run_here, run_on_workers
 from nlcse_tune.records import RunRecord, is_whole, now
-from nlcse_tune.run import device_name, is_tested, test_one
+from nlcse_tune.run import device_name, is_tested, score_run
 from nlcse_tune.versions import versions
 
 from ray import tune  # isort: skip
@@ -57,7 +57,7 @@ def _run(spec: RunSpec, resources: Resources, then_test: bool) -> RunRecord:
     else:
         record = _train(spec, resources)
     if to_test and record.status == "completed":
-        test_one(record, paths, asked)
+        score_run(record, paths, asked)
     return record
 
 

@@ -1,6 +1,6 @@
 """The sentence encoder: a Hugging Face Transformer, a pooler, its MLP, and for training a side tower.
 
-B sentences, T tokens, V side items, D width.
+B sentences, T tokens, R rows of side input (views x items), D width.
 """
 
 import json
@@ -25,6 +25,7 @@ from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.models.dropout import MaskSource, key_dropout, masks_from, replace_dropout
 from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS, pool
 from nlcse_tune.models.side_embedding import SideTower, tanh_head
+from nlcse_tune.paths import POOLING_FILE
 
 # A search prints one table; transformers would add a report and a progress bar for every model read or written.
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -32,7 +33,7 @@ transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "electra", "ernie")  # a stack driven as encoder(states)
 WITHOUT_POOLING_LAYER = ("electra",)  # of these, those whose AutoModel takes no `add_pooling_layer`
-POOLING_FILE, HEAD_FILE = "nlcse_pooling.json", "nlcse_head.safetensors"
+HEAD_FILE = "nlcse_head.safetensors"
 
 
 class SentenceEncoder(nn.Module):
@@ -56,6 +57,7 @@ class SentenceEncoder(nn.Module):
         self.head = head
         self.head_at_test = head_at_test
         self.side = side
+        self.prompt = ""  # put before each sentence of an evaluation; models made elsewhere may have one
 
     @property
     def width(self) -> int:
@@ -95,11 +97,11 @@ class SentenceEncoder(nn.Module):
         return self.head(vectors) if self.head is not None and self.head_at_test else vectors
 
     def forward_side(self, inputs: Tensor) -> Tensor:
-        """The vectors that a side loss sees: (V, C, H, W) -> (V, D). No text embedding layer, no mask (§3.3)."""
+        """The vectors that a side loss sees: (R, C, H, W) -> (R, D). No text embedding layer, no mask (§3.3)."""
         if self.side is None:
             raise RunError("this encoder was built without a side")
         layers: nn.Module = self.backbone.encoder  # type: ignore[assignment]
-        states = layers(self.side.embedding(inputs)).last_hidden_state  # (V, P + 1, D)
+        states = layers(self.side.embedding(inputs)).last_hidden_state  # (R, patches + 1, D)
         return self.side.head(states[:, 0])  # type: ignore[no-any-return]
 
 
@@ -180,12 +182,13 @@ def _scratch_backbone(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase)
 
 def _load_backbone(checkpoint: str, *, dropout: float | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     try:
-        model_config = AutoConfig.from_pretrained(checkpoint)
+        model_config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=False)
         _override_dropout(model_config, dropout, checkpoint)
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-        poolable = model_config.model_type in FAMILIES and model_config.model_type not in WITHOUT_POOLING_LAYER
-        extra = {"add_pooling_layer": False} if poolable else {}
-        backbone = AutoModel.from_pretrained(checkpoint, config=model_config, dtype=torch.float32, **extra)
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False)
+        options = model_options(model_config.model_type)
+        backbone = AutoModel.from_pretrained(
+            checkpoint, config=model_config, dtype=torch.float32, trust_remote_code=False, **options
+        )
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(
@@ -193,6 +196,11 @@ def _load_backbone(checkpoint: str, *, dropout: float | None = None) -> tuple[Pr
             "config.json, weights and tokenizer, or a hub name that this machine can reach"
         ) from None
     return backbone, tokenizer
+
+
+def model_options(family: str) -> dict[str, bool]:
+    """What keeps transformers from making up a layer above [CLS] that nobody uses, and from warning of it."""
+    return {"add_pooling_layer": False} if family in FAMILIES and family not in WITHOUT_POOLING_LAYER else {}
 
 
 def _override_dropout(model_config: PreTrainedConfig, dropout: float | None, checkpoint: str) -> None:

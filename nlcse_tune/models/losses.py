@@ -3,6 +3,8 @@
 N items of a global batch, D width. Every similarity is a cosine, divided by the temperature tau.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -38,8 +40,8 @@ def info_nce(
     return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
-def simclr(view1: Tensor, view2: Tensor, *, temperature: float) -> Tensor:
-    """Eq. 5 (images) and Eq. 7 (audio): (N, D), (N, D) -> scalar. The form of Eq. 2 with the side's tau."""
+def simclr(view1: Tensor, view2: Tensor, labels: Tensor | None = None, *, temperature: float) -> Tensor:
+    """Eq. 5 (images) and Eq. 7 (audio): (N, D), (N, D) -> scalar. Eq. 2 with the side's tau; labels play no part."""
     return info_nce(view1, view2, temperature=temperature)
 
 
@@ -92,9 +94,6 @@ def supcon_as_released(view1: Tensor, view2: Tensor, labels: Tensor, *, temperat
     return F.cross_entropy(logits, rank)
 
 
-def side_loss(kind: SideLoss, view1: Tensor, view2: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
-    """The loss that a study names under `side.loss`."""
-    if kind == "simclr":
-        return simclr(view1, view2, temperature=temperature)
-    functions = {"supcon": supcon, "supcon_khosla": supcon_khosla, "supcon_as_released": supcon_as_released}
-    return functions[kind](view1, view2, labels, temperature=temperature)
+SIDE_LOSSES: dict[SideLoss, Callable[..., Tensor]] = {
+    "simclr": simclr, "supcon": supcon, "supcon_khosla": supcon_khosla, "supcon_as_released": supcon_as_released,
+}  # fmt: skip

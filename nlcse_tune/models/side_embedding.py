@@ -1,9 +1,7 @@
 """From images or audio to the states that the text encoder's own layers take (§3.3, Appendix B).
 
-V side items, P patches, D width. A new modality is one embedding here and one line in EMBEDDINGS.
+R rows of side input (views x items), D width. A new modality is one line in SHAPES.
 """
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +9,15 @@ from torch import Tensor, nn
 from nlcse_tune.config import Modality
 from nlcse_tune.errors import ConfigError
 
-IMAGE_SIZE, IMAGE_PATCH = 224, 16  # 14 x 14 patches and [CLS]: 197 states
-AUDIO_FRAMES, MEL_BINS, AUDIO_PATCH = 1024, 128, 24  # 42 x 5 patches and [CLS]: 211 states
+# Channels, height and width, patch size of each modality's inputs.
+SHAPES: dict[Modality, tuple[int, tuple[int, int], int]] = {
+    "image": (3, (224, 224), 16),  # 14 x 14 patches and [CLS]: 197 states
+    "audio": (1, (128, 1024), 24),  # mel bins, frames of 10 ms: 5 x 42 patches and [CLS]: 211 states
+}
 
 
 class PatchEmbedding(nn.Module):
-    """Patches, [CLS] and learned positions: (V, C, H, W) -> (V, 1 + P, D), as ViT's embedding layer."""
+    """Patches, [CLS] and learned positions: (R, C, H, W) -> (R, 1 + patches, D), as ViT's embedding layer."""
 
     def __init__(self, channels: int, size: tuple[int, int], patch: int, width: int, dropout: float) -> None:
         super().__init__()
@@ -30,7 +31,7 @@ class PatchEmbedding(nn.Module):
         nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        patches = self.projection(inputs).flatten(2).transpose(1, 2)  # (V, P, D)
+        patches = self.projection(inputs).flatten(2).transpose(1, 2)  # (R, patches, D)
         states = torch.cat([self.cls_token.expand(len(inputs), -1, -1), patches], dim=1)
         return self.dropout(states + self.position_embeddings)  # type: ignore[no-any-return]
 
@@ -52,33 +53,17 @@ class PatchEmbedding(nn.Module):
         self.load_state_dict(weights)
 
 
-def image_embedding(width: int, dropout: float) -> PatchEmbedding:
-    """(V, 3, 224, 224) -> (V, 197, D)."""
-    return PatchEmbedding(3, (IMAGE_SIZE, IMAGE_SIZE), IMAGE_PATCH, width, dropout)
-
-
-def audio_embedding(width: int, dropout: float) -> PatchEmbedding:
-    """(V, 1, 128 mel bins, 1024 frames) -> (V, 211, D)."""
-    return PatchEmbedding(1, (MEL_BINS, AUDIO_FRAMES), AUDIO_PATCH, width, dropout)
-
-
-EMBEDDINGS: dict[Modality, Callable[[int, float], PatchEmbedding]] = {
-    "image": image_embedding,
-    "audio": audio_embedding,
-}
-
-
 class SideTower(nn.Module):
     """What a side has of its own: an embedding below the shared layers and a tanh head above them."""
 
     def __init__(self, modality: Modality, width: int, dropout: float) -> None:
         super().__init__()
-        self.embedding = EMBEDDINGS[modality](width, dropout)
+        self.embedding = PatchEmbedding(*SHAPES[modality], width, dropout)
         self.head = tanh_head(width)
 
 
 def tanh_head(width: int) -> nn.Sequential:
-    """Linear and tanh, (N, D) -> (N, D), initialised as BERT's layers are."""
+    """Linear and tanh, (B, D) -> (B, D), initialised as BERT's layers are."""
     linear = nn.Linear(width, width)
     nn.init.normal_(linear.weight, std=0.02)
     nn.init.zeros_(linear.bias)

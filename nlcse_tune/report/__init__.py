@@ -4,21 +4,16 @@ from pathlib import Path
 
 from nlcse_tune.files import write_text
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.report.arms import Arm, collect
-from nlcse_tune.report.build import Block, Report, build
-from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
+from nlcse_tune.report.arms import collect
+from nlcse_tune.report.build import Report, build
+from nlcse_tune.report.comparison import ReportOptions
 from nlcse_tune.report.figures import write_block_figures
 from nlcse_tune.report.formats import as_json, seeds_csv, summary_csv
-from nlcse_tune.report.remarks import Remarks, remarks
+from nlcse_tune.report.remarks import remarks
 from nlcse_tune.report.tables import latex, markdown, terminal
 from nlcse_tune.report.words import look_words, score_words
 
 __all__ = [
-    "Arm",
-    "Block",
-    "Comparison",
-    "Gap",
-    "Remarks",
     "Report",
     "ReportOptions",
     "as_json",

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain
 
+import nlcse_tune.report.words as words
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS, StsTask
 from nlcse_tune.records import KeptRule, RunRecord
-from nlcse_tune.report import words
 from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
@@ -64,12 +65,12 @@ def remarks(report: Report) -> list[Remarks]:
 
 def _lines(block: Block, rules: Sequence[KeptRule | None], report: Report) -> Iterator[Line]:
     for comparison, kept in zip(block.comparisons, rules, strict=True):
-        several = f"{comparison.method.name}: " if len(block.comparisons) > 1 else ""
         gap = comparison.gaps.get(AVERAGE)
         if gap is not None and gap.result is not None:
-            if kept is not None:
-                yield from ((Rank.NOTE, text) for text in _beside_the_rule(comparison, gap, kept, report))
-            yield from ((rank, several + text) for rank, text in _own_numbers(gap, report.options))
+            several = f"{comparison.method.name}: " if len(block.comparisons) > 1 else ""
+            own = _beside_the_rule(comparison, gap, kept, report) if kept else iter(())
+            for rank, text in chain(own, _own_numbers(gap, report.options)):
+                yield rank, several + text
             yield from _reach(gap, report)
         yield from _untested(comparison, report.options)
         yield from _fairness(comparison.method, comparison.baseline)
@@ -80,12 +81,12 @@ def _lines(block: Block, rules: Sequence[KeptRule | None], report: Report) -> It
     yield from _limits(block, report.options)
 
 
-def _beside_the_rule(comparison: Comparison, gap: Gap, kept: KeptRule, report: Report) -> Iterator[str]:
+def _beside_the_rule(comparison: Comparison, gap: Gap, kept: KeptRule, report: Report) -> Iterator[Line]:
     """What a verdict at a fixed n would say, which a stopping rule replaces."""
-    yield words.with_n_fixed(level(comparison.method.name, gap, report.options))
-    yield from resolution(gap, report)
+    yield Rank.NOTE, words.with_n_fixed(level(comparison.method.name, gap, report.options))
+    yield from ((Rank.NOTE, text) for text in resolution(gap, report))
     if apart := sorted(set(comparison.method.seeds) - set(kept.seeds)):
-        yield words.apart_from_rule(comparison.method.name, apart)
+        yield Rank.NOTE, words.apart_from_rule(apart)
 
 
 def _own_numbers(gap: Gap, options: ReportOptions) -> Iterator[Line]:

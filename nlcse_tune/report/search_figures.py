@@ -66,7 +66,7 @@ def heat_figure(study: str, runs: Runs, row: str, column: str) -> "Figure":
     """The best dev score at each pair of values of two fields; stopped runs in brackets, untried pairs empty."""
     best = best_by_pair(runs, row, column)
     rows, columns = (sorted({key[i] for key in best}, key=lambda v: (str(type(v)), v)) for i in (0, 1))
-    figure = new_figure(1.6 + 1.0 * len(columns), 1.4 + 0.5 * len(rows))
+    figure = new_figure(max(4.2, 1.6 + 1.0 * len(columns)), 1.4 + 0.5 * len(rows))  # the title needs its width
     axes = figure.subplots()
     axes.grid(visible=False)
     axes.imshow([[_score(best.get((r, c))) for c in columns] for r in rows], cmap="viridis", aspect="auto")
@@ -80,7 +80,7 @@ def heat_figure(study: str, runs: Runs, row: str, column: str) -> "Figure":
     axes.set_yticks(range(len(rows)), [_short(value) for value in rows])
     axes.set_xlabel(column)
     axes.set_ylabel(row)
-    stopped = " (in brackets: stopped early)" if any(record.status == "stopped" for record in best.values()) else ""
+    stopped = "\n(in brackets: stopped early)" if any(record.status == "stopped" for record in best.values()) else ""
     axes.set_title(f"{study}: best dev score{stopped}", fontsize=10)
     return figure
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from functools import partial
 
+import nlcse_tune.report.words as words
 from nlcse_tune import stats
 from nlcse_tune.records import KeptRule
-from nlcse_tune.report import words
 from nlcse_tune.report.build import Report
 from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
 from nlcse_tune.report.numbers import AVERAGE, p_equals, per_arm
@@ -41,7 +41,7 @@ def verdict(comparison: Comparison, kept: KeptRule | None, report: Report) -> It
     if kept is None:
         yield from (level(comparison.method.name, gap, options), *resolution(gap, report))
     else:
-        yield from (_stopping(kept), words.STOPPING_IS_VALID)
+        yield from (words.stopping(kept.rule, kept.scored, kept.taken), words.STOPPING_IS_VALID)
 
 
 def _seeds(gap: Gap, options: ReportOptions) -> str:
@@ -64,27 +64,16 @@ def resolution(gap: Gap, report: Report) -> Iterator[str]:
     tests = report.family if options.correct == "holm" else 1
     alpha = options.alpha / tests
     if options.paired and gap.std_difference:
-        needed = found = partial(stats.power_paired, std_difference=gap.std_difference, alpha=alpha)
+        needed = at_hand = partial(stats.power_paired, std_difference=gap.std_difference, alpha=alpha)
         test, each = "a paired t-test", "shared seeds"
     elif a.std and b.std:
         needed = partial(stats.power_unpaired, stds=(a.std, b.std), alpha=alpha)
-        found = partial(needed, n_baseline=b.n)
+        at_hand = partial(needed, n_baseline=b.n)
         test, each = "Welch's t-test", "seeds per arm"
     else:
         return
     at = f"{options.alpha:g}" + (f" / {tests} (Holm's strictest step)" if options.correct == "holm" else "")
     count = stats.seeds_needed(needed, gap.gap, power=POWER)
     take = f"{count:,} {each}" if count else f"more than {stats.MAX_SEEDS:,} {each}"
-    smallest = stats.detectable_gap(found, a.n, power=POWER)
+    smallest = stats.detectable_gap(at_hand, a.n, power=POWER)
     yield words.resolution(test, at, _seeds(gap, options), smallest, gap.gap, take)
-
-
-def _stopping(kept: KeptRule) -> str:
-    rule, last = kept.rule, kept.taken[-1] if kept.taken else None
-    taken = "; ".join(map(words.look_words, kept.taken)) or "none taken yet"
-    if last is None or not last.stop:
-        outcome = "no decision yet"
-    else:
-        outcome = "the rule found a difference" if last.significant else "the rule ended without one"
-    taken = f"{taken}; {outcome}"
-    return words.stopping(rule.test, rule.spending, rule.alpha, rule.looks, kept.scored, taken)

@@ -16,7 +16,7 @@ from nlcse_tune.report.numbers import (
     signed,
     signed_range,
 )
-from nlcse_tune.stats import Decision
+from nlcse_tune.stats import Decision, StoppingRule
 
 
 def not_tested(pair: str, gap: float | None, why: str) -> str:
@@ -65,10 +65,16 @@ def look_words(decision: Decision) -> str:
     return f"n = {decision.n}: {p_equals(decision.p)} against {bound}"
 
 
-def stopping(test: TestName, spending: str, alpha: float, looks: Sequence[int], scored: str, taken: str) -> str:
-    rule = f"{TEST_LABELS[test]}, {spending} spending, looks at {', '.join(map(str, looks))} seeds and {scored}"
-    rule += f", error rate {alpha:g} over all looks"
-    return f"Seeds were added in rounds under a rule fixed beforehand ({rule}): {taken}."
+def stopping(rule: StoppingRule, scored: str, taken: Sequence[Decision]) -> str:
+    looks = f"looks at {', '.join(map(str, rule.looks))} seeds and {scored}"
+    outcome = "no decision yet"
+    if taken and taken[-1].stop:
+        outcome = "the rule found a difference" if taken[-1].significant else "the rule ended without one"
+    return (
+        f"Seeds were added in rounds under a rule fixed beforehand ({TEST_LABELS[rule.test]}, "
+        f"{rule.spending} spending, {looks}, error rate {rule.alpha:g} over all looks): "
+        f"{'; '.join(map(look_words, taken)) or 'none taken yet'}; {outcome}."
+    )
 
 
 STOPPING_IS_VALID = (
@@ -81,8 +87,8 @@ def with_n_fixed(level: str) -> str:
     return f"With n taken as fixed instead: {level[0].lower()}{level[1:]}"
 
 
-def apart_from_rule(method: str, seeds: Sequence[int]) -> str:
-    return f"{method}: {named_seeds(seeds)}, tested apart from the stopping rule, are no part of its looks."
+def apart_from_rule(seeds: Sequence[int]) -> str:
+    return f"{named_seeds(seeds).capitalize()}, tested apart from the rule, are no part of its looks."
 
 
 def rough_stds(n: int, low: float, high: float) -> str:

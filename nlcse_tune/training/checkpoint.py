@@ -1,8 +1,8 @@
-"""What a run keeps on disk: the restart point and the best model, each replaced in one motion.
+"""What a run keeps on disk: the restart point and the best model (paths.py names both), each replaced in one motion.
 
-last.pt          everything needed to go on: weights, both optimizers and schedules, scaler, step, dev curve
-best-000250/     the encoder of the best dev score so far, as a Hugging Face folder with its pooling
-best             a link to it, moved when a better one is complete
+The restart point holds everything needed to go on: weights, both optimizers and schedules, scaler, step, dev curve.
+The best model is a link, moved when a better one is complete, to the folder of its step (best-000250): the encoder of
+the best dev score so far, as a Hugging Face folder with its pooling.
 """
 
 import os
@@ -17,8 +17,9 @@ import torch
 from safetensors import SafetensorError
 
 from nlcse_tune.errors import RunError
-from nlcse_tune.files import replacing, storage_error
+from nlcse_tune.files import replacing, writing
 from nlcse_tune.models.encoder import SentenceEncoder, save_encoder
+from nlcse_tune.paths import best_model, restart_point
 
 
 def save_last(path: Path, state: dict[str, Any]) -> None:
@@ -54,15 +55,14 @@ def save_best(link: Path, encoder: SentenceEncoder, step: int) -> None:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """A full disk is an OSError to Python, a SafetensorError to safetensors and a RuntimeError to torch.save."""
-    try:
-        yield
-    except OSError as error:
-        raise storage_error(path, error) from error
-    except (SafetensorError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
+    """As `files.writing`: a full disk is a SafetensorError to safetensors and a RuntimeError to torch.save."""
+    with writing(path):
+        try:
+            yield
+        except torch.OutOfMemoryError:
             raise
-        raise storage_error(path, OSError(str(error).strip().splitlines()[-1])) from error
+        except (SafetensorError, RuntimeError) as error:
+            raise OSError(str(error).strip().splitlines()[-1]) from error
 
 
 def _point(link: Path, folder: Path) -> None:
@@ -78,12 +78,9 @@ def clean_up(link: Path, best_step: int | None) -> None:
     A kill leaves half-written files behind, and may fall between a better model and the next restart point: the
     link then names a model that the run, going on from that restart point, has not seen yet.
     """
-    for leftover in (
-        *link.parent.glob(".last.pt.*"),
-        *link.parent.glob(f".{link.name}-*"),
-        link.with_name(f".{link.name}.new"),
-    ):
-        shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink(missing_ok=True)
+    last = restart_point(link.parent).name
+    for leftover in (*link.parent.glob(f".{last}.*"), *link.parent.glob(f".{link.name}[-.]*")):
+        shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
     if best_step is not None:
         _point(link, best_folder(link, best_step))
     else:
@@ -104,5 +101,5 @@ def finish(folder: Path, best_step: int | None) -> None:
 
     Not before: a kill between the two would cost the whole run, or its best model.
     """
-    drop_former_best(folder / "best", best_step)
-    (folder / "last.pt").unlink(missing_ok=True)
+    drop_former_best(best_model(folder), best_step)
+    restart_point(folder).unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from nlcse_tune.paths import restart_point
 from nlcse_tune.records import RunRecord
 
 
@@ -25,7 +26,7 @@ class RunContext:
 
     def restore(self) -> Path | None:
         """The restart point to continue from, if there is one."""
-        last = self.folder / "last.pt"
+        last = restart_point(self.folder)
         return last if last.is_file() else None
 
 

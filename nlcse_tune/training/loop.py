@@ -13,6 +13,7 @@ from nlcse_tune.data.side import SideData
 from nlcse_tune.data.text import TextData
 from nlcse_tune.errors import RunError
 from nlcse_tune.models.encoder import SentenceEncoder
+from nlcse_tune.paths import best_model, restart_point
 from nlcse_tune.records import DevPoint, RunRecord
 from nlcse_tune.training.checkpoint import clean_up, drop_former_best, load_last, save_best, save_last
 from nlcse_tune.training.context import RunContext, StopRun
@@ -23,7 +24,7 @@ DevScore = Callable[[SentenceEncoder], float]
 
 @dataclass
 class Progress:
-    """What a run has found so far; saved in its restart point."""
+    """How far a run has come; saved in its restart point."""
 
     step: int = 0
     total: int = 0
@@ -61,7 +62,7 @@ def train(
     if steps == 0:
         raise RunError(f"text.batch_size {config.text.batch_size} is more than the {len(text)} items of text.data")
     halves = make_halves(encoder, text, side, config, seed, context, steps)
-    link, progress = context.folder / "best", Progress(total=steps)
+    link, progress = best_model(context.folder), Progress(total=steps)
     losses = {half.name: torch.zeros((), device=context.device) for half in halves}  # sums since the last evaluation
     since = 0
     if (last := context.restore()) is not None:
@@ -118,7 +119,7 @@ def train(
                     context.report(snapshot(progress) if context.leads else None)
 
                 if context.leads and not last_step and progress.step % config.train.checkpoint_every == 0:
-                    save_last(context.folder / "last.pt", state())
+                    save_last(restart_point(context.folder), state())
                     restart_best = progress.best.step if progress.best else None
                     drop_former_best(link, restart_best)
                 progress.train_seconds += time.perf_counter() - started

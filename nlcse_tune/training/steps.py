@@ -24,7 +24,7 @@ from nlcse_tune.data.text import TextBatch, TextData
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.models.dropout import MaskSource, masks_from
 from nlcse_tune.models.encoder import SentenceEncoder
-from nlcse_tune.models.losses import info_nce, side_loss
+from nlcse_tune.models.losses import SIDE_LOSSES, info_nce
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.distributed import gather_embeddings, share, sum_gradients
 from nlcse_tune.training.optim import make_optimizer
@@ -197,10 +197,11 @@ class TextHalf(Half):
         self.optimizer, self.schedule = make_optimizer(encoder, config.text, "linear", steps)
 
     def load(self, step: int) -> TextBatch:
-        return self.data.batch(self.order[step], self.own).to(self.context.device)
+        batch = self.data.batch(self.order[step], self.own)
+        return TextBatch(*(tensor.to(self.context.device, non_blocking=True) for tensor in batch))
 
     def embed(self, inputs: TextBatch, rows: Rows) -> Tensor:
-        return self.forward(inputs.input_ids[rows], inputs.attention_mask[rows])
+        return self.forward(*(tensor[rows] for tensor in inputs))
 
     def loss(self, embeddings: Tensor, step: int) -> Tensor:
         text = self.config.text
@@ -241,8 +242,7 @@ class SideHalf(Half):
 
     def loss(self, embeddings: Tensor, step: int) -> Tensor:
         labels = torch.from_numpy(self.data.labels[self.order[step]]).to(embeddings.device)
-        view1, view2 = embeddings
-        loss = side_loss(self.side.loss, view1, view2, labels, temperature=self.side.temperature)
+        loss = SIDE_LOSSES[self.side.loss](*embeddings, labels, temperature=self.side.temperature)
         return self.side.weight * loss
 
     def close(self) -> None:

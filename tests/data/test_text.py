@@ -8,8 +8,8 @@ import torch
 from transformers import AutoTokenizer
 
 from nlcse_tune.config import EncoderConfig, TextConfig
-from nlcse_tune.data import text as text_module
-from nlcse_tune.data.text import load_columns, load_text, tokenize, train_tokenizer
+from nlcse_tune.data import tokens
+from nlcse_tune.data.text import load_columns, load_text, train_tokenizer
 from nlcse_tune.errors import DataError
 from tests.shared_data import DATA, needs_data
 
@@ -95,23 +95,25 @@ def test_unsupervised_views_are_the_same_sentence() -> None:
 
 
 def test_big_texts_are_tokenised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_module, "CACHE_FROM", 10)
+    monkeypatch.setattr(tokens, "CACHE_FROM", 10)
     config = TextConfig(data="synthetic", batch_size=2)
     columns = load_columns(config)
     tokenizer = train_tokenizer(columns, EncoderConfig())
     first = load_text(config, tokenizer, columns)
-    monkeypatch.setattr(text_module, "tokenize", lambda *arguments: pytest.fail("tokenised twice"))
+    monkeypatch.setattr(tokens, "tokenize", lambda *arguments: pytest.fail("tokenised twice"))
     second = load_text(config, tokenizer, columns)
     assert isinstance(second.columns[0].ids, np.memmap)
     assert np.array_equal(first.columns[0].ids, second.columns[0].ids)
+    items = np.array([7, 0, 3])
+    assert torch.equal(first.batch(items).input_ids, second.batch(items).input_ids)
 
 
 @needs_data
 def test_a_known_sentence_has_no_unknown_token() -> None:
     # BertTokenizerFast(vocab_file=...) in transformers 5 silently knows five entries.
     tokenizer = AutoTokenizer.from_pretrained(DATA / "models" / "bert_uncased_vocab")
-    table = tokenize(["A man is playing a guitar."], tokenizer, 32)
-    assert tokenizer.convert_ids_to_tokens(table[0]) == [
+    table = tokens.tokenize(["A man is playing a guitar."], tokenizer, 32)
+    assert tokenizer.convert_ids_to_tokens(table.ids.tolist()) == [
         "[CLS]", "a", "man", "is", "playing", "a", "guitar", ".", "[SEP]",
     ]  # fmt: skip
 

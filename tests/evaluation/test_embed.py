@@ -10,7 +10,8 @@ from torch import Tensor
 
 from nlcse_tune.config import Pooler
 from nlcse_tune.errors import RunError
-from nlcse_tune.evaluation.embed import batches, default_precision, distinct, embed, embed_tokens, tokenize
+from nlcse_tune.evaluation import embed as embed_module
+from nlcse_tune.evaluation.embed import batches, default_precision, distinct, embed, embed_tokens, rows_of, tokens_of
 from nlcse_tune.models.encoder import SentenceEncoder, load_encoder
 from nlcse_tune.models.side_embedding import tanh_head
 from tests.models.tiny import checkpoint
@@ -58,10 +59,10 @@ def counting(folder: Path) -> Counting:
 @pytest.mark.parametrize(("budget", "full_enough"), [(1, 1), (40, 10), (40, 40), (64, 16), (10_000, 2500)])
 def test_batches_cover_every_row_once_within_the_budget(budget: int, full_enough: int) -> None:
     lengths = np.random.default_rng(0).integers(2, 50, size=200)
-    found = list(batches(lengths, budget, full_enough))
-    assert sorted(np.concatenate(found).tolist()) == list(range(200))
-    assert all(len(rows) == 1 or len(rows) * lengths[rows].max() <= budget for rows in found)
-    longest = [int(lengths[rows].max()) for rows in found]
+    each = list(batches(lengths, budget, full_enough))
+    assert sorted(np.concatenate(each).tolist()) == list(range(200))
+    assert all(len(rows) == 1 or len(rows) * lengths[rows].max() <= budget for rows in each)
+    longest = [int(lengths[rows].max()) for rows in each]
     assert longest == sorted(longest, reverse=True)
 
 
@@ -73,20 +74,26 @@ def test_a_batch_by_hand() -> None:
 
 
 def test_a_sentence_longer_than_the_budget_goes_alone() -> None:
-    found = [rows.tolist() for rows in batches(np.array([3, 70, 3, 80]), budget=8, full_enough=8)]
-    assert found == [[3], [1], [0, 2]]
+    each = [rows.tolist() for rows in batches(np.array([3, 70, 3, 80]), budget=8, full_enough=8)]
+    assert each == [[3], [1], [0, 2]]
     assert list(batches(np.empty(0, np.int64), budget=8, full_enough=8)) == []
 
 
 def test_distinct_keeps_the_first_order_and_knows_every_row() -> None:
-    found = distinct((["b", "a"], ["a", "c", "b"]))
-    assert found.sentences == ["b", "a", "c"]
-    assert found.rows(["c", "a", "a"]).tolist() == [2, 1, 1]
+    row = distinct((["b", "a"], ["a", "c", "b"]))
+    assert list(row) == ["b", "a", "c"]
+    assert rows_of(row, ["c", "a", "a"]).tolist() == [2, 1, 1]
 
 
-def test_each_distinct_sentence_is_embedded_once_and_memory_is_bounded(folder: Path) -> None:
-    encoder, budget = counting(folder), 48
-    bank = embed(encoder, (SENTENCES, SENTENCES[::-1], SENTENCES[:3]), precision="fp32", budget=budget)
+def test_each_distinct_sentence_is_embedded_once_and_memory_is_bounded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, budget, seen = counting(folder), 48, []
+    monkeypatch.setitem(embed_module.BUDGET, "cpu", budget)
+    groups = (SENTENCES, SENTENCES[::-1], SENTENCES[:3])
+    bank = embed(encoder, groups, "fp32", lambda what, done, total: seen.append((done, total)))
+    assert seen[-1] == (len(SENTENCES), len(SENTENCES))
+    assert [done for done, _ in seen] == np.cumsum([rows for rows, _ in encoder.shapes]).tolist()
     assert sum(rows for rows, _ in encoder.shapes) == len(SENTENCES) == len(bank.vectors)
     assert all(rows == 1 or rows * width <= budget for rows, width in encoder.shapes)
     assert encoder.shapes[0] == (1, encoder.max_length)  # 300 words: cut at the model's maximum, and alone
@@ -94,11 +101,14 @@ def test_each_distinct_sentence_is_embedded_once_and_memory_is_bounded(folder: P
     np.testing.assert_array_equal(bank.of(SENTENCES[::-1]), bank.of(SENTENCES)[::-1])
 
 
-@pytest.mark.parametrize("budget", [8, 60, None])
+@pytest.mark.parametrize("budget", [8, 60, 2048])
 @pytest.mark.parametrize("pooler", get_args(Pooler))
-def test_embed_equals_one_sentence_at_a_time(pooler: Pooler, budget: int | None, folder: Path) -> None:
+def test_embed_equals_one_sentence_at_a_time(
+    pooler: Pooler, budget: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     encoder = load_encoder(folder, pooler=pooler)
-    bank = embed(encoder, (SENTENCES,), precision="fp32", budget=budget)
+    monkeypatch.setitem(embed_module.BUDGET, "cpu", budget)
+    bank = embed(encoder, (SENTENCES,), precision="fp32")
     expected = plain(encoder, SENTENCES)
     assert bank.vectors.dtype == np.float32
     assert expected.std(axis=0).mean() > 0.01
@@ -114,6 +124,13 @@ def test_the_head_is_used_where_it_is_kept_at_test(folder: Path) -> None:
         np.testing.assert_allclose(with_head, encoder.head(torch.from_numpy(without)).numpy(), atol=1e-5)
     encoder.head_at_test = False
     np.testing.assert_array_equal(embed(encoder, (SENTENCES,), precision="fp32").vectors, without)
+
+
+def test_a_prompt_goes_before_each_sentence(folder: Path) -> None:
+    encoder = load_encoder(folder, pooler="avg")
+    expected = embed(encoder, (["a cat", "a stone"],), "fp32").vectors
+    encoder.prompt = "a "
+    np.testing.assert_array_equal(embed(encoder, (["cat", "stone"],), "fp32").vectors, expected)
 
 
 def test_bf16_is_near_fp32(folder: Path) -> None:
@@ -150,4 +167,4 @@ def test_embeddings_that_are_not_finite_are_an_error_and_the_mode_still_restored
 def test_nothing_to_embed_is_an_error(folder: Path) -> None:
     encoder = load_encoder(folder, pooler="avg")
     with pytest.raises(RunError, match="no sentence"):
-        embed_tokens(encoder, tokenize(encoder.tokenizer, [], 32))
+        embed_tokens(encoder, tokens_of(encoder, []))

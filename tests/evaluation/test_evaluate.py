@@ -12,10 +12,10 @@ from rich.console import Console, RenderableType
 from typer.testing import CliRunner, Result
 
 from nlcse_tune.cli.main import app
-from nlcse_tune.cli.show_evaluation import render, render_json, render_retrieval
+from nlcse_tune.cli.show_evaluation import render, render_hits, render_json
 from nlcse_tune.config import STS_TASKS, SYNTHETIC
 from nlcse_tune.data import synthetic
-from nlcse_tune.data.sts import MissingDataError
+from nlcse_tune.data.lines import MissingDataError
 from nlcse_tune.data.transfer import TRANSFER_TASKS
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.evaluation import sts
@@ -120,7 +120,7 @@ def test_json_of_a_partial_result(partial: EvaluationResult) -> None:
 
 def test_scores_are_those_of_the_parts_and_the_average_needs_all_seven(model: str) -> None:
     result = evaluate(model, ["sts"], SYNTHETIC, precision="fp32", device="cpu")
-    expected, _, _ = sts.test_scores(load_encoder(model), SYNTHETIC, STS_TASKS, precision="fp32")
+    expected, _, _ = sts.score_test_sets(load_encoder(model), SYNTHETIC, STS_TASKS, precision="fp32")
     for task in STS_TASKS:
         assert result.sts[task].all == pytest.approx(expected[task].all, abs=1e-3)
     assert result.average() == pytest.approx(np.mean([score.all for score in result.sts.values()]))
@@ -160,7 +160,7 @@ def test_brackets_in_names_and_sentences_are_text_not_markup(partial: Evaluation
     assert shown.count("a[bold]b[/x]") >= 5
     assert "/data [old]/MR [1]: not found" in shown
     hits = {"m[1]": {"so [sic] it is": [Hit(sentence="he left [laughs] [/b]", cosine=0.5)]}}
-    shown = text(render_retrieval(hits))
+    shown = text(render_hits(hits))
     assert all(part in shown for part in ("m[1]", "query: so [sic] it is", "0.500  he left [laughs] [/b]"))
 
 
@@ -182,15 +182,15 @@ def test_the_command_prints_tables_json_and_the_figure(model: str, tmp_path: Pat
     assert row["geometry"]["sentences"] > 1000
 
 
-def test_the_command_retrieves_for_two_models_side_by_side(model: str, tmp_path: Path) -> None:
+def test_the_command_retrieves_for_two_models(model: str, tmp_path: Path) -> None:
     other = tmp_path / "other"
     save_encoder(load_encoder(model, pooler="cls_before_pooler"), other)
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("\n".join(synthetic.sentences(30)))
     options = ("--tasks", "retrieval", "--query", "the dog", "--query", "a boat", "--corpus", str(corpus), "--top", "2")
     done = command(model, str(other), *options, "--json")
-    found = json.loads(done.stdout)
-    assert {name: {query: len(hits) for query, hits in by.items()} for name, by in found.items()} == {
+    retrieved = json.loads(done.stdout)
+    assert {name: {query: len(hits) for query, hits in by.items()} for name, by in retrieved.items()} == {
         name: {"the dog": 2, "a boat": 2} for name in (model, str(other))
     }
     shown = command(model, str(other), *options).stdout
@@ -201,9 +201,6 @@ def test_the_command_retrieves_for_two_models_side_by_side(model: str, tmp_path:
     ("options", "message"),
     [
         (("--tasks", "sts21"), "--tasks sts21: no such task"),
-        (("--setting", "al"), "--setting al: must be all, mean, wmean; did you mean 'all'"),
-        (("--precision", "fp16"), "--precision fp16: must be fp32, bf16"),
-        (("--pooling", "avg_top"), "--pooling avg_top: no such pooling"),
         (("--pooling", "cls"), "was saved with pooling 'avg'"),
         (("--tasks", "sts-dev", "--figure", "x.png"), "--figure draws alignment and uniformity: add geometry"),
         (("--tasks", "retrieval"), '--tasks retrieval needs --query "..." and --corpus FILE'),
@@ -214,3 +211,10 @@ def test_bad_options_are_refused(model: str, options: tuple[str, ...], message: 
     done = command(model, "--data", SYNTHETIC, *options)
     assert isinstance(done.exception, ConfigError)
     assert message in str(done.exception)
+
+
+@pytest.mark.parametrize(("option", "value"), [("--setting", "al"), ("--precision", "fp16"), ("--pooling", "avg_top")])
+def test_an_unknown_choice_is_answered_with_the_known_ones(option: str, value: str) -> None:
+    done = command("model", option, value)
+    assert done.exit_code == 2
+    assert "is not one of" in done.stderr

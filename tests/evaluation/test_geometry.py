@@ -1,7 +1,6 @@
-"""Alignment and uniformity against the formulas as plain double loops, and Figure 4's file."""
+"""Alignment and uniformity against the formulas as plain double loops."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,15 +11,7 @@ from nlcse_tune.data.sts import Subset, load_dev, load_task
 from nlcse_tune.errors import DataError, RunError
 from nlcse_tune.evaluation import geometry
 from nlcse_tune.evaluation.embed import Bank, distinct, embed
-from nlcse_tune.evaluation.geometry import (
-    GeometryScore,
-    alignment,
-    draw_geometry,
-    geometry_of,
-    geometry_scores,
-    load_geometry,
-    uniformity,
-)
+from nlcse_tune.evaluation.geometry import alignment, geometry_of, load_geometry, score_geometry, uniformity
 from nlcse_tune.models.encoder import load_encoder
 from tests.models.tiny import checkpoint
 from tests.shared_data import DATA, needs_data
@@ -82,17 +73,17 @@ def test_no_positive_pair_and_constant_vectors_are_errors() -> None:
     bank = Bank(distinct([["a", "b"]]), units(2))
     with pytest.raises(DataError, match=r"no pair with a gold score of at least 4\.0"):
         geometry_of(bank, [Subset("x", ["a"], ["b"], np.array([3.0]))])
-    same = Bank(bank.distinct, np.ones((2, 3), np.float32))
+    same = Bank(bank.row, np.ones((2, 3), np.float32))
     with pytest.raises(RunError, match="are the same vector"):  # else: alignment 0, which looks perfect
         geometry_of(same, [Subset("x", ["a"], ["b"], np.array([5.0]))])
-    zero = Bank(bank.distinct, np.eye(2, dtype=np.float32) * [[1], [0]])
+    zero = Bank(bank.row, np.eye(2, dtype=np.float32) * [[1], [0]])
     with pytest.raises(RunError, match="zero"):
         geometry_of(zero, [Subset("x", ["a"], ["b"], np.array([5.0]))])
 
 
 def test_synthetic_data_end_to_end(tmp_path_factory: pytest.TempPathFactory) -> None:
     encoder = load_encoder(checkpoint("bert", tmp_path_factory), pooler="avg")
-    score = geometry_scores(encoder, SYNTHETIC, precision="fp32")
+    score = score_geometry(encoder, SYNTHETIC, precision="fp32")
     subsets = [load_dev(SYNTHETIC), *load_task(SYNTHETIC, "stsb")]
     pairs = [(a, b) for s in subsets for a, b, g in zip(s.left, s.right, s.gold, strict=True) if g >= 4]
     bank = embed(encoder, ([a for a, _ in pairs], [b for _, b in pairs]), precision="fp32")
@@ -109,22 +100,3 @@ def test_synthetic_data_end_to_end(tmp_path_factory: pytest.TempPathFactory) -> 
 def test_the_whole_of_sts_b_is_taken() -> None:
     subsets = load_geometry(str(DATA / "senteval"))
     assert [len(subset) for subset in subsets] == [5749, 1500, 1379]
-    assert [len(subset) for subset in load_geometry(str(DATA / "senteval"), "dev")] == [1500]
-
-
-@pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
-def test_figure_4_is_written(suffix: str, tmp_path: Path) -> None:
-    scores = {
-        "runs/a": GeometryScore(alignment=0.2, uniformity=-2.5, positives=9, sentences=20),
-        "runs/b": GeometryScore(alignment=0.3, uniformity=-1.5, positives=9, sentences=20),
-    }
-    path = tmp_path / "new" / f"figure.{suffix}"
-    draw_geometry(scores, path, {"runs/a": 76.0, "runs/b": 70.0} if suffix == "png" else None)
-    magic = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}[suffix]
-    assert path.read_bytes().startswith(magic)
-
-
-def test_a_figure_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    score = GeometryScore(alignment=0.2, uniformity=-2.5, positives=9, sentences=20)
-    with pytest.raises(RunError, match=r"figure\.odd: the figure cannot be written"):
-        draw_geometry({"a": score}, tmp_path / "figure.odd")

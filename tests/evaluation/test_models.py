@@ -9,16 +9,15 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from nlcse_tune.config import EncoderConfig, Pooler
 from nlcse_tune.errors import ConfigError
-from nlcse_tune.evaluation.embed import embed
-from nlcse_tune.evaluation.models import load_model
+from nlcse_tune.evaluation.embed import Embedder, embed
+from nlcse_tune.evaluation.models import Wrapped, load_model
 from nlcse_tune.export.folder import export_run
 from nlcse_tune.models.encoder import SentenceEncoder, build_encoder, load_encoder, save_encoder
-from tests.models.tiny import checkpoint, load_plain
+from tests.models.tiny import checkpoint, load_plain, tokenizer
 
 torch.set_num_threads(1)
 SENTENCES = ["the dog carries a ball", "near the harbor a thief hides a lamp", "stone", "A Cat"]
@@ -30,7 +29,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoint("bert", tmp_path_factory, num_hidden_layers=3)
 
 
-def vectors(encoder: SentenceEncoder) -> np.ndarray:
+def vectors(encoder: Embedder) -> np.ndarray:
     return embed(encoder, (SENTENCES,), precision="fp32").vectors
 
 
@@ -42,25 +41,37 @@ def run_checkpoint(folder: Path, source: Path, pooler: Pooler, *, supervised: bo
     return folder
 
 
-def st_folder(
-    folder: Path, source: Path, *modules: tuple[str, dict[str, Any]], own: dict[str, Any] | None = None
-) -> Path:
-    """A `sentence-transformers` folder: the Transformer, then (kind, config) of each module."""
-    shutil.copytree(source, folder)
-    rows = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]
-    for index, (kind, config) in enumerate(modules, start=1):
-        path = f"{index}_{kind}"
-        (folder / path).mkdir()
-        (folder / path / "config.json").write_text(json.dumps(config))
-        rows.append({"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"})
-    (folder / "modules.json").write_text(json.dumps(rows))
-    (folder / "sentence_bert_config.json").write_text(json.dumps(own or {}))
+def theirs(model: str | Path, sentences: list[str] = SENTENCES) -> np.ndarray:
+    """What sentence-transformers itself gives."""
+    from sentence_transformers import SentenceTransformer
+
+    return np.asarray(SentenceTransformer(str(model), device="cpu").encode(sentences))
+
+
+def saved_by_them(folder: Path, source: Path, *rest: Any, **options: Any) -> Path:
+    """A folder of sentence-transformers: a Transformer, then the modules `rest`."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Transformer
+
+    first = Transformer(str(source), max_seq_length=80)
+    SentenceTransformer(modules=[first, *rest], device="cpu", **options).save(str(folder), create_model_card=False)
     return folder
 
 
-OLD_MEAN = ("Pooling", {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True})
-NEW_CLS = ("Pooling", {"pooling_mode": "cls", "word_embedding_dimension": 32})
-NORMALIZE = ("Normalize", {})
+def old_style(folder: Path, source: Path, own: dict[str, Any]) -> Path:
+    """A folder as version 2 of sentence-transformers wrote it: the Transformer in a folder of its own, flags."""
+    shutil.copytree(source, folder / "0_Transformer")
+    (folder / "0_Transformer" / "sentence_bert_config.json").write_text(json.dumps(own))
+    (folder / "1_Pooling").mkdir()
+    flags = {"word_embedding_dimension": 32, "pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(flags))
+    (folder / "2_Normalize").mkdir()
+    kinds = ("Transformer", "Pooling", "Normalize")
+    (folder / "modules.json").write_text(json.dumps([
+        {"idx": i, "name": str(i), "path": f"{i}_{kind}", "type": f"sentence_transformers.models.{kind}"}
+        for i, kind in enumerate(kinds)
+    ]))  # fmt: skip
+    return folder
 
 
 @pytest.mark.parametrize("supervised", [False, True])
@@ -68,25 +79,24 @@ def test_a_run_by_id_by_folder_and_by_checkpoint(plain: Path, supervised: bool, 
     run = tmp_path / "runs/demo/checkpoints/0123456789ab-s7"
     folder = run_checkpoint(run / "best", plain, "cls", supervised=supervised)
     expected = vectors(load_encoder(folder))
-    for name in (str(folder), str(run), "0123456789ab-s7"):
+    for name in (str(folder), str(run), "0123456789ab-s7", "01234"):
         loaded = load_model(name, out=tmp_path / "runs")
         assert loaded.name == name
         assert loaded.pooling == ("cls (saved, with its head)" if supervised else "cls (saved)")
-        assert not loaded.encoder.training
         np.testing.assert_array_equal(vectors(loaded.encoder), expected)
 
 
 def test_two_runs_of_one_id_are_not_guessed_between(plain: Path, tmp_path: Path) -> None:
     for study in ("one", "two"):
-        run_checkpoint(tmp_path / study / "checkpoints/abc-s1/best", plain, "avg")
-    with pytest.raises(ConfigError, match="abc-s1: 2 runs have this id"):
-        load_model("abc-s1", out=tmp_path)
+        run_checkpoint(tmp_path / study / "checkpoints/0123456789ab-s1/best", plain, "avg")
+    with pytest.raises(ConfigError, match="0123456789ab-s1: 2 runs go by this name"):
+        load_model("0123456789ab-s1", out=tmp_path)
 
 
 def test_another_pooling_than_the_saved_one_needs_force(plain: Path, tmp_path: Path) -> None:
     folder = run_checkpoint(tmp_path / "model", plain, "avg")
-    for same in ("avg", "mean", "saved"):
-        assert load_model(str(folder), same).pooling == "avg (saved)"
+    for same in ("avg", None):
+        assert load_model(str(folder), same).pooling == "avg (saved)"  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"was saved with pooling 'avg'.*--force-pooling"):
         load_model(str(folder), "cls_before_pooler")
     forced = load_model(str(folder), "cls_before_pooler", force=True)
@@ -98,68 +108,106 @@ def test_a_supervised_head_is_left_out_only_by_force(plain: Path, tmp_path: Path
     folder = run_checkpoint(tmp_path / "model", plain, "cls", supervised=True)
     with pytest.raises(ConfigError, match="was saved with pooling 'cls'"):
         load_model(str(folder), "cls_before_pooler")
-    assert load_model(str(folder), "cls_before_pooler", force=True).encoder.head is None
+    forced = load_model(str(folder), "cls_before_pooler", force=True).encoder
+    assert isinstance(forced, SentenceEncoder)
+    assert forced.head is None
     unsupervised = run_checkpoint(tmp_path / "other", plain, "cls")
     load_model(str(unsupervised), "cls_before_pooler")  # the same vectors, so nothing to force
 
 
-def test_old_style_folder_with_mean_pooling(plain: Path, tmp_path: Path) -> None:
-    folder = st_folder(tmp_path / "st", plain, OLD_MEAN, NORMALIZE, own={"max_seq_length": 6, "do_lower_case": True})
+def test_an_old_folder_with_mean_pooling(plain: Path, tmp_path: Path) -> None:
+    folder = old_style(tmp_path / "st", plain, {"max_seq_length": 6, "do_lower_case": True})
     loaded = load_model(str(folder))
-    assert loaded.encoder.pooler == "avg"
-    assert loaded.pooling.startswith("avg (saved")
+    assert loaded.pooling == "avg (saved, with its head)"
     assert loaded.encoder.max_length == 6
     lower = load_encoder(plain, pooler="avg")
     lower.tokenizer.model_max_length = 6
-    expected = embed(lower, ([s.lower() for s in SENTENCES],), precision="fp32").vectors
-    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    expected = embed(lower, ([s.lower() for s in SENTENCES],), precision="fp32").of([s.lower() for s in SENTENCES])
+    expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(vectors(loaded.encoder), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
-def test_new_style_folder_with_cls_and_dense(plain: Path, file: str, tmp_path: Path) -> None:
-    torch.manual_seed(2)
-    linear = nn.Linear(32, 8)
-    dense = ("Dense", {"in_features": 32, "out_features": 8, "activation_function": "torch.nn.modules.activation.Tanh"})
-    folder = st_folder(tmp_path / "st", plain, NEW_CLS, dense)
-    state = {f"linear.{name}": value for name, value in linear.state_dict().items()}
-    write = save_file if file.endswith("safetensors") else torch.save
-    write(state, folder / "2_Dense" / file)
+def test_cls_and_dense(plain: Path, tmp_path: Path) -> None:
+    from sentence_transformers.sentence_transformer.modules import Dense, Pooling
+
+    folder = saved_by_them(tmp_path / "st", plain, Pooling(32, "cls"), Dense(32, 8))
     loaded = load_model(str(folder))
     assert loaded.pooling == "cls (saved, with its head)"
-    with torch.no_grad():
-        expected = torch.tanh(linear(torch.from_numpy(vectors(load_encoder(plain, pooler="cls"))))).numpy()
-    np.testing.assert_allclose(vectors(loaded.encoder), expected, atol=1e-6)
+    np.testing.assert_allclose(vectors(loaded.encoder), theirs(folder), atol=1e-6)
     with pytest.raises(ConfigError, match="was saved with pooling 'cls'"):
-        load_model(str(folder), "mean")
-    forced = load_model(str(folder), "mean", force=True)
+        load_model(str(folder), "avg")
+    forced = load_model(str(folder), "avg", force=True)
+    assert forced.pooling == "avg (given)"
     np.testing.assert_allclose(vectors(forced.encoder), vectors(load_encoder(plain, pooler="avg")), atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("modules", "message"),
-    [
-        ([("Pooling", {"pooling_mode": "max"})], r"its pooling is max; this tool has cls, mean"),
-        (
-            [("Pooling", {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True})],
-            r"its pooling is cls \+ me",
-        ),
-        ([("Pooling", {})], r"its pooling is not given"),
-        ([("WordWeights", {}), OLD_MEAN], r"its modules are Transformer, WordWeights, Pooling"),
-        ([OLD_MEAN, ("LayerNorm", {})], r"its modules are Transformer, Pooling, LayerNorm"),
-        ([OLD_MEAN, ("Dense", {"activation_function": "mine.Odd"})], r"a Dense module with mine\.Odd"),
-    ],
-)
-def test_unknown_modules_are_refused(plain: Path, modules: list[Any], message: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_model(str(st_folder(tmp_path / "st", plain, *modules)))
+@pytest.mark.parametrize("family", ["bert", "distilbert", "gpt2"])
+@pytest.mark.parametrize("mode", ["max", "lasttoken", "weightedmean", ("cls", "mean")])
+def test_every_pooling_of_theirs(
+    mode: Any, family: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    folder = saved_by_them(tmp_path / "st", checkpoint(family, tmp_path_factory), Pooling(32, mode))
+    loaded = load_model(str(folder))
+    assert loaded.pooling == ("cls + avg (saved)" if isinstance(mode, tuple) else f"{mode} (saved)")
+    np.testing.assert_allclose(vectors(loaded.encoder), theirs(folder), atol=1e-5)
+    with pytest.raises(ConfigError, match="was saved with pooling"):
+        load_model(str(folder), "cls")
 
 
-def test_a_prompt_before_each_sentence_is_refused(plain: Path, tmp_path: Path) -> None:
-    folder = st_folder(tmp_path / "st", plain, OLD_MEAN)
-    prompts = {"prompts": {"query": "search: "}, "default_prompt_name": "query"}
-    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts))
-    with pytest.raises(ConfigError, match="puts the prompt 'query' before each sentence"):
+@pytest.mark.parametrize("included", [True, False])
+def test_a_prompt_goes_before_each_sentence(included: bool, plain: Path, tmp_path: Path) -> None:
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    pooling = Pooling(32, "mean", include_prompt=included)
+    prompts = {"prompts": {"query": "the stone: "}, "default_prompt_name": "query"}
+    folder = saved_by_them(tmp_path / "st", plain, pooling, **prompts)
+    found = vectors(load_model(str(folder)).encoder)
+    np.testing.assert_allclose(found, theirs(folder), atol=1e-6)
+    bare = vectors(load_encoder(plain, pooler="avg"))
+    assert np.abs(found - bare).max() > 0.01
+    forced = vectors(load_model(str(folder), "cls_before_pooler", force=True).encoder)
+    prompted = embed(load_encoder(plain, pooler="cls"), ([f"the stone: {s}" for s in SENTENCES],), precision="fp32")
+    np.testing.assert_allclose(forced, prompted.vectors, atol=1e-6)
+
+
+def test_dimensions_cut_off_stay_cut_off(plain: Path, tmp_path: Path) -> None:
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    folder = saved_by_them(tmp_path / "st", plain, Pooling(32), truncate_dim=5)
+    np.testing.assert_allclose(vectors(load_model(str(folder)).encoder), theirs(folder), atol=1e-6)
+
+
+def test_every_module_of_theirs_is_left_in_the_mode_it_was_in(plain: Path, tmp_path: Path) -> None:
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    encoder = load_model(str(saved_by_them(tmp_path / "st", plain, Pooling(32)))).encoder
+    assert isinstance(encoder, Wrapped)
+    expected = vectors(encoder)
+    np.testing.assert_array_equal(vectors(encoder.train()), expected)  # no dropout
+    assert all(part.training for part in encoder.modules())
+
+
+def test_what_takes_no_token_ids_is_refused(tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    words = StaticEmbedding(tokenizer().backend_tokenizer, embedding_dim=8)
+    SentenceTransformer(modules=[words], device="cpu").save(str(tmp_path / "st"), create_model_card=False)
+    with pytest.raises(ConfigError, match="begins with StaticEmbedding"):
+        load_model(str(tmp_path / "st"))
+
+
+def test_code_in_a_folder_is_not_run(plain: Path, tmp_path: Path) -> None:
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    folder = saved_by_them(tmp_path / "st", plain, Pooling(32))
+    (folder / "mine.py").write_text("raise SystemExit")
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[1]["type"] = "mine.Odd"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ConfigError, match=r"mine\.Odd: code of the model's own"):
         load_model(str(folder))
 
 
@@ -171,18 +219,14 @@ def test_an_export_scores_as_the_checkpoint_it_came_from(
     source = checkpoint("bert", tmp_path_factory, num_hidden_layers=layers)
     folder = run_checkpoint(tmp_path / "model", source, pooler, supervised=supervised)
     exported = export_run(str(folder), tmp_path / "exported")
-    loaded = load_model(str(exported))
-    np.testing.assert_allclose(vectors(loaded.encoder), vectors(load_encoder(folder)), atol=1e-6)
-    load_model(str(exported), pooler)  # what was trained may be said, also where two poolers are one and the same
-    assert "saved" in loaded.pooling
-
-
-@pytest.mark.parametrize("weights", [[1.0, 1.0, 1.0, 1.0], [0.0, 1.0, 1.0, 0.0], [0.0, 0.3, 0.0, 0.7]])
-def test_other_layer_weights_are_refused(plain: Path, weights: list[float], tmp_path: Path) -> None:
-    folder = st_folder(tmp_path / "st", plain, ("WeightedLayerPooling", {"layer_start": 0}), OLD_MEAN)
-    save_file({"layer_weights": torch.tensor(weights)}, folder / "1_WeightedLayerPooling" / "model.safetensors")
-    with pytest.raises(ConfigError, match="are none of this tool's poolings: avg_first_last, avg_top2"):
-        load_model(str(folder))
+    for asked in (None, pooler):  # what was trained may be said, also where two poolers are one and the same
+        loaded = load_model(str(exported), asked)
+        assert loaded.pooling == f"{pooler} (saved{', with its head' if supervised else ''})"
+        np.testing.assert_allclose(vectors(loaded.encoder), vectors(load_encoder(folder)), atol=1e-6)
+    (exported / "nlcse_pooling.json").unlink()  # as any other tool's
+    again = load_model(str(exported)).encoder
+    assert isinstance(again, Wrapped)
+    np.testing.assert_allclose(vectors(again), vectors(load_encoder(folder)), atol=1e-6)
 
 
 def test_a_plain_folder_needs_a_pooling(plain: Path) -> None:
@@ -209,9 +253,7 @@ def test_cls_of_a_plain_folder_without_pooler_layer_is_refused(plain: Path, tmp_
         load_model(str(folder), "cls")
 
 
-def test_unknown_names_are_refused(plain: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--pooling avg_top: no such pooling; did you mean 'avg_top2'"):
-        load_model(str(plain), "avg_top")
+def test_unknown_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not a model that can be loaded"):
         load_model(str(tmp_path / "nothing"), "avg")
 
@@ -221,10 +263,11 @@ def test_a_public_sentence_transformers_folder() -> None:
     assert PACKAGE is not None
     assert PACKAGE.origin is not None
     folder = Path(PACKAGE.origin).parent / "model"
-    found = vectors(load_model(str(folder)).encoder)
-    model, tokenizer = load_plain(folder)
-    batch = tokenizer(SENTENCES, padding=True, return_tensors="pt")
+    own = vectors(load_model(str(folder)).encoder)
+    np.testing.assert_allclose(own, theirs(folder), atol=1e-5)
+    model, words = load_plain(folder)
+    batch = words(SENTENCES, padding=True, return_tensors="pt")
     with torch.no_grad():
         states, mask = model(**batch).last_hidden_state, batch["attention_mask"].unsqueeze(-1)
     expected = nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1).numpy()
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(own, expected, atol=1e-6)

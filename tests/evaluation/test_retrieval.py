@@ -28,16 +28,16 @@ def by_hand(encoder: SentenceEncoder, query: str, corpus: list[str]) -> list[tup
         return encoder.embed(batch["input_ids"], batch["attention_mask"])[0]
 
     with torch.no_grad():
-        found = [(s, float(torch.cosine_similarity(vector(query), vector(s), dim=0))) for s in corpus if s != query]
-    return sorted(found, key=lambda pair: -pair[1])
+        cosines = [(s, float(torch.cosine_similarity(vector(query), vector(s), dim=0))) for s in corpus if s != query]
+    return sorted(cosines, key=lambda pair: -pair[1])
 
 
 def test_nearest_first_and_never_the_query(encoder: SentenceEncoder) -> None:
     corpus = list(dict.fromkeys(synthetic.sentences(60)))
     queries = [corpus[5], "  the   dog carries a ball near the house "]  # one inside the corpus, one outside
-    found = retrieve(encoder, queries, corpus, top=4, precision="fp32")
-    assert list(found) == [corpus[5], "the dog carries a ball near the house"]
-    for query, hits in found.items():
+    retrieved = retrieve(encoder, queries, corpus, top=4, precision="fp32")
+    assert list(retrieved) == [corpus[5], "the dog carries a ball near the house"]
+    for query, hits in retrieved.items():
         expected = by_hand(encoder, query, corpus)[:4]
         assert [hit.sentence for hit in hits] == [sentence for sentence, _ in expected]
         np.testing.assert_allclose([hit.cosine for hit in hits], [cosine for _, cosine in expected], atol=1e-5)

@@ -100,15 +100,15 @@ def test_a_collapsed_encoder_is_an_error_not_a_zero(encoder: SentenceEncoder) ->
     with torch.no_grad():
         encoder.backbone.encoder.layer[-1].output.LayerNorm.weight.zero_()  # type: ignore[index, union-attr]
         encoder.backbone.encoder.layer[-1].output.LayerNorm.bias.fill_(1)  # type: ignore[index, union-attr]
-    evaluator = DevEvaluator(SYNTHETIC, encoder.tokenizer, encoder.max_length)
+    evaluator = DevEvaluator(SYNTHETIC, encoder)
     with pytest.raises(RunError, match="the encoder has collapsed"):
         evaluator(encoder)
     with pytest.raises(RunError, match="the encoder has collapsed"):
-        sts.test_scores(encoder, SYNTHETIC, ["stsb"])
+        sts.score_test_sets(encoder, SYNTHETIC, ["stsb"])
 
 
 def test_a_missing_task_is_named_and_the_others_run(folder: str, encoder: SentenceEncoder) -> None:
-    scores, similarities, missing = sts.test_scores(encoder, folder, ["sts12", "stsb", "sickr"])
+    scores, similarities, missing = sts.score_test_sets(encoder, folder, ["sts12", "stsb", "sickr"])
     assert list(scores) == list(similarities) == ["stsb"]
     assert scores["stsb"].pairs == len(similarities["stsb"]) == 4
     assert set(missing) == {"sts12", "sickr"}
@@ -118,14 +118,14 @@ def test_a_missing_task_is_named_and_the_others_run(folder: str, encoder: Senten
 
 
 def test_nothing_there_gives_no_score_at_all(tmp_path: Path, encoder: SentenceEncoder) -> None:
-    scores, similarities, missing = sts.test_scores(encoder, str(tmp_path), STS_TASKS)
+    scores, similarities, missing = sts.score_test_sets(encoder, str(tmp_path), STS_TASKS)
     assert (scores, similarities, list(missing)) == ({}, {}, list(STS_TASKS))
 
 
 def test_a_broken_file_is_an_error_not_a_missing_task(folder: str, encoder: SentenceEncoder) -> None:
     write(Path(folder) / "STS/STSBenchmark/sts-test.csv", "main\tx\t2012\t1\t2 3\ta\tb\n")
     with pytest.raises(DataError, match=r"sts-test\.csv:1: must hold one gold score"):
-        sts.test_scores(encoder, folder, ["stsb"])
+        sts.score_test_sets(encoder, folder, ["stsb"])
 
 
 def plain_score(encoder: SentenceEncoder, pairs: Subset) -> float:
@@ -144,7 +144,7 @@ def plain_score(encoder: SentenceEncoder, pairs: Subset) -> float:
 
 
 def test_dev_evaluator_equals_a_plain_computation(encoder: SentenceEncoder) -> None:
-    evaluator = DevEvaluator(SYNTHETIC, encoder.tokenizer, encoder.max_length)
+    evaluator = DevEvaluator(SYNTHETIC, encoder)
     expected = plain_score(encoder, data.load_dev(SYNTHETIC))
     encoder.train()
     assert evaluator(encoder, "fp32") == evaluator(encoder, "fp32")
@@ -153,13 +153,13 @@ def test_dev_evaluator_equals_a_plain_computation(encoder: SentenceEncoder) -> N
 
 
 def test_dev_evaluator_reads_a_folder(folder: str, encoder: SentenceEncoder) -> None:
-    evaluator = DevEvaluator(folder, encoder.tokenizer, encoder.max_length)
-    assert len(evaluator.tokens.lengths) == 8
+    evaluator = DevEvaluator(folder, encoder)
+    assert len(evaluator.tokens) == 8
     assert evaluator(encoder) == pytest.approx(plain_score(encoder, data.load_dev(folder)))
 
 
 def test_synthetic_data_have_all_seven_tasks(encoder: SentenceEncoder) -> None:
-    scores, _, missing = sts.test_scores(encoder, SYNTHETIC, STS_TASKS)
+    scores, _, missing = sts.score_test_sets(encoder, SYNTHETIC, STS_TASKS)
     assert tuple(scores) == STS_TASKS
     assert not missing
     assert scores["sts13"].all == pytest.approx(plain_score(encoder, data.load_task(SYNTHETIC, "sts13")[0]), abs=0.01)

@@ -9,6 +9,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_sco
 
 from nlcse_tune.data.transfer import Labelled, TransferData, load_transfer
 from nlcse_tune.errors import RunError
+from nlcse_tune.evaluation import transfer
 from nlcse_tune.evaluation.embed import Bank, distinct, embed
 from nlcse_tune.evaluation.transfer import best, features, transfer_score
 from nlcse_tune.models.encoder import SentenceEncoder, load_encoder
@@ -99,10 +100,11 @@ def test_trec_with_its_split_as_an_independent_run(encoder: SentenceEncoder) -> 
     assert score.accuracy > 60
 
 
-def test_nested_folds_on_random_vectors() -> None:
+def test_nested_folds_on_random_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "FOLDS", 3)
     bank = random_bank(60)
     labels = noisy(bank, range(60), 1)
-    score = transfer_score(bank, TransferData("mr", items(range(60), labels)), folds=3)
+    score = transfer_score(bank, TransferData("mr", items(range(60), labels)))
     expected = cross_val_score(search(NESTED_GRID, 3), bank.vectors, labels, cv=folds(3)).mean()
     assert score.accuracy == pytest.approx(100 * expected, abs=1e-6)
 
@@ -120,7 +122,8 @@ def test_given_dev_set_chooses_the_strength() -> None:
     assert score.accuracy == pytest.approx(100 * chosen.score(inputs[2], labels[2]))
 
 
-def test_pairs_have_absolute_difference_and_product_and_f1() -> None:
+def test_pairs_have_absolute_difference_and_product_and_f1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "FOLDS", 4)
     bank = random_bank(160)
     first, second = bank.vectors[:80], bank.vectors[80:]
     labels = (np.abs(first - second)[:, 0] + np.random.default_rng(3).normal(size=80) > 1).astype(np.int64)
@@ -129,7 +132,7 @@ def test_pairs_have_absolute_difference_and_product_and_f1() -> None:
     test = Labelled(pairs.sentences[50:], pairs.seconds[50:], labels[50:])  # type: ignore[index]
     both = np.hstack([np.abs(first - second), first * second])
     np.testing.assert_allclose(features(bank, pairs), both)
-    score = transfer_score(bank, TransferData("mrpc", train, test=test), folds=4)
+    score = transfer_score(bank, TransferData("mrpc", train, test=test))
     model = search(SPLIT_GRID, 4).fit(both[:50], labels[:50])
     assert score.accuracy == pytest.approx(100 * model.score(both[50:], labels[50:]))
     assert score.f1 == pytest.approx(100 * f1_score(labels[50:], model.predict(both[50:])))
@@ -142,6 +145,6 @@ def test_the_smallest_strength_of_equals_is_taken() -> None:
 def test_constant_embeddings_are_an_error_not_the_majority_s_share() -> None:
     bank = random_bank(40)
     labels = noisy(bank, range(40), 1)
-    same = Bank(bank.distinct, np.ones_like(bank.vectors))
+    same = Bank(bank.row, np.ones_like(bank.vectors))
     with pytest.raises(RunError, match="are the same vector"):
-        transfer_score(same, TransferData("mr", items(range(40), labels)), folds=2)
+        transfer_score(same, TransferData("mr", items(range(40), labels)))

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -69,6 +71,27 @@ def test_sentence_transformers_gives_the_same_embeddings(
     assert model.max_seq_length == load_encoder(folder).max_length
     again = load_model(str(to)).encoder
     assert again.max_length == load_encoder(folder).max_length
+
+
+FRESH = """
+import socket, sys
+def refuse(*arguments): raise SystemExit("the network was asked")
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+import numpy as np
+from sentence_transformers import SentenceTransformer
+np.save(sys.argv[2], SentenceTransformer(sys.argv[1], device="cpu").encode(sys.argv[3:]))
+"""
+
+
+def test_a_fresh_process_loads_it_without_this_tool_and_without_network(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    source = checkpoint("bert", tmp_path_factory, num_hidden_layers=3)
+    folder = saved(tmp_path / "checkpoint", source, "cls", supervised=True)
+    to, answer = export_run(str(folder), tmp_path / "exported"), tmp_path / "vectors.npy"
+    (to / "nlcse_pooling.json").unlink()
+    subprocess.run([sys.executable, "-c", FRESH, str(to), str(answer), *SENTENCES], check=True, cwd=tmp_path)
+    np.testing.assert_allclose(np.load(answer), own_embeddings(folder), atol=1e-5, rtol=0)
 
 
 def finished_run(out: Path) -> tuple[RunRecord, RunPaths]:

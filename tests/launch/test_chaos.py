@@ -1,6 +1,7 @@
-"""A search of eight tiny runs under real kills: of its driver, of its trials' processes, of Ray itself."""
+"""A search of tiny runs under real kills: of its driver, of its trials' processes, of Ray itself."""
 
 import contextlib
+import json
 import os
 import random
 import re
@@ -8,56 +9,61 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-import yaml
 
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord, ledger
 from nlcse_tune.search.search import search
 from nlcse_tune.search.state import SearchOptions
-from nlcse_tune.study import load_study
+from nlcse_tune.space import load_space
+from nlcse_tune.study import find_study
 from tests.conftest import TINY
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-SPACE = {"text.learning_rate": [1e-4, 3e-4, 1e-3, 3e-3], "side.learning_rate": [1e-4, 1e-3]}
-DRIVER_KILLS = 5
-TRIAL_KILLS = (1, 3)  # in these lives of the driver one trial's process is killed, too
-RAY_KILL = 2  # and in this one Ray, instead of the driver
+# The lives of the driver, one after the other: who is killed in each. A life ends with its driver or its Ray; the last
+# one goes on without the trial that is killed in it, to the search's end.
+SHORT = ("ray", "driver", "driver", "trial")
+LONG = ("driver", "trial, driver", "ray", "trial, driver", "driver", "driver", "interrupt", "trial")
 RUN, RAY = r"ray::ImplicitFunc", r"raylet/raylet|gcs_server"
-TRAINS = f"{RUN}|{RAY}"
-DEADLINE = 150  # seconds for anything to happen
+DEADLINE = 300  # seconds for anything to happen
+# Ray's own patience with a head that is gone, 60 s unless told otherwise.
+PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
 
 
-def write_study(folder: Path) -> Path:
-    """The demo study, tiny, but with runs long enough to be killed in the middle and a restart point every 5 steps."""
-    fields = {**TINY, "train.max_steps": 60, "train.eval_every": 10, "train.checkpoint_every": 5}
-    config: dict[str, Any] = {}
-    for name, value in fields.items():
-        node = config
-        *parents, leaf = name.split(".")
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = value
-    raw = {"extends": "demo", "name": "chaos", "space": {"parameters": SPACE}, "trials": 8, "config": config}
+RATES = (1e-4, 3e-4, 1e-3, 3e-3)
+# The demo study, tiny, with a restart point every 4 steps.
+FIELDS = {
+    **TINY,
+    "text.batch_size": 16,
+    "side.batch_size": 2,
+    "train.max_steps": 40,
+    "train.eval_every": 20,
+    "train.checkpoint_every": 4,
+}
+
+
+def write_space(folder: Path, points: int) -> Path:
     path = folder / "chaos.yaml"
-    path.write_text(yaml.safe_dump(raw))
+    parameters = {"text.learning_rate": RATES[: points // 2], "side.learning_rate": RATES[1:3]}
+    path.write_text(json.dumps({"parameters": parameters}))  # JSON is YAML
     return path
 
 
 class Driver:
     """`nlcse-tune search` in a process of its own."""
 
-    def __init__(self, study: Path, out: Path) -> None:
+    def __init__(self, space: Path, points: int, out: Path) -> None:
         self.log = (out.parent / "driver.log").open("a+")
-        command = [sys.executable, "-m", "nlcse_tune", "search", str(study), "--out", str(out), "--scheduler", "none"]
-        command += ["--sampler", "grid", "--concurrent", "2", "--cpus-per-worker", "0.5", "--keep", "8"]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=environment)
+        command = [sys.executable, "-m", "nlcse_tune", "search", "demo", "--out", str(out), "--space", str(space)]
+        command += ["--trials", str(points), "--scheduler", "none", "--concurrent", "2", "--cpus-per-worker", "0.5"]
+        command += [word for name, value in FIELDS.items() for word in ("--set", f"{name}={value}")]
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env={**os.environ, **PATIENCE})
         self.family: dict[int, psutil.Process] = {}
         self.names: dict[int, str] = {}
 
@@ -85,7 +91,13 @@ class Driver:
             time.sleep(0.2)
 
     def ended(self) -> int:
-        return self.process.wait(timeout=DEADLINE)
+        """Its exit status, at its end."""
+        started = time.monotonic()
+        while self.process.poll() is None:
+            self.look()
+            assert time.monotonic() - started < DEADLINE, f"the driver did not end in {DEADLINE} s:\n{self.output()}"
+            time.sleep(0.2)
+        return self.process.returncode
 
     def output(self) -> str:
         self.log.seek(0)
@@ -94,8 +106,8 @@ class Driver:
     def orphans(self, pattern: str = "") -> list[psutil.Process]:
         """What of its family (of those named like `pattern`) still lives after three minutes.
 
-        Runs, raylet and head end at once; Ray's dashboard and the two agents of a node take up to two minutes to
-        notice that the head is gone, since they first try to report it there.
+        Runs, raylet and head end at once: they hold the devices. Ray's dashboard and the two agents of a node take up
+        to two minutes to notice that the head is gone, since they first try to report it there.
         """
         alive = [process for process in self.family.values() if re.search(pattern, self.names.get(process.pid, ""))]
         for _ in range(900):
@@ -113,9 +125,26 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.fixture
+def drivers() -> Iterator[list[Driver]]:
+    """The drivers of a test; a test that fails leaves none of their processes either."""
+    lives: list[Driver] = []
+    yield lives
+    for process in (each for life in lives for each in (life.process, *life.family.values())):
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    for life in lives:
+        life.log.close()
+
+
 def last_write(paths: StudyPaths) -> float:
     """When a restart point was last written: proof that a run is in the middle of its training."""
     return max((path.stat().st_mtime for path in paths.folder.glob("checkpoints/*/last.pt")), default=0.0)
+
+
+def recorded(paths: StudyPaths) -> set[str]:
+    """Ids of the runs that have a record."""
+    return {path.stem for path in paths.records.glob("*.json")}
 
 
 def plain(record: RunRecord) -> dict[str, Any]:
@@ -124,49 +153,67 @@ def plain(record: RunRecord) -> dict[str, Any]:
     return record.model_dump(mode="json", exclude=left_out)
 
 
-@pytest.mark.timeout(1500)
-def test_a_search_survives_kills_of_its_driver_its_trials_and_ray(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    study, rng = write_study(tmp_path), random.Random(7)
-    paths = StudyPaths(tmp_path / "runs", "chaos")
-    drivers: list[Driver] = []
-    for number in range(DRIVER_KILLS + 1):
-        driver, born = Driver(study, tmp_path / "runs"), time.time()
-        done = len(list(paths.records.glob("*.json")))
-        driver.wait_for("a run in its middle", lambda born=born: last_write(paths) > born)
-        time.sleep(rng.uniform(0, 2))
-        if number in TRIAL_KILLS:
-            trial = rng.choice(driver.named(RUN))
-            trial.kill()
-            killed = time.time()
-            driver.wait_for("a run after its trial's death", lambda killed=killed: last_write(paths) > killed)
-        if number == RAY_KILL:
+def kill(driver: Driver, victim: str, rng: random.Random) -> None:
+    """SIGKILL to one trial's process, to Ray's head and node, or to the driver; `interrupt` is Ctrl-C."""
+    driver.look()
+    match victim:
+        case "trial":
+            rng.choice(driver.named(RUN)).kill()
+        case "ray":
             for process in driver.named(RAY):
                 process.kill()
             assert driver.ended() != 0
-        else:
-            driver.look()
-            driver.process.send_signal(signal.SIGKILL)
+        case "driver":
+            driver.process.kill()
             assert driver.ended() == -signal.SIGKILL
-        assert not driver.orphans(TRAINS)
-        drivers.append(driver)
-        assert len(list(paths.records.glob("*.json"))) >= done  # what was finished stays finished
-    driver = Driver(study, tmp_path / "runs")
-    while driver.process.poll() is None:
-        driver.look()
-        time.sleep(0.2)
-    assert driver.ended() == 0, driver.output()
-    for life in (*drivers, driver):
-        assert not life.orphans()
+        case "interrupt":
+            driver.process.send_signal(signal.SIGINT)
+            assert driver.ended() == 130
+            assert "the same command goes on from there" in driver.output()
 
-    records = list(ledger(paths))
-    assert len(records) == len({record.run_id for record in records}) == 8
-    assert any("continued from step" in event for record in records for event in record.events)
+
+def live(driver: Driver, paths: StudyPaths, victims: str, records: int, rng: random.Random) -> None:
+    """Kills one after the other, each with so many runs on record and another in its middle."""
+    for victim in victims.split(", "):
+        since = time.time()
+        driver.wait_for(
+            "a run in its middle",
+            lambda since=since: len(recorded(paths)) >= records and last_write(paths) > since,
+        )
+        time.sleep(rng.uniform(0, 0.5))
+        kill(driver, victim, rng)
+
+
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize(
+    ("lives", "points"), [(SHORT, 6), pytest.param(LONG, 8, marks=pytest.mark.long)], ids=["short", "long"]
+)
+def test_a_search_survives_kills_of_its_driver_its_trials_and_ray(
+    lives: tuple[str, ...], points: int, drivers: list[Driver], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    space, rng = write_space(tmp_path, points), random.Random(7)
+    paths = StudyPaths(tmp_path / "runs", "demo")
+    begun: set[str] = set()  # runs that were killed with a restart point
+    for number, victims in enumerate(lives):
+        done = recorded(paths)
+        driver = Driver(space, points, tmp_path / "runs")
+        drivers.append(driver)
+        live(driver, paths, victims, min(number, 2), rng)
+        if driver.process.poll() is not None:
+            assert not driver.orphans(f"{RUN}|{RAY}")
+            begun |= {path.parent.name for path in paths.folder.glob("checkpoints/*/last.pt")} - recorded(paths)
+        assert recorded(paths) >= done  # what was finished stays finished
+    assert driver.ended() == 0, driver.output()
+
+    records = {record.run_id: record for record in ledger(paths)}
+    assert len(list(ledger(paths))) == len(records) == points
+    assert begun
+    for name in begun:
+        assert any("continued from step" in event for event in records[name].events), name
     request.getfixturevalue("ray_session")
-    undisturbed = StudyPaths(tmp_path / "undisturbed", "chaos")
-    search(load_study(study), undisturbed, SearchOptions(scheduler="none", method="grid"))
-    expected = {record.run_id: plain(record) for record in ledger(undisturbed)}
-    assert {record.run_id: plain(record) for record in records} == expected
-    text = driver.output()
-    assert "goes on" not in text.splitlines()[-1]
+    study = find_study("demo").with_overrides(FIELDS).with_space(load_space(space))
+    undisturbed = StudyPaths(tmp_path / "undisturbed", "demo")
+    search(study, undisturbed, SearchOptions(trials=points, scheduler="none"))
+    assert {n: plain(record) for n, record in records.items()} == {r.run_id: plain(r) for r in ledger(undisturbed)}
+    for life in drivers:
+        assert not life.orphans()

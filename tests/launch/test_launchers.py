@@ -1,45 +1,37 @@
 """One contract, every launcher: in this process, in a Ray Tune trial, through Ray Train on two workers."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from nlcse_tune.config import override
 from nlcse_tune.errors import DataError, RunError
-from nlcse_tune.launch.cluster import Resources
-from nlcse_tune.launch.pool import Pool, RunSource
-from nlcse_tune.launch.spec import RunSpec
+from nlcse_tune.launch.pool import ListedRuns, Pool
+from nlcse_tune.launch.spec import Resources, RunSpec
 from nlcse_tune.launch.worker import run_here, run_on_workers
 from nlcse_tune.models.encoder import load_encoder
 from nlcse_tune.records import RunRecord, run_id
 from nlcse_tune.study import Study
-from nlcse_tune.training.context import RunContext
+from tests.conftest import CPUS
 
 pytestmark = pytest.mark.ray
-
-
-class One(RunSource):
-    """A source of a single run."""
-
-    def __init__(self, spec: RunSpec) -> None:
-        self.left = [spec]
-
-    def next(self) -> RunSpec | None:
-        return self.left.pop() if self.left else None
-
-    def done(self, spec: RunSpec, record: RunRecord | None) -> None:
-        self.record = record
 
 
 def in_process(spec: RunSpec) -> RunRecord:
     return run_here(spec, lambda record: None)
 
 
-def in_a_trial(spec: RunSpec, resources: Resources = Resources()) -> RunRecord:  # noqa: B008
-    Pool(resources, 1, None).run(One(spec), spec.study.ray)
-    return RunRecord.read(spec.paths.record)
+def in_trials(specs: Sequence[RunSpec], resources: Resources) -> list[RunRecord | None]:
+    """What a search makes of these runs, one after the other; the record of each."""
+    Pool(resources, 1, None).run(ListedRuns(specs, lambda *_: None), specs[0].study.ray)
+    return [RunRecord.read(spec.paths.record) for spec in specs]
+
+
+def in_a_trial(spec: RunSpec) -> RunRecord:
+    (record,) = in_trials([spec], Resources())
+    assert record is not None
+    return record
 
 
 def on_two_workers(spec: RunSpec) -> RunRecord:
@@ -48,7 +40,9 @@ def on_two_workers(spec: RunSpec) -> RunRecord:
 
 def in_a_trial_on_two_workers(spec: RunSpec) -> RunRecord:
     """With every CPU of the cluster asked for by the two workers: nothing may be left for the trial that watches."""
-    return in_a_trial(spec, Resources(workers=2, cpus=2.0))
+    (record,) = in_trials([spec], Resources(workers=2, cpus=CPUS / 2))
+    assert record is not None
+    return record
 
 
 Launcher = Callable[[RunSpec], RunRecord]
@@ -75,9 +69,8 @@ def test_contract(launch: Launcher, tiny_study: Study, tmp_path: Path) -> None:
     assert record.workers == (2 if "two" in launch.__name__ else 1)
     assert load_encoder(spec.paths.best).pooler == "avg"
     assert not spec.paths.last.exists()
-    assert not hasattr(record, "scores")  # dev only, by type
 
-    plain = in_process(replace(spec, study_folder=str(tmp_path / "plain")))
+    plain = in_process(spec.model_copy(update={"folder": tmp_path / "plain"}))
     assert record.dev_before == pytest.approx(plain.dev_before, abs=1e-9)
     for own, other in zip(record.dev_curve, plain.dev_curve, strict=True):
         assert own.score == pytest.approx(other.score, abs=0.02)  # ranks may swap where cosines differ by rounding
@@ -86,21 +79,21 @@ def test_contract(launch: Launcher, tiny_study: Study, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_a_data_error_in_a_trial_arrives_as_one(tiny_study: Study, tmp_path: Path) -> None:
-    spec = spec_of(tiny_study, tmp_path, **{"side.data": str(tmp_path / "no-such-folder")})
+def test_a_run_that_diverges_is_a_record_and_what_befalls_every_run_ends_them_all(
+    tiny_study: Study, tmp_path: Path
+) -> None:
+    diverging = spec_of(tiny_study, tmp_path, **{"text.learning_rate": 1e30})
+    without_data = spec_of(tiny_study, tmp_path, **{"side.data": str(tmp_path / "no-such-folder")})
+    never = spec_of(tiny_study, tmp_path)
     with pytest.raises(DataError, match="no such folder; set side.data"):
-        in_a_trial(spec)
-
-
-@pytest.mark.usefixtures("ray_session")
-def test_a_run_that_diverges_is_a_record_not_a_crash(tiny_study: Study, tmp_path: Path) -> None:
-    spec = spec_of(tiny_study, tmp_path, **{"text.learning_rate": 1e30})
-    with pytest.raises(RunError, match="the text loss is nan"):
-        in_process(replace(spec, study_folder=str(tmp_path / "plain")))
-    record = in_a_trial(spec)
+        in_trials([diverging, without_data, never], Resources())
+    record = RunRecord.read(diverging.paths.record)
+    assert record is not None
     assert record.status == "failed"
     assert record.error is not None
     assert "lower text.learning_rate" in record.error
+    assert RunRecord.read(without_data.paths.record) is None
+    assert RunRecord.read(never.paths.record) is None
 
 
 def test_more_than_the_machine_has_is_refused_with_the_arithmetic() -> None:
@@ -123,12 +116,5 @@ def test_a_run_that_can_never_be_scheduled_is_refused(tiny_study: Study, tmp_pat
     from nlcse_tune.search.search import search
     from nlcse_tune.search.state import SearchOptions
 
-    with pytest.raises(RunError, match=r"a run asks for 64 CPUs \(64 workers\), and the cluster has 4 CPUs"):
+    with pytest.raises(RunError, match=rf"a run asks for 64 CPUs \(64 workers\), and the cluster has {CPUS} CPUs"):
         search(tiny_study, StudyPaths(tmp_path, "demo"), SearchOptions(trials=1), Launch(workers=64))
-
-
-def test_a_context_alone_reports_nothing_and_restores_nothing(tmp_path: Path) -> None:
-    context = RunContext(tmp_path)
-    context.report(None)
-    assert context.leads
-    assert context.restore() is None

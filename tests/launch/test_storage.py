@@ -3,13 +3,13 @@
 import shutil
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nlcse_tune.errors import StorageError
+from nlcse_tune.launch.spec import Launch
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import ledger
 from nlcse_tune.search.search import search
@@ -17,6 +17,7 @@ from nlcse_tune.search.state import Candidate, SearchOptions, View
 from nlcse_tune.study import Study
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
+ONE = Launch(concurrent=1)  # where no second run at a time is needed: each is a process that first imports torch
 
 
 @pytest.fixture
@@ -31,26 +32,24 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def before_and_after(study: Study, paths: StudyPaths) -> tuple[dict[str, bytes], str]:
-    """The records of an earlier search with the error of a later one."""
-    records = {path.name: path.read_bytes() for path in paths.records.glob("*.json")}
+def refused(study: Study, paths: StudyPaths) -> str:
+    """The error of a further search; the records of the earlier one stay as they were."""
+    records = {path: path.read_bytes() for path in paths.records.glob("*.json")}
     assert records
     with pytest.raises(StorageError) as caught:
-        search(study, paths, SearchOptions(trials=6, scheduler="none"))
-    for name, content in records.items():
-        assert (paths.records / name).read_bytes() == content
-    return records, str(caught.value)
+        search(study, paths, SearchOptions(trials=6, scheduler="none"), ONE)
+    assert {path: path.read_bytes() for path in records} == records
+    return str(caught.value)
 
 
 def test_a_full_disk_ends_the_search_and_keeps_what_was_found(tiny_study: Study, small_disk: Path) -> None:
     paths = StudyPaths(small_disk, tiny_study.name)
-    search(tiny_study, paths, SearchOptions(trials=2, scheduler="none"))
+    search(tiny_study, paths, SearchOptions(trials=1, scheduler="none"), ONE)
     (small_disk / "ballast").write_bytes(b"x" * shutil.disk_usage(small_disk).free)
-    _, message = before_and_after(tiny_study, paths)
-    assert "free space" in message
+    assert "free space" in refused(tiny_study, paths)
     (small_disk / "ballast").unlink()
-    again = search(tiny_study, paths, SearchOptions(trials=3, scheduler="none"))
-    assert len(again.candidates) == 3
+    again = search(tiny_study, paths, SearchOptions(trials=2, scheduler="none"), ONE)
+    assert len(again.candidates) == 2
 
 
 def test_a_disk_that_fills_up_during_a_run_makes_no_failed_record(tiny_study: Study, small_disk: Path) -> None:
@@ -68,25 +67,29 @@ def test_a_disk_that_fills_up_during_a_run_makes_no_failed_record(tiny_study: St
 
 def test_a_read_only_folder_is_refused(tiny_study: Study, small_disk: Path) -> None:
     paths = StudyPaths(small_disk, tiny_study.name)
-    search(tiny_study, paths, SearchOptions(trials=1, scheduler="none"))
+    search(tiny_study, paths, SearchOptions(trials=1, scheduler="none"), ONE)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    _, message = before_and_after(tiny_study, paths)
-    assert "Read-only file system; free space or choose another --out" in message
+    assert "Read-only file system; free space or choose another --out" in refused(tiny_study, paths)
 
 
 def test_a_folder_that_vanishes_ends_the_search_with_its_name(tiny_study: Study, tmp_path: Path) -> None:
     paths = StudyPaths(tmp_path / "gone", tiny_study.name)
     study = tiny_study.with_overrides({"train.max_steps": 400, "train.eval_every": 2})
+    ended = threading.Event()
 
     def vanish() -> None:
         while not list(paths.folder.glob("checkpoints/*/best")):
-            time.sleep(0.05)
+            if ended.wait(0.05):
+                return
         shutil.move(paths.folder, tmp_path / "elsewhere")
         paths.folder.touch()  # nothing can be made there again
 
     thread = threading.Thread(target=vanish)
     thread.start()
-    with pytest.raises(StorageError, match=r"gone/.*cannot be written"):
-        search(study, paths, SearchOptions(trials=2, scheduler="none"))
-    thread.join()
+    try:
+        with pytest.raises(StorageError, match=r"gone/.*cannot be written"):
+            search(study, paths, SearchOptions(trials=2, scheduler="none"), ONE)
+    finally:
+        ended.set()
+        thread.join()
     assert list((tmp_path / "elsewhere").glob("checkpoints/*/best"))

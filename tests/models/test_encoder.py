@@ -10,6 +10,7 @@ from nlcse_tune.config import EncoderConfig, ScratchConfig, SideConfig
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.models.dropout import MaskSource, masks_from
 from nlcse_tune.models.encoder import FAMILIES, build_encoder, load_encoder, save_encoder
+from nlcse_tune.models.side_embedding import SideTower
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.steps import make_halves
 from tests.models.tiny import checkpoint, load_plain, tokenizer
@@ -177,14 +178,12 @@ def test_a_vit_checkpoint_of_the_same_width_starts_the_side(tmp_path: Path) -> N
     ("modality", "shape", "states"), [("image", (3, 224, 224), 197), ("audio", (1, 128, 1024), 211)]
 )
 def test_side_embeddings_have_the_papers_shapes(modality: str, shape: tuple[int, ...], states: int) -> None:
-    from nlcse_tune.models.side_embedding import EMBEDDINGS
-
-    embedding = EMBEDDINGS[modality](24, 0.0)  # type: ignore[index]
+    embedding = SideTower(modality, 24, 0.0).embedding  # type: ignore[arg-type]
     assert embedding(torch.randn(2, *shape)).shape == (2, states, 24)
 
 
 def test_scratch_tokenizer_knows_the_embedded_words() -> None:
-    """A tokenizer that maps words to [UNK] gives wonderful losses (PITFALLS)."""
+    """A tokenizer that maps words to [UNK] gives wonderful losses and learns nothing."""
     ids = tokenizer()("the hound repairs a couch by the mound")["input_ids"]
     assert tokenizer().unk_token_id not in ids
     assert len(ids) > 8

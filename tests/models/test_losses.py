@@ -3,13 +3,15 @@
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from nlcse_tune.models.losses import info_nce, side_loss, simclr, supcon, supcon_as_released, supcon_khosla
+from nlcse_tune.config import SideLoss
+from nlcse_tune.models.losses import SIDE_LOSSES, info_nce, simclr, supcon, supcon_as_released, supcon_khosla
 
 Array = np.ndarray
 N, D, TAU = 6, 5, 0.07
@@ -122,9 +124,10 @@ def test_supcon_has_the_value_of_two_worked_items() -> None:
 
 def test_side_loss_finds_each_loss_by_its_name() -> None:
     a, b, labels = *tensors(vectors(5), vectors(6)), torch.tensor(MIXES["mixed"])
-    assert side_loss("simclr", a, b, labels, temperature=TAU) == simclr(a, b, temperature=TAU)
+    assert set(SIDE_LOSSES) == set(get_args(SideLoss))
+    assert SIDE_LOSSES["simclr"](a, b, labels, temperature=TAU) == simclr(a, b, temperature=TAU)
     for name, (function, _) in SUPERVISED.items():
-        assert side_loss(name, a, b, labels, temperature=TAU) == function(a, b, labels, temperature=TAU)  # type: ignore[arg-type]
+        assert SIDE_LOSSES[name] is function  # type: ignore[index]
 
 
 def cases(labels: list[int]) -> dict[str, Callable[..., Tensor]]:
@@ -133,10 +136,7 @@ def cases(labels: list[int]) -> dict[str, Callable[..., Tensor]]:
         "info_nce": partial(info_nce, temperature=0.3),
         "hard negatives": lambda a, b: info_nce(a, b, a.flip(0) * 2 + b, temperature=0.3, hard_negative_weight=0.5),
         "simclr": partial(simclr, temperature=0.3),
-        **{
-            name: partial(side_loss, name, labels=classes, temperature=0.3)  # type: ignore[arg-type]
-            for name in SUPERVISED
-        },
+        **{name: partial(function, labels=classes, temperature=0.3) for name, (function, _) in SUPERVISED.items()},
     }
 
 

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.steps import Half
 from tests.training.tiny import IMAGES, SEED, build, tiny
 
-KILLS = 20
 WITHOUT = {"timings", "started", "finished", "events"}  # of a record: what a restart may change
 
 
@@ -49,15 +49,17 @@ def in_child(work: Callable[[], None]) -> int:
     return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
 
-def config(data: Path) -> RunConfig:
-    """48 steps with a side, a restart point every second step, an evaluation every third."""
+def config(data: Path, steps: int) -> RunConfig:
+    """So many steps with a side, a restart point every second step, an evaluation every third."""
     side = {**IMAGES, "batch_size": 2, "learning_rate": 1e-4}
     text = {"data": str(data), "objective": "supervised", "batch_size": 16, "learning_rate": 1e-3, "warmup": 0.5}
     changes: dict[str, Any] = {f"text__{name}": value for name, value in text.items()}
-    return tiny(side, train__epochs=9, train__max_steps=48, train__eval_every=3, train__checkpoint_every=2, **changes)
+    return tiny(
+        side, train__epochs=9, train__max_steps=steps, train__eval_every=3, train__checkpoint_every=2, **changes
+    )
 
 
-def run(folder: Path, data: Path) -> None:
+def run(folder: Path, data: Path, steps: int) -> None:
     """What the user's script does: `run_one` in a folder; leaves the record and the final weights."""
     trained: dict[str, Any] = {}
     original = run_module.train
@@ -68,7 +70,7 @@ def run(folder: Path, data: Path) -> None:
         return progress
 
     run_module.train = keeping
-    record = run_one(config(data), SEED, RunContext(folder))
+    record = run_one(config(data, steps), SEED, RunContext(folder))
     torch.save(trained, folder / "final.pt")
     (folder / "record.json").write_text(record.model_dump_json())
     finish(folder, record.best_step)
@@ -81,9 +83,9 @@ def record_of(folder: Path) -> dict[str, Any]:
 # Ways to die. Each changes this (forked) process so that it kills itself, at a chosen number of steps from its start.
 
 
-def at_step(rng: random.Random) -> None:
-    """In the middle of a step, after the text half or before it."""
-    left = rng.randint(3, 9)  # half-steps: up to four steps
+def at_step(rng: random.Random, fewest: int = 3, most: int = 9) -> None:
+    """In the middle of a step, after the text half or before it, after so many half-steps."""
+    left = rng.randint(fewest, most)
     original = Half.step
 
     def step(self: Half, number: int) -> torch.Tensor:
@@ -111,13 +113,12 @@ def writing_last(rng: random.Random) -> None:
     checkpoint_module.torch.save = save  # type: ignore[attr-defined]
 
 
-def writing_best(rng: random.Random) -> None:
+def writing_best(stage: str, rng: random.Random) -> None:
     """The best model has its weights and no tokenizer yet; or is complete, and the link still shows the former one.
 
     Where no better model comes, it dies at a step.
     """
-    at_step(rng)
-    stage = rng.choice(["weights", "before the link", "after the link"])
+    at_step(rng, 15, 24)
     original_save, original_point = checkpoint_module.save_encoder, checkpoint_module._point
 
     def save_encoder(encoder: SentenceEncoder, folder: Path) -> None:
@@ -135,6 +136,15 @@ def writing_best(rng: random.Random) -> None:
     checkpoint_module.save_encoder = save_encoder  # type: ignore[assignment]
 
 
+WAYS: dict[str, Callable[[random.Random], None]] = {  # in the order in which they are taken
+    "weights": partial(writing_best, "weights"),
+    "after the link": partial(writing_best, "after the link"),
+    "step": at_step,
+    "last.pt": writing_last,
+    "before the link": partial(writing_best, "before the link"),
+}
+
+
 def check_whole(folder: Path) -> None:
     """What a kill left: a readable restart point, and a link to a readable best model, or nothing yet."""
     if (folder / "last.pt").is_file():
@@ -143,31 +153,30 @@ def check_whole(folder: Path) -> None:
         load_encoder(folder / "best")
 
 
-@pytest.mark.slow
-def test_twenty_sigkills_give_the_weights_and_record_of_the_uninterrupted_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("kills", "steps"), [(6, 20), pytest.param(20, 80, marks=pytest.mark.long)])
+def test_a_run_killed_again_and_again_gives_the_weights_and_record_of_the_uninterrupted_one(
+    kills: int, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, log, whole, killed = (tmp_path / name for name in ("text.csv", "deaths", "whole", "killed"))
     data.write_text("\n".join(["sent0,sent1,hard_neg", *(",".join(row) for row in synthetic.triplets(128))]) + "\n")
     monkeypatch.setenv("DEATHS", str(log))
     whole.mkdir()
     killed.mkdir()
-    assert in_child(lambda: run(whole, data)) == 0
+    assert in_child(lambda: run(whole, data, steps)) == 0
 
-    rng = random.Random(1)
-    for kill in range(KILLS):
-        way = rng.choice([at_step, at_step, writing_last, writing_best, writing_best])
+    ways = list(WAYS.values())
+    for kill in range(kills):
 
-        def work(way: Callable[[random.Random], None] = way, kill: int = kill) -> None:
-            way(random.Random(kill))
-            run(killed, data)
+        def work(kill: int = kill) -> None:
+            ways[kill % len(ways)](random.Random(kill))
+            run(killed, data, steps)
 
         assert in_child(work) == signal.SIGKILL
         check_whole(killed)
     deaths = log.read_text().split("\n")[:-1]
-    assert len(deaths) == KILLS
-    assert {"step", "last.pt", "weights", "before the link", "after the link"} == set(deaths)
-    assert in_child(lambda: run(killed, data)) == 0
+    assert len(deaths) == kills
+    assert set(deaths) == set(WAYS)
+    assert in_child(lambda: run(killed, data, steps)) == 0
 
     first, second = torch.load(whole / "final.pt"), torch.load(killed / "final.pt")
     assert first.keys() == second.keys()
@@ -176,7 +185,7 @@ def test_twenty_sigkills_give_the_weights_and_record_of_the_uninterrupted_run(
     best = [load_encoder(folder / "best").state_dict() for folder in (whole, killed)]
     assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
     record = RunRecord.model_validate_json((killed / "record.json").read_text())
-    assert len(record.events) >= KILLS // 2  # "continued from step ..."
+    assert len(record.events) >= kills // 2  # "continued from step ..."
     names = sorted(path.name for path in killed.iterdir())
     assert names == ["best", f"best-{record.best_step:06d}", "final.pt", "record.json"]  # and no leftovers
 

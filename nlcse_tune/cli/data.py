@@ -1,0 +1,44 @@
+"""`nlcse-tune data`: get and check what runs and evaluations read."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nlcse_tune.names import DataName
+
+if TYPE_CHECKING:
+    from nlcse_tune.data.fetch import Contents
+
+app = typer.Typer(name="data", help="Get and check evaluation data and training texts.", no_args_is_help=True)
+
+
+@app.command()
+def fetch(
+    name: Annotated[DataName, typer.Argument(help="sts (SentEval's sets), wiki1m or nli (SimCSE's training texts)")],
+    to: Annotated[Path | None, typer.Option(help="folder (sts) or file [default: where studies look]")] = None,
+) -> None:
+    """Download SimCSE's public data from the Hugging Face hub (HF_ENDPOINT names a mirror), and check them."""
+    from nlcse_tune.data import fetch
+
+    target, contents = fetch.fetch(name, to)
+    typer.echo(f"{name}: {target.resolve()}")
+    _print(contents)
+
+
+@app.command()
+def check(folder: Annotated[Path, typer.Argument(help="folder in SentEval's layout")] = Path("data/senteval")) -> None:
+    """Read every evaluation set in a folder and count it; exit status 1 if something is missing or odd."""
+    from nlcse_tune.data.fetch import check_sts
+
+    contents = check_sts(folder)
+    _print(contents)
+    if contents.warnings:
+        raise typer.Exit(1)
+
+
+def _print(contents: "Contents") -> None:
+    for line in contents.counts:
+        typer.echo(f"  {line}")
+    for line in contents.warnings:
+        typer.echo(f"  warning: {line}", err=True)

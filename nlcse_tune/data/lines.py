@@ -1,0 +1,61 @@
+"""Lines and tab-separated rows of evaluation files, as SentEval reads them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from nlcse_tune.errors import DataError
+
+FETCH = "run `nlcse-tune data fetch sts`"
+
+
+class MissingDataError(DataError):
+    """A file that is not there, as against one that is there and wrong."""
+
+
+def read_lines(path: Path, *, encoding: Literal["utf-8", "latin-1"] = "utf-8", hint: str = FETCH) -> list[str]:
+    """The lines of a text file without their ends; only LF and CRLF end a line.
+
+    Raises MissingDataError with `hint`, or DataError with the line that is not in `encoding`.
+    """
+    try:
+        content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    except FileNotFoundError:
+        raise MissingDataError(f"{path}: not found: {hint}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}:{line}: not {encoding.upper()} (byte 0x{content[error.start]:02x}); convert the file, "
+            f"for instance with `iconv -f latin1 -t utf-8`, or {hint}"
+        ) from None
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+
+
+def tab_rows(path: Path, *, columns: int, header: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """(line number, fields) of a tab-separated file without quoting; further columns are let through."""
+    for number, line in enumerate(read_lines(path), start=1):
+        if header and number == 1:
+            continue
+        fields = line.split("\t")
+        if len(fields) < columns:
+            raise DataError(
+                f"{path}:{number}: must have {columns} tab-separated columns, got {len(fields)}: {line[:80]!r}"
+            )
+        yield number, fields
+
+
+def spaced(text: str) -> str:
+    """As SentEval gives sentences to a model: split on whitespace, joined by one space."""
+    return " ".join(text.split())
+
+
+def count_warning(task: str, counts: tuple[int, ...], official: tuple[int, ...]) -> str | None:
+    """What to tell a reader when a task holds other numbers of items than the official ones."""
+    if counts == official:
+        return None
+    here, there = (" + ".join(map(str, numbers)) for numbers in (counts, official))
+    return f"{task}: {here} items, but officially there are {there}: its score cannot be compared with published ones"
