@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from nlcse_tune.cli import options
 from nlcse_tune.names import Correction, ReportFormat, TestName
 
 Out = Annotated[Path, typer.Option("--out", help="where the records are")]
@@ -12,7 +13,6 @@ Configs = Annotated[
     list[str] | None,
     typer.Option("--config", help="which of a study's configurations, by the start of its run ids", metavar="STUDY=ID"),
 ]
-AnyVersion = Annotated[bool, typer.Option("--any-version", help="join runs of different numerics of this tool")]
 
 
 def report(
@@ -33,7 +33,7 @@ def report(
         ),
     ] = 0,
     config: Configs = None,
-    any_version: AnyVersion = False,
+    any_version: options.AnyVersion = False,
     figures: Annotated[bool, typer.Option("--figures", help="draw the figures too (2 to 4 s more)")] = False,
     write: Annotated[bool, typer.Option(help="write files to OUT/STUDY/report")] = True,
     out: Out = Path("runs"),
@@ -43,10 +43,9 @@ def report(
     from nlcse_tune.cli import show
     from nlcse_tune.paths import studies_with_tests
 
-    options = reports.ReportOptions(
-        test=test, correct=correct, pair_resamples=pairs, any_version=any_version, choose=parse_choices(config)
-    )
-    made = reports.build(studies or _known_studies(studies_with_tests(out)), out, options)
+    choose = options.parse_configurations(config)
+    how = reports.ReportOptions(test, correct, pair_resamples=pairs, any_version=any_version, choose=choose)
+    made = reports.build(studies or _known_studies(studies_with_tests(out)), out, how)
     if format == "terminal":
         show.console.print(reports.terminal(made, notes=notes))
     else:
@@ -70,19 +69,6 @@ def _known_studies(named: list[str]) -> list[str]:
     return [name for name in named if name in known]
 
 
-def parse_choices(texts: list[str] | None) -> dict[str, str]:
-    """`["visualcse-bert=1a2b"]` -> `{"visualcse-bert": "1a2b"}`."""
-    from nlcse_tune.errors import ConfigError
-
-    choices = {}
-    for text in texts or []:
-        study, _, start = text.partition("=")
-        if not (study and start):
-            raise ConfigError(f"--config {text}: must be STUDY=ID, for instance visualcse-bert=1a2b3c4d5e6f")
-        choices[study] = start
-    return choices
-
-
 def compare(
     baseline: Annotated[str, typer.Argument(help="mean,std,n of the baseline", metavar="MEAN,STD,N")],
     method: Annotated[str, typer.Argument(help="mean,std,n of the method", metavar="MEAN,STD,N")],
@@ -102,25 +88,22 @@ def plan(
     power: Annotated[float, typer.Option(min=0.01, max=0.999, help="chance of finding it")] = 0.8,
     alpha: Annotated[float, typer.Option(min=0.0001, max=0.5, help="level of the test")] = 0.05,
     config: Configs = None,
-    any_version: AnyVersion = False,
+    any_version: options.AnyVersion = False,
     out: Out = Path("runs"),
 ) -> None:
     """From a few seeds: how many a stated gap takes, and how many GPU hours."""
-    from rich.table import Table
-
     from nlcse_tune.cli import show
     from nlcse_tune.report import plan as plans
     from nlcse_tune.report.arms import collect, task_order
     from nlcse_tune.study import find_study
 
-    chosen, starts = find_study(study), parse_choices(config)
+    chosen, starts = find_study(study), options.parse_configurations(config)
     names = [chosen] + ([find_study(chosen.baseline)] if chosen.baseline else [])
     arms = [collect(item, out, choose=starts.get(item.name), any_version=any_version) for item in names]
     spread = plans.spread(arms[0], arms[1] if arms[1:] else None, task_order(arms), any_version=any_version)
     unit = plans.unit(arms)
-    table = Table(title=f"{chosen.name}: seeds per arm", title_justify="left")
-    for name in ("gap", "Welch", "Welch, cautious", "paired", f"{unit} in all", f"{unit} still to run"):
-        table.add_column(name, justify="right")
+    columns = ("gap>", "Welch>", "Welch, cautious>", "paired>", f"{unit} in all>", f"{unit} still to run>")
+    table = show.table(*columns, title=f"{chosen.name}: seeds per arm")
     for row in plans.plan_rows(spread, sorted({*plans.GAPS, gap}), power=power, alpha=alpha):
         cost = plans.hours(arms, row.unpaired) if row.unpaired else None
         cells = [str(n) if n else "-" for n in (row.unpaired, row.unpaired_upper, row.paired)]

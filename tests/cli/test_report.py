@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from nlcse_tune import stats
 from nlcse_tune.cli import report as cli_report
+from nlcse_tune.cli.options import parse_configurations
 from nlcse_tune.errors import ConfigError
 from tests.report.made import BASELINE, METHOD, averages
 from tests.synthetic_records import make_study
@@ -79,7 +80,7 @@ def test_report_prints_each_format(root: Path, run: Callable[..., str]) -> None:
         assert sign in run("report", "--format", kind, "--out", str(root))
     assert "visualcse-bert minus simcse-bert" in run("report", METHOD.name, "--no-write", "--out", str(root))
     with pytest.raises(ConfigError, match="must be STUDY=ID"):
-        cli_report.parse_choices(["visualcse-bert"])
+        parse_configurations(["visualcse-bert"])
 
 
 def test_reports_import_no_torch_and_commands_import_nothing_heavy() -> None:
