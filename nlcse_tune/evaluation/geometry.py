@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlcse_tune.config import SYNTHETIC, Frozen
-from nlcse_tune.data.sts import SPLITS, Subset, load_dev, load_stsb, load_task
+from nlcse_tune.data.sts import SPLITS, Subset, load_dev, load_split, load_task
 from nlcse_tune.errors import DataError, RunError
 from nlcse_tune.evaluation.embed import Bank, Embedder, Vectors, embed
 from nlcse_tune.evaluation.sts import check_vary, sentences_of
@@ -35,7 +35,7 @@ def load_geometry(data: str) -> list[Subset]:
     """STS-B, whole; of synthetic data dev and "test", which are all there is."""
     if data == SYNTHETIC:
         return [load_dev(data), *load_task(data, "stsb")]
-    return [load_stsb(data, split) for split in SPLITS]
+    return [load_split(data, "stsb", split) for split in SPLITS]
 
 
 def geometry_of(bank: Bank, subsets: Sequence[Subset]) -> GeometryScore:
