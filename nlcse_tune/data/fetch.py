@@ -9,8 +9,8 @@ half there.
 import shutil
 import tarfile
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.data.lines import MissingDataError, count_warning, csv_rows, read_lines
@@ -28,12 +28,11 @@ ITEMS: dict[DataName, int] = {"wiki1m": 1_000_000, "nli": 275_601}  # of the tex
 _FOLDERS = ("STS", "SICK", "MR", "CR", "SUBJ", "MPQA", "SST", "TREC", "MRPC")
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(NamedTuple):
     """What a check has counted, one line per set, and what is missing or odd."""
 
-    counts: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    counts: list[str]
+    warnings: list[str]
 
 
 def fetch(name: DataName, to: Path | None = None) -> tuple[Path, Contents]:
@@ -53,12 +52,12 @@ def fetch(name: DataName, to: Path | None = None) -> tuple[Path, Contents]:
         _check_text(name, cached)
         with replacing(target) as temporary:
             shutil.copyfile(cached, temporary)
-    return target, Contents([f"{_check_text(name, target)} items"])
+    return target, Contents([f"{_check_text(name, target)} items"], [])
 
 
 def check_sts(folder: Path) -> Contents:
     """What there is in a folder in SentEval's layout. DataError for a broken file."""
-    contents = Contents()
+    contents = Contents([], [])
     for task in (*STS_TASKS, "sts-dev", *TRANSFER_TASKS):
         try:
             counts = _counts(task, str(folder))

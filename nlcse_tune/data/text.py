@@ -20,7 +20,7 @@ from nlcse_tune.data.tokens import TokenTable, cached_table
 from nlcse_tune.errors import DataError
 
 Columns = tuple[list[str], ...]
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SPECIAL_TOKENS = {f"{name.lower()}_token": f"[{name}]" for name in ("PAD", "UNK", "CLS", "SEP", "MASK")}
 CSV_COLUMNS = ("sent0", "sent1", "hard_neg")
 
 
@@ -40,9 +40,8 @@ def load_columns(config: TextConfig) -> Columns:
 
 
 def _read_sentences(path: Path) -> Columns:
-    sentences = [
-        sentence for line in read_lines(path, hint="set text.data to another one") if (sentence := spaced(line))
-    ]
+    lines = read_lines(path, hint="set text.data to another one")
+    sentences = [sentence for sentence in map(spaced, lines) if sentence]
     if path.suffix == ".csv" and sentences and sentences[0].split(",")[:2] == list(CSV_COLUMNS[:2]):
         raise DataError(
             f"{path}: a file of pairs or triplets; set text.objective=supervised, or give one sentence per line"
@@ -103,8 +102,7 @@ def load_text(config: TextConfig, tokenizer: PreTrainedTokenizerBase, columns: C
     pad = tokenizer.pad_token_id
     if pad is None:
         raise DataError("the encoder's tokenizer has no padding token, which batches need")
-    tables = tuple(cached_table(column, tokenizer, config.max_length) for column in columns)
-    return TextData(tables, int(pad))
+    return TextData(tuple(cached_table(column, tokenizer, config.max_length) for column in columns), int(pad))
 
 
 def train_tokenizer(columns: Columns, config: EncoderConfig) -> PreTrainedTokenizerBase:
@@ -126,14 +124,12 @@ def train_tokenizer(columns: Columns, config: EncoderConfig) -> PreTrainedTokeni
     )
     characters = sorted({character for word in words for character in word})
     frequent = sorted((word for word in words if len(word) > 1), key=lambda word: (-words[word], word))
-    pieces = [*SPECIAL_TOKENS, *characters, *(f"##{character}" for character in characters), *frequent]
+    pieces = [*SPECIAL_TOKENS.values(), *characters, *(f"##{character}" for character in characters), *frequent]
     vocabulary = {piece: index for index, piece in enumerate(pieces[: config.scratch.vocab_size])}
     model = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     model.normalizer, model.pre_tokenizer = normalizer, splitter
     model.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
     model.decoder = decoders.WordPiece()
-    pad, unknown, cls, sep, mask = SPECIAL_TOKENS
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=model, model_max_length=128, pad_token=pad, unk_token=unknown, cls_token=cls, sep_token=sep,
-        mask_token=mask,
-    )  # fmt: skip
+        tokenizer_object=model, model_max_length=128, **SPECIAL_TOKENS
+    )

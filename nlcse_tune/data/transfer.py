@@ -29,19 +29,13 @@ _Item = tuple[list[str], int]  # a sentence or, for MRPC, two; label
 
 @dataclass(frozen=True)
 class Labelled:
-    """I items: a sentence each, and for MRPC a second one, with class labels (I,)."""
+    """I items: their sentences, and for MRPC the second ones, with class labels (I,)."""
 
-    sentences: list[str]
-    seconds: list[str] | None
+    columns: list[list[str]]
     labels: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    @property
-    def columns(self) -> list[list[str]]:
-        """Its lists of sentences."""
-        return [self.sentences] if self.seconds is None else [self.sentences, self.seconds]
 
 
 @dataclass(frozen=True)
@@ -73,8 +67,8 @@ def _labelled(items: list[_Item]) -> Labelled:
     if len({label for _, label in items}) < 2:
         raise DataError(f"{len(items)} items with a single class: a classifier needs two; first: {items[:1]}")
     items = sorted(items, key=lambda item: (*(len(sentence.split()) for sentence in item[0]), item[1]))
-    first, *second = (list(column) for column in zip(*(sentences for sentences, _ in items), strict=True))
-    return Labelled(first, second[0] if second else None, np.array([label for _, label in items], dtype=np.int64))
+    columns = [list(column) for column in zip(*(sentences for sentences, _ in items), strict=True)]
+    return Labelled(columns, np.array([label for _, label in items], dtype=np.int64))
 
 
 def _table(path: Path, sentences: tuple[int, ...], label: int, *, header: bool) -> list[_Item]:

@@ -48,7 +48,7 @@ def embedded(encoder: SentenceEncoder, sentences: list[str]) -> np.ndarray:
 
 
 def every(part: Labelled, step: int) -> Labelled:
-    return Labelled(part.sentences[::step], part.seconds[::step] if part.seconds else None, part.labels[::step])
+    return Labelled([column[::step] for column in part.columns], part.labels[::step])
 
 
 def random_bank(count: int, width: int = 4, seed: int = 0) -> Bank:
@@ -63,7 +63,7 @@ def noisy(bank: Bank, rows: range, seed: int) -> np.ndarray:
 
 
 def items(rows: range, labels: np.ndarray) -> Labelled:
-    return Labelled([str(i) for i in rows], None, labels)
+    return Labelled([[str(i) for i in rows]], labels)
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +74,8 @@ def encoder() -> SentenceEncoder:
 @needs_data
 def test_subj_by_nested_folds_as_an_independent_run(encoder: SentenceEncoder) -> None:
     part = every(load_transfer(SENTEVAL, "subj").train, 12)  # near-ties of C flip an item here and there
-    score = transfer_score(embed(encoder, (part.sentences,), precision="fp32"), TransferData(part))
-    inputs = embedded(encoder, part.sentences)
+    score = transfer_score(embed(encoder, part.columns, precision="fp32"), TransferData(part))
+    inputs = embedded(encoder, part.columns[0])
     expected = 100 * cross_val_score(search(NESTED_GRID), inputs, part.labels, cv=folds()).mean()
     print(f"SUBJ, {len(part)} items: {score.accuracy:.2f}, scikit-learn alone {expected:.2f}")
     assert score.accuracy == pytest.approx(expected, abs=0.5)
@@ -89,10 +89,10 @@ def test_trec_with_its_split_as_an_independent_run(encoder: SentenceEncoder) -> 
     loaded = load_transfer(SENTEVAL, "trec")
     assert loaded.test is not None
     train, test = every(loaded.train, 8), every(loaded.test, 1)
-    bank = embed(encoder, (train.sentences, test.sentences), precision="fp32")
+    bank = embed(encoder, (*train.columns, *test.columns), precision="fp32")
     score = transfer_score(bank, TransferData(train, test=test))
-    model = search(SPLIT_GRID).fit(embedded(encoder, train.sentences), train.labels)
-    expected = 100 * model.score(embedded(encoder, test.sentences), test.labels)
+    model = search(SPLIT_GRID).fit(embedded(encoder, train.columns[0]), train.labels)
+    expected = 100 * model.score(embedded(encoder, test.columns[0]), test.labels)
     print(f"TREC, {len(train)} and {len(test)} items: {score.accuracy:.2f}, scikit-learn alone {expected:.2f}")
     assert score.accuracy == pytest.approx(expected, abs=0.5)
     chosen = model.cv_results_["mean_test_score"][model.best_index_]
@@ -127,9 +127,9 @@ def test_pairs_have_absolute_difference_and_product_and_f1(monkeypatch: pytest.M
     bank = random_bank(160)
     first, second = bank.vectors[:80], bank.vectors[80:]
     labels = (np.abs(first - second)[:, 0] + np.random.default_rng(3).normal(size=80) > 1).astype(np.int64)
-    pairs = Labelled([str(i) for i in range(80)], [str(i) for i in range(80, 160)], labels)
-    train = Labelled(pairs.sentences[:50], pairs.seconds[:50], labels[:50])  # type: ignore[index]
-    test = Labelled(pairs.sentences[50:], pairs.seconds[50:], labels[50:])  # type: ignore[index]
+    pairs = Labelled([[str(i) for i in range(80)], [str(i) for i in range(80, 160)]], labels)
+    train = Labelled([column[:50] for column in pairs.columns], labels[:50])
+    test = Labelled([column[50:] for column in pairs.columns], labels[50:])
     both = np.hstack([np.abs(first - second), first * second])
     np.testing.assert_allclose(features(bank, pairs), both)
     score = transfer_score(bank, TransferData(train, test=test))
