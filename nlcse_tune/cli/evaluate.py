@@ -67,7 +67,9 @@ def evaluate(
         if corpus and query and retrieval:
             sentences = load_corpus(corpus)
             options["top"] = top
-            hits = {m: retrieve(load_model(m, **loading).encoder, query, sentences, **options) for m in models}
+            hits = {
+                model: retrieve(load_model(model, **loading).encoder, query, sentences, **options) for model in models
+            }
         else:
             results = [run(model, [tasks], data, **loading, **options) for model in models]
     if retrieval:
