@@ -138,5 +138,5 @@ def run_of(model: Path) -> RunPaths | None:
 
 
 def cache_folder() -> Path:
-    """Where derived data (token ids) is kept between runs: `$NLCSE_CACHE`, else `~/.cache/nlcse-tune`."""
+    """Where derived data (token ids, fingerprints) is kept between runs: `$NLCSE_CACHE`, else `~/.cache/nlcse-tune`."""
     return Path(os.environ.get("NLCSE_CACHE") or Path.home() / ".cache" / "nlcse-tune")
