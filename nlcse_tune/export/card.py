@@ -41,7 +41,7 @@ def _front_matter(record: RunRecord | None) -> str:
 
 
 def _summary(encoder: SentenceEncoder, record: RunRecord | None) -> str:
-    head = ", then a linear layer and tanh" if encoder.head is not None and encoder.head_at_test else ""
+    head = ", then a linear layer and tanh" if encoder.test_head is not None else ""
     method = f"{record.config.text.objective.capitalize()} {record.config.method}. " if record else ""
     return (
         f"{method}A sentence becomes {encoder.width} numbers: {POOLINGS[encoder.pooler]}{head}. Sentences are cut at "

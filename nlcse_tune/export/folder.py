@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.export.card import model_card
-from nlcse_tune.models.encoder import HEAD_FILE, SentenceEncoder, load_encoder, model_options
+from nlcse_tune.models.encoder import FAMILIES, HEAD_FILE, SentenceEncoder, load_encoder
 from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS
 from nlcse_tune.paths import POOLING_FILE, find_model, run_of
 from nlcse_tune.records import RunRecord, TestRecord
@@ -66,7 +66,7 @@ def _check_target(to: Path, *, force: bool) -> None:
 def _write(model: Path, folder: Path, name: str) -> None:
     """The whole export of the model in the folder `model`."""
     encoder = load_encoder(model)
-    options = model_options(encoder.backbone.config.model_type)
+    options = FAMILIES.get(encoder.backbone.config.model_type, {})
     _as_sentence_transformer(model, encoder, options).save(str(folder), create_model_card=False)
     described = json.loads((folder / TRANSFORMER_FILE).read_text())  # the library does not keep the options itself
     (folder / TRANSFORMER_FILE).write_text(json.dumps({**described, "model_kwargs": options}, indent=2) + "\n")
