@@ -21,7 +21,7 @@ from nlcse_tune.training.steps import make_halves
 
 
 class Progress(BaseModel):
-    """How far a run has come; saved, as plain values, in its restart point."""
+    """How far a run has come; saved in its restart point."""
 
     step: int = 0
     total: int = 0
@@ -32,12 +32,6 @@ class Progress(BaseModel):
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     stopped: str | None = None
-
-
-def total_steps(config: RunConfig, items: int) -> int:
-    """Steps of a run over `items` sentences: whole batches only, `epochs` times, at most `max_steps`."""
-    steps = config.train.epochs * (items // config.text.batch_size)
-    return min(steps, config.train.max_steps or steps)
 
 
 def train(
@@ -55,7 +49,8 @@ def train(
     Every worker of a run calls this with the same arguments but for its context. `snapshot` makes the record so far,
     for whoever launched the run. Raises RunError where a loss stops being a number.
     """
-    steps = total_steps(config, len(text))
+    steps = config.train.epochs * (len(text) // config.text.batch_size)  # whole batches only
+    steps = min(steps, config.train.max_steps or steps)
     if steps == 0:
         raise RunError(f"text.batch_size {config.text.batch_size} is more than the {len(text)} items of text.data")
     halves = make_halves(encoder, text, side, config, seed, context, steps)
@@ -75,15 +70,6 @@ def train(
         clean_up(link, restart_best)
         if not restarted:
             progress.dev_before = dev_score(encoder)
-
-    def state() -> dict[str, object]:
-        return {
-            "progress": progress.model_dump(),  # a restart point is loaded with `weights_only`
-            "encoder": encoder.state_dict(),
-            "halves": {half.name: half.state() for half in halves},
-            "losses": losses,
-            "since": since,
-        }
 
     try:
         with _tf32(config.train.tf32):
@@ -116,7 +102,14 @@ def train(
                     context.report(snapshot(progress) if context.leads else None)
 
                 if context.leads and not last_step and progress.step % config.train.checkpoint_every == 0:
-                    save_last(last, state())
+                    state = {
+                        "progress": progress.model_dump(),  # plain values: it is loaded with `weights_only`
+                        "encoder": encoder.state_dict(),
+                        "halves": {half.name: half.state() for half in halves},
+                        "losses": losses,
+                        "since": since,
+                    }
+                    save_last(last, state)
                     restart_best = progress.best.step if progress.best else None
                     drop_former_best(link, restart_best)
                 progress.train_seconds += time.perf_counter() - started
