@@ -143,7 +143,8 @@ def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
 
 
 def _key(point: Mapping[str, Any]) -> str:
-    return repr(sorted(point.items()))
+    # Optuna draws a NumPy float now and then, whose repr is another one.
+    return repr(sorted((field, float(v) if isinstance(v, float) else v) for field, v in point.items()))
 
 
 def _distribution(parameter: ValueList | Range) -> BaseDistribution:
