@@ -310,9 +310,8 @@ def test_a_space_that_ends_early_is_exhausted_not_unfinished(tiny_study: Study, 
         make_sampler(plan, SearchOptions(method="grid"))
 
     low = 1e-4
-    two = {
-        "text.learning_rate": {"low": low, "high": math.nextafter(low, 1)}
-    }  # no grid, and yet Optuna, which leaves out `high`, draws one value alone
+    # No grid, and yet one value alone: Optuna draws from such a range without its upper end.
+    two = {"text.learning_rate": {"low": low, "high": math.nextafter(low, 1)}}
     study = tiny_study.with_space(parse_space({"parameters": two}, name="x", where="x"))
     result = search(study, StudyPaths(tmp_path, study.name), SearchOptions(trials=10, select_seeds=1))
     assert (len(result.candidates), result.missing, result.exhausted, result.unrepeated) == (1, 0, True, False)
