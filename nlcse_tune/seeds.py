@@ -16,7 +16,6 @@ from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.files import locked
 from nlcse_tune.launch.pool import ListedRuns, open_pool
 from nlcse_tune.launch.spec import Launch, RunSpec, run_spec
-from nlcse_tune.launch.view import SeedsView
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import KeptRule, RunRecord
 from nlcse_tune.report.words import score_words
@@ -24,6 +23,22 @@ from nlcse_tune.run import is_tested
 from nlcse_tune.study import Study
 
 Origin = Literal["search", "study", "changed", "method"]
+
+
+class SeedsView:
+    """Whoever watches a seed study: called as things happen; this one looks away."""
+
+    def started(self, runs: int, at_a_time: int) -> None:
+        """Ray is up."""
+
+    def finished(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:
+        """A run was trained and tested, or ended without a record."""
+
+    def rule(self, kept: KeptRule, new: bool) -> None:
+        """What `until_decided` goes by."""
+
+    def looked(self, kept: KeptRule) -> None:
+        """A look of the rule was taken."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +120,8 @@ def adopt_setting(arm: PlannedArm) -> None:
 def outdated(arms: Sequence[PlannedArm], seeds: Sequence[int]) -> list[RunSpec]:
     """Runs at other seeds than these that were tested otherwise than is asked now: no report could join them."""
     others = [(arm, r, arm.spec(r.seed)) for arm in arms for r in arm.records() if r.seed not in seeds]
-    return [
-        spec
-        for arm, record, spec in others
-        if record.run_id == spec.run_id and spec.paths.test.is_file()
-        if records.is_whole(record, spec.paths) and not arm.is_tested(record.run_id)
-    ]
+    tested = [(arm, r, spec) for arm, r, spec in others if r.run_id == spec.run_id and spec.paths.test.is_file()]
+    return [spec for arm, r, spec in tested if records.is_whole(r, spec.paths) and not arm.is_tested(r.run_id)]
 
 
 def run_seeds(

@@ -56,13 +56,10 @@ def studies(study: Annotated[str | None, typer.Argument(help="a study to show wh
         show.study(find_study(study))
 
 
-app.command()(search.search)
-app.command()(seeds.seeds)
-app.command()(report.report)
-app.command()(report.compare)
-app.command()(report.plan)
-app.command()(evaluate.evaluate)
-app.command()(export.export)
+for command in (
+    search.search, seeds.seeds, report.report, report.compare, report.plan, evaluate.evaluate, export.export,
+):  # fmt: skip
+    app.command()(command)
 app.add_typer(data.app)
 
 

@@ -1,9 +1,11 @@
 """`search`: the command with the most options, in a file of its own."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Option
 
 from nlcse_tune import names
 from nlcse_tune.cli import options
@@ -21,41 +23,39 @@ def search(
     sets: options.Sets = None,
     trials: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--trials",
             "--max-trials",
             min=1,
             help="points to try [default: the study's, else the grid, of a large one two thirds]",
         ),
     ] = None,
-    space: Annotated[str | None, typer.Option(help="another search space: a name or a YAML file")] = None,
-    sampler: Annotated[names.SamplerName | None, typer.Option(help="[default: grid if it fits, else tpe]")] = None,
+    space: Annotated[str | None, Option(help="another search space: a name or a YAML file")] = None,
+    sampler: Annotated[names.SamplerName | None, Option(help="[default: grid if it fits, else tpe]")] = None,
     scheduler: Annotated[
-        names.SchedulerName | None, typer.Option(help="stops hopeless runs early [default: asha from 9 runs on]")
+        names.SchedulerName | None, Option(help="stops hopeless runs early [default: asha from 9 runs on]")
     ] = None,
-    grace: Annotated[
-        float, typer.Option(min=0.01, max=0.99, help="share of a run before which none is stopped")
-    ] = 0.25,
+    grace: Annotated[float, Option(min=0.01, max=0.99, help="share of a run before which none is stopped")] = 0.25,
     select_seeds: Annotated[
         int | None,
-        typer.Option(min=1, help="judge the best few by the mean over this many seeds [default: 3 from 9 runs on]"),
+        Option(min=1, help="judge the best few by the mean over this many seeds [default: 3 from 9 runs on]"),
     ] = None,
     tries: Annotated[
-        list[str] | None, typer.Option("--try", help="a point to run early: field=value,field=value", metavar="POINT")
+        list[str] | None, Option("--try", help="a point to run early: field=value,field=value", metavar="POINT")
     ] = None,
     prior: Annotated[
-        str | None, typer.Option("--from", help="learn from another study's search under --out", metavar="STUDY")
+        str | None, Option("--from", help="learn from another study's search under --out", metavar="STUDY")
     ] = None,
     with_baseline: Annotated[
-        bool, typer.Option("--with-baseline", help="search the baseline first, with the same budget")
+        bool, Option("--with-baseline", help="search the baseline first, with the same budget")
     ] = False,
     max_time: Annotated[
-        str | None, typer.Option(help="stop after: 90m, 2h, 1h30m; the same command goes on later", metavar="TIME")
+        str | None, Option(help="stop after: 90m, 2h, 1h30m; the same command goes on later", metavar="TIME")
     ] = None,
-    keep: Annotated[int, typer.Option(min=1, help="finished runs whose checkpoints stay on disk")] = 3,
-    fresh: Annotated[bool, typer.Option("--fresh", help="move earlier runs aside and start anew")] = False,
-    show: Annotated[bool, typer.Option("--show", help="show what is on record instead of searching")] = False,
-    figures: Annotated[bool, typer.Option("--figures", help="with --show: draw heat map and dev curves")] = False,
+    keep: Annotated[int, Option(min=1, help="finished runs whose checkpoints stay on disk")] = 3,
+    fresh: Annotated[bool, Option("--fresh", help="move earlier runs aside and start anew")] = False,
+    show: Annotated[bool, Option("--show", help="show what is on record instead of searching")] = False,
+    figures: Annotated[bool, Option("--figures", help="with --show: draw heat map and dev curves")] = False,
     workers: options.Workers = 1,
     concurrent: options.Concurrent = None,
     cpus_per_worker: options.CpusPerWorker = None,
@@ -66,7 +66,7 @@ def search(
     """Search a study's hyper-parameters on STS-B dev; the best configuration and its checkpoint come out."""
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
-    from nlcse_tune.search.state import SearchOptions, check_call
+    from nlcse_tune.search.state import SearchOptions, check_call, load_state
     from nlcse_tune.space import load_space
     from nlcse_tune.study import resolve
 
@@ -74,7 +74,9 @@ def search(
     if space is not None:
         chosen = chosen.with_space(load_space(resolve("search_spaces", space)))
     if show:
-        _show(chosen, StudyPaths(out, chosen.name), trials, figures)
+        from nlcse_tune.cli.show_search import overview
+
+        overview(load_state(chosen, StudyPaths(out, chosen.name), trials), figures=figures)
         return
     how = SearchOptions(
         trials=trials, method=sampler, scheduler=scheduler, grace=grace, select_seeds=select_seeds,
@@ -87,12 +89,15 @@ def search(
         if (baseline := chosen.baseline_study(values)) is None:
             raise ConfigError(f"{chosen.name}: --with-baseline: the study has no baseline; add `baseline:` to it")
         how = how.on_equal_terms(chosen)
-        searches = [(baseline, how.of_baseline()), (chosen, how)]
+        # The method's points and prior mean nothing to the baseline.
+        half = None if how.seconds is None else how.seconds / 2
+        searches = [(baseline, replace(how, tries=(), prior=None, seconds=half)), (chosen, how)]
     for searched, asked in searches:
         check_call(searched, StudyPaths(out, searched.name), asked)
     spent = 0.0
     for searched, asked in searches:
-        spent += _run(searched, StudyPaths(out, searched.name), asked.after(spent), launch)
+        left = None if asked.seconds is None else max(0.0, asked.seconds - spent)
+        spent += _run(searched, StudyPaths(out, searched.name), replace(asked, seconds=left), launch)
 
 
 def _run(study: "Study", paths: "StudyPaths", how: "SearchOptions", launch: "Launch") -> float:
@@ -112,24 +117,3 @@ def _run(study: "Study", paths: "StudyPaths", how: "SearchOptions", launch: "Lau
             raise typer.Exit(130) from None
     show_search.result(result, paths)
     return result.seconds
-
-
-def _show(study: "Study", paths: "StudyPaths", trials: int | None, figures: bool) -> None:
-    from nlcse_tune.cli import show, show_search
-    from nlcse_tune.search.journal import importances
-    from nlcse_tune.search.state import last_choice, load_state
-
-    state = load_state(study, paths, trials)
-    candidates = state.candidates()
-    if not candidates:
-        raise ConfigError(
-            f"{study.name}: no run of this search is on record in {paths.folder}; pass the --set and --space options "
-            "that it was searched with"
-        )
-    winner = last_choice(state)
-    show_search.overview(state, candidates, importances(state, candidates), winner)
-    if figures:
-        from nlcse_tune.report.search_figures import write_search_figures
-
-        best = winner.run_id if winner else candidates[0].record.run_id
-        show.written(write_search_figures(study.name, candidates, best, show_search.heat_fields(state), paths.report))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from nlcse_tune.cli import options
 from nlcse_tune.errors import ConfigError
@@ -18,15 +19,13 @@ ORIGINS = {
 
 
 def seeds(
-    study: Annotated[
-        str | None, typer.Argument(help="a study [default: the one searched last, else visualcse-bert]")
-    ] = None,
-    n: Annotated[int, typer.Option("--n", min=2, help="seeds 1 to n for the method and for its baseline")] = 5,
-    seed_list: Annotated[str | None, typer.Option("--seeds", help="these seeds instead: 7,8,9")] = None,
+    study: Annotated[str | None, Argument(help="a study [default: the one searched last, else visualcse-bert]")] = None,
+    n: Annotated[int, Option("--n", min=2, help="seeds 1 to n for the method and for its baseline")] = 5,
+    seed_list: Annotated[str | None, Option("--seeds", help="these seeds instead: 7,8,9")] = None,
     until_decided: Annotated[
-        bool, typer.Option(help="add fresh seeds in rounds, first --n of them, under a rule that keeps the error rate")
+        bool, Option(help="add fresh seeds in rounds, first --n of them, under a rule that keeps the error rate")
     ] = False,
-    maximum: Annotated[int, typer.Option("--max", min=3, help="most seeds of --until-decided")] = 20,
+    maximum: Annotated[int, Option("--max", min=3, help="most seeds of --until-decided")] = 20,
     any_version: options.AnyVersion = False,
     sets: options.Sets = None,
     workers: options.Workers = 1,

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 
 from rich.status import Status
 
-from nlcse_tune.cli.show import console, duration, errors, number, outcome, point, score, table
+from nlcse_tune.cli.show import console, duration, errors, number, outcome, point, score, table, written
+from nlcse_tune.errors import ConfigError
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import Choice, RunRecord
-from nlcse_tune.report.search_figures import best_by_pair
-from nlcse_tune.search.state import Candidate, SearchState, View, repetitions
+from nlcse_tune.records import RunRecord
+from nlcse_tune.report.search_figures import best_by_pair, write_search_figures
+from nlcse_tune.search.state import Candidate, SearchState, View, last_choice, repetitions
 from nlcse_tune.space import ValueList
 
 if TYPE_CHECKING:
-    from nlcse_tune.search.journal import Importances
     from nlcse_tune.search.search import SearchResult
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -80,7 +80,7 @@ def ranking(study: str, candidates: Sequence[Candidate]) -> None:
 
 def result(search: "SearchResult", paths: StudyPaths) -> None:
     """The ranking of a search, its repetitions, and where its winner lies."""
-    ranking(search.study, search.candidates)
+    ranking(paths.study, search.candidates)
     best, scores = search.best.record, search.scores
     if search.standings:
         _standings(search)
@@ -122,32 +122,41 @@ def _standings(search: "SearchResult") -> None:
     )
 
 
-def overview(
-    state: SearchState, candidates: Sequence[Candidate], importances: "Importances", winner: Choice | None
-) -> None:
-    """`search --show`: ranking, winner, importances, heat map, cost."""
-    ranking(state.study.name, candidates)
+def overview(state: SearchState, *, figures: bool) -> None:
+    """`search --show`: ranking, winner, importances, heat map, cost; ConfigError where nothing is on record."""
+    study, candidates, winner = state.study.name, state.candidates(), last_choice(state)
+    if not candidates:
+        raise ConfigError(
+            f"{study}: no run of this search is on record in {state.paths.folder}; pass the --set and --space options "
+            "that it was searched with"
+        )
+    ranking(study, candidates)
     if winner is not None:
         mean = sum(winner.dev_by_seed.values()) / len(winner.dev_by_seed)
         seeds = ", ".join(map(str, winner.dev_by_seed))
         console.print(f"winner of the last search: dev {score(mean)} (seed {seeds}); {point(winner.point)}")
-    _importances(importances)
-    if (fields := heat_fields(state)) is not None:
+    _importances(state, candidates)
+    if (fields := _heat_fields(state)) is not None:
         _heat_map(state, candidates, *fields)
     _cost(state, candidates, repetitions(state, winner) if winner else ())
+    if figures:
+        best = winner.run_id if winner else candidates[0].record.run_id
+        written(write_search_figures(study, candidates, best, fields, state.paths.report))
 
 
-def _importances(importances: "Importances") -> None:
-    runs = importances.runs
-    if not importances.by_field:
-        console.print(f"importances: {runs} runs {'are too few to tell' if runs < 4 else 'score all the same'}")
-        return
-    parts = ", ".join(f"{name} {share:.0%}" for name, share in importances.by_field.items())
-    where = "at their end" if importances.share == 1 else f"at {importances.share:.0%} of a run, which all reached"
-    console.print(f"importances (fANOVA over {runs} runs, their dev {where}): {parts}")
+def _importances(state: SearchState, candidates: Sequence[Candidate]) -> None:
+    from nlcse_tune.search.journal import importances
+
+    by_field, runs, share = importances(state, candidates)
+    where = "at their end" if share == 1 else f"at {share:.0%} of a run, which all reached"
+    parts = ", ".join(f"{name} {part:.0%}" for name, part in by_field.items())
+    why = f"{runs} runs {'are too few to tell' if runs < 4 else 'score all the same'}"
+    console.print(
+        f"importances (fANOVA over {runs} runs, their dev {where}): {parts}" if parts else f"importances: {why}"
+    )
 
 
-def heat_fields(state: SearchState) -> tuple[str, str] | None:
+def _heat_fields(state: SearchState) -> tuple[str, str] | None:
     """The two fields of the heat map, rows then columns: side rate and text rate, else the first two with values."""
     listed = [name for name, parameter in state.space.parameters.items() if isinstance(parameter, ValueList)]
     if {"side.learning_rate", "text.learning_rate"} <= set(listed):

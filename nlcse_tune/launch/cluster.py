@@ -2,8 +2,6 @@
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 # Read when ray is imported. Under `uv run` Ray would rebuild the project's environment for every worker process
@@ -29,23 +27,9 @@ from nlcse_tune.launch.spec import Launch, Resources  # noqa: E402
 OBJECT_STORE_BYTES = 256 * 1024**2  # runs exchange configurations and scores; Ray's default is 30% of the memory
 
 
-@contextmanager
-def ray_cluster(address: str | None) -> Iterator[str | None]:
-    """Joins the cluster at `address` (or `$RAY_ADDRESS`), else starts one here and stops it at the end.
-
-    Yields the dashboard's address. A Ray that this process already runs in is used and left running.
-    """
-    if started := not ray.is_initialized():
-        _start(address or os.environ.get("RAY_ADDRESS"))
-    try:
-        url = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
-        yield f"http://{url}" if url else None
-    finally:
-        if started:
-            ray.shutdown()
-
-
-def _start(address: str | None) -> None:
+def start(address: str | None) -> None:
+    """Joins the cluster at `address` (or `$RAY_ADDRESS`), else starts one here; RunError where that fails."""
+    address = address or os.environ.get("RAY_ADDRESS")
     # Without its dashboard Ray Train cannot find out which workers to clean up, and the next run hangs
     # (docs/ray.md, point 1).
     own: dict[str, Any] = {} if address else {"include_dashboard": True, "object_store_memory": OBJECT_STORE_BYTES}

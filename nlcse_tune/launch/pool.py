@@ -16,11 +16,12 @@ from typing import Any
 
 from nlcse_tune.errors import NlcseError
 from nlcse_tune.files import write_text
-from nlcse_tune.launch.cluster import fit, ray_cluster  # sets Ray's environment before ray's import
+from nlcse_tune.launch.cluster import fit, start  # sets Ray's environment before ray's import
 from nlcse_tune.launch.spec import Launch, Resources, RunSpec
 from nlcse_tune.launch.trial import trial
 from nlcse_tune.records import RunRecord, now
 
+import ray  # isort: skip
 from ray import tune  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
@@ -119,16 +120,22 @@ class Pool:
 
 @contextmanager
 def open_pool(launch: Launch) -> Iterator[Pool]:
-    """Joins or starts the cluster; RunError where not even one run fits on it."""
-    with ray_cluster(launch.address) as dashboard:
-        yield Pool(*fit(launch), dashboard)
+    """Joins the cluster, or starts one and stops it at the end; RunError where not even one run fits on it.
+
+    A Ray that this process already runs in is used and left running.
+    """
+    if started := not ray.is_initialized():
+        start(launch.address)
+    try:
+        url = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
+        yield Pool(*fit(launch), f"http://{url}" if url else None)
+    finally:
+        if started:
+            ray.shutdown()
 
 
 class _Driver(Searcher, tune.Stopper):
-    """A RunSource in the shape that Tune asks for, and whether all should end.
-
-    That is when time is up, or a run met what all others would meet.
-    """
+    """A RunSource in the shape that Tune asks for; ends all when time is up, or a run met what all others would."""
 
     def __init__(self, source: RunSource, seconds: float | None) -> None:
         super().__init__(metric="dev", mode="max")

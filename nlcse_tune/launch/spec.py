@@ -42,12 +42,10 @@ class Resources:
 
     def concurrent(self, nodes: Sequence[tuple[float, float]]) -> int:
         """How many runs fit at a time into nodes of so many CPUs and GPUs each; a worker needs one node's."""
-
-        def fits(cpus: float, gpus: float) -> int:
-            asked = [(cpus, self.cpus), (gpus, self.gpus)]
-            return min(math.floor(has / each + 1e-6) for has, each in asked if each)  # 1 / 0.1 may come out below 10
-
-        return sum(fits(cpus, gpus) for cpus, gpus in nodes) // self.workers
+        asked = [[(cpus, self.cpus), (gpus, self.gpus)] for cpus, gpus in nodes]
+        # 1 / 0.1 may come out below 10.
+        fitting = [min(math.floor(has / each + 1e-6) for has, each in node if each) for node in asked]
+        return sum(fitting) // self.workers
 
     def __str__(self) -> str:
         gpus = f" and {self.workers * self.gpus:g} GPUs" if self.gpus else ""

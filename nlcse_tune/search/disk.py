@@ -20,10 +20,7 @@ def clear_checkpoints(state: SearchState, keep: int, winner: str | None = None) 
 
 
 def clear(runs: Iterable[RunPaths]) -> None:
-    """Deletes the checkpoints of those that are finished and that a search began; records stay, always.
-
-    A run trained otherwise (`nlcse-tune train`) is left alone.
-    """
+    """Deletes the checkpoints of finished runs that a search began (not `nlcse-tune train`); records stay, always."""
     for run in runs:
         if run.begun.is_file() and run.record.is_file():
             shutil.rmtree(run.folder, ignore_errors=True)
@@ -56,18 +53,14 @@ def weights_bytes(config: RunConfig) -> int | None:
     if name == SCRATCH:
         shape = config.encoder.scratch
         return 4 * (12 * shape.layers * shape.hidden_size**2 + shape.vocab_size * shape.hidden_size)
-    folder = Path(name)
-    for pattern, hub_file in _WEIGHTS:
-        if files := list(folder.glob(pattern)) if folder.is_dir() else _cached(name, hub_file):
-            return sum(path.stat().st_size for path in files)
-    return None
-
-
-def _cached(name: str, file: str) -> list[Path]:
     from huggingface_hub import try_to_load_from_cache
 
-    path = try_to_load_from_cache(name, file)
-    return [Path(path)] if isinstance(path, str) else []
+    folder = Path(name)
+    for pattern, hub_file in _WEIGHTS:
+        cached = None if folder.is_dir() else try_to_load_from_cache(name, hub_file)
+        if files := [Path(cached)] if isinstance(cached, str) else list(folder.glob(pattern)):
+            return sum(path.stat().st_size for path in files)
+    return None
 
 
 def _gib(count: int) -> str:

@@ -31,11 +31,10 @@ def asha(own: Curve, others: Sequence[Curve], grace: float = GRACE) -> str | Non
     run is ranked once among all that came there; it goes on if it is in the best 1/FACTOR of them, rounded up. The
     first to arrive always goes on.
     """
-    before = own[-2][0] if len(own) > 1 else 0.0
     for rung in rungs(grace):
         score = score_at(own, rung)
-        if score is None or _reached(before, rung) or own[-1][0] >= TOO_LATE:  # ranked when it crosses the rung
-            continue
+        if score is None or score_at(own[:-1], rung) is not None or own[-1][0] >= TOO_LATE:
+            continue  # ranked when it crosses the rung
         arrived = [s for s in (score_at(curve, rung) for curve in others) if s is not None]
         rank, among = 1 + sum(s > score for s in arrived), 1 + len(arrived)
         if rank > (best := math.ceil(among / FACTOR)):
@@ -70,8 +69,4 @@ def curve_of(record: RunRecord) -> Curve:
 
 def score_at(curve: Curve, share: float) -> float | None:
     """The best score so far at the first point from `share` on; None where the curve does not reach it."""
-    return next((score for at, score in curve if _reached(at, share)), None)
-
-
-def _reached(at: float, share: float) -> bool:
-    return at >= share - 1e-9
+    return next((score for at, score in curve if at >= share - 1e-9), None)

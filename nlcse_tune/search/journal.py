@@ -4,7 +4,6 @@ Both are made from the records and never read back. `optuna-dashboard runs/NAME/
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import optuna
 from optuna.storages import JournalStorage
@@ -67,18 +66,10 @@ class Journal:
             self.study.tell(trial, record.best_dev if record and end is TrialState.COMPLETE else None, state=end)
 
 
-@dataclass(frozen=True)
-class Importances:
-    """Each searched field's share of the variance of dev scores over `runs` runs, compared at `share` of a run."""
+def importances(state: SearchState, candidates: Sequence[Candidate]) -> tuple[Mapping[str, float], int, float]:
+    """Each field's share of the variance of dev scores, over how many runs, compared at which share of a run.
 
-    by_field: Mapping[str, float]
-    runs: int
-    share: float
-
-
-def importances(state: SearchState, candidates: Sequence[Candidate]) -> Importances:
-    """fANOVA (Hutter et al. 2014) over all runs that have every field; no field below 4 such runs, or at equal scores.
-
+    fANOVA (Hutter et al. 2014) over all runs that have every field; no field below 4 such runs, or at equal scores.
     Where some were stopped, all are compared at the share that each of them reached: those that finished alone are
     the survivors of the very fields in question.
     """
@@ -87,9 +78,9 @@ def importances(state: SearchState, candidates: Sequence[Candidate]) -> Importan
     share = min((curve_of(c.record)[-1][0] for c in scored), default=1.0)
     values = [score_at(curve_of(c.record), share) for c in scored]
     if len(scored) < 4 or len(set(values)) == 1:  # too few, or nothing varies that could be shared out
-        return Importances({}, len(scored), share)
+        return {}, len(scored), share
     study = optuna.create_study(direction="maximize")
     for candidate, value in zip(scored, values, strict=True):
         study.add_trial(optuna.trial.create_trial(params=candidate.point, distributions=known, value=value))
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    return Importances(optuna.importance.get_param_importances(study, evaluator=evaluator), len(scored), share)
+    return optuna.importance.get_param_importances(study, evaluator=evaluator), len(scored), share

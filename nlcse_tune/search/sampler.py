@@ -5,7 +5,7 @@ of stopped runs as if they had finished, turns a NaN into a log line and cannot 
 (docs/ray.md, points 8 to 12). What is left of it once those are mended is ask and tell.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,41 +64,28 @@ class Sampler:
         random. A space of infinitely many points counts as exhausted when TRIES such draws are all known.
         """
         self._take_prior()
-        if (point := self._next()) is not None:
+        point = next((point for point in self._proposals() if _key(point) not in self.known), None)
+        if point is not None:
             self.known.add(_key(point))
         return point
 
-    def _next(self) -> Point | None:
-        queued, listed = (self._new(points) for points in (self.queue, self.listed or ()))
-        if queued is not None:
-            return queued
-        if self.listed is not None and (listed is None or self.method == "grid"):
-            return listed
-        point = self._suggested(self.optuna)
-        if point is None:
-            point = self._suggested(self.random) if listed is None else listed
-        return point
+    def _proposals(self) -> Iterator[Point]:
+        """Points in the order in which they are thought of, known ones among them."""
+        yield from self.queue
+        left = [point for point in self.listed or () if _key(point) not in self.known]
+        if self.listed is None or (left and self.method != "grid"):
+            yield from self._suggestions(self.optuna)
+        yield from left if self.listed is not None else self._suggestions(self.random)
 
-    def _new(self, points: Sequence[Point]) -> Point | None:
-        return next((point for point in points if _key(point) not in self.known), None)
-
-    def _suggested(self, study: optuna.Study) -> Point | None:
-        """A new point among TRIES suggestions; None where all are known."""
+    def _suggestions(self, study: optuna.Study) -> Iterator[Point]:
         for _ in range(TRIES):
             trial = study.ask(self.distributions)
             study.tell(trial, state=TrialState.FAIL)  # `tell` enters it with its score, as after a restart
             params = {name: self.orders[name][v] if name in self.orders else v for name, v in trial.params.items()}
-            point = self.space.active(params, self.base)
-            if _key(point) not in self.known:
-                return point
-        return None
+            yield self.space.active(params, self.base)
 
     def tell(self, point: Point, score: float | None, *, stopped_at: float | None = None) -> None:
-        """The score of a point, proposed here or earlier; None where its run failed.
-
-        A run that was stopped, at the share `stopped_at`, counts as pruned. A parameter that was not active at the
-        point is not in what Optuna is told.
-        """
+        """The score of a point, None where its run failed; one stopped at the share `stopped_at` counts as pruned."""
         self.known.add(_key(point))
         if score is None or not np.isfinite(score):
             return
@@ -139,17 +126,17 @@ def _order(parameter: ValueList | Range) -> list[Any] | None:
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     """The space as optuna-dashboard shows it."""
-    return {field: _distribution(parameter) for field, parameter in space.parameters.items()}
+    known: dict[str, BaseDistribution] = {}
+    for field, parameter in space.parameters.items():
+        if isinstance(parameter, ValueList):
+            known[field] = CategoricalDistribution(parameter.values)
+        elif parameter.integer:
+            known[field] = IntDistribution(int(parameter.low), int(parameter.high), log=parameter.log)
+        else:
+            known[field] = FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+    return known
 
 
 def _key(point: Mapping[str, Any]) -> str:
     # Optuna draws a NumPy float now and then, whose repr is another one.
     return repr(sorted((field, float(v) if isinstance(v, float) else v) for field, v in point.items()))
-
-
-def _distribution(parameter: ValueList | Range) -> BaseDistribution:
-    if isinstance(parameter, ValueList):
-        return CategoricalDistribution(parameter.values)
-    if parameter.integer:
-        return IntDistribution(int(parameter.low), int(parameter.high), log=parameter.log)
-    return FloatDistribution(parameter.low, parameter.high, log=parameter.log)

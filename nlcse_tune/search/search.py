@@ -28,7 +28,6 @@ from nlcse_tune.study import Study
 class SearchResult:
     """What a search came to: candidates best first (finished, stopped, failed), and the winner among them."""
 
-    study: str
     candidates: tuple[Candidate, ...]
     best: Candidate
     scores: tuple[float, ...]  # the winner's, by which it was chosen: the search's own seed first
@@ -142,7 +141,7 @@ class _Search:
         ranking = tuple((by_id[name], standing) for name, standing in (standings or {}).items())
         best = ranking[0][0] if ranking else candidates[0]
         return SearchResult(
-            state.study.name, candidates, best, ranking[0][1].scores if ranking else (best.record.best_dev or 0.0,),
+            candidates, best, ranking[0][1].scores if ranking else (best.record.best_dev or 0.0,),
             trained=len(state.done) - self.on_record, missing=max(0, state.trials - len(state.done)),
             unrepeated=standings is None, seconds=self.elapsed(), exhausted=exhausted, standings=ranking,
         )  # fmt: skip

@@ -54,14 +54,6 @@ class SearchOptions:
         scheduler, seeds = self.scheduler_for(points), self.seeds_for(points)
         return replace(self, trials=points, scheduler=scheduler, select_seeds=seeds)
 
-    def of_baseline(self) -> "SearchOptions":
-        """For the baseline's search: the method's points and prior mean nothing there; of the time it gets half."""
-        return replace(self, tries=(), prior=None, seconds=None if self.seconds is None else self.seconds / 2)
-
-    def after(self, spent: float) -> "SearchOptions":
-        """With so many seconds less to go."""
-        return replace(self, seconds=None if self.seconds is None else max(0.0, self.seconds - spent))
-
 
 class Candidate(NamedTuple):
     """One searched point and its run: dev only, as all that a search sees."""
@@ -107,12 +99,12 @@ class SearchState:
 
     def candidates(self) -> tuple[Candidate, ...]:
         """What is on record, best first: finished runs, then stopped ones, then failed ones."""
-
-        def rank(record: RunRecord) -> tuple[int, float, str]:
-            group = ("completed", "stopped", "failed").index(record.status)
-            return group, math.inf if record.best_dev is None else -record.best_dev, record.run_id
-
-        return tuple(Candidate(self.point_of(r.config), r) for r in sorted(self.done.values(), key=rank))
+        group = ("completed", "stopped", "failed").index
+        keys = [
+            (group(r.status), math.inf if r.best_dev is None else -r.best_dev, name) for name, r in self.done.items()
+        ]
+        ranked = [self.done[name] for *_, name in sorted(keys)]
+        return tuple(Candidate(self.point_of(record.config), record) for record in ranked)
 
 
 class View:
@@ -138,10 +130,9 @@ def load_state(study: Study, paths: StudyPaths, trials: int | None, *, fresh: bo
     state = SearchState(study, paths, study.search_seed, fingerprints(study.config), budget(study, trials))
     for point in state.space.points(flatten(study.config)) if study.grid_size else ():
         study.configure(point)  # values that do not go together are an error now, not after hours
-    if fresh:
-        return state
-    state.done = {r.run_id: r for r in ledger(paths) if state.belongs(r.run_id, r.config)}
-    state.under_way = _under_way(state)
+    if not fresh:
+        state.done = {r.run_id: r for r in ledger(paths) if state.belongs(r.run_id, r.config)}
+        state.under_way = _under_way(state)
     return state
 
 

@@ -72,11 +72,11 @@ def test_importances_find_the_field_that_matters(tiny_study: Study, tmp_path: Pa
     for i, point in enumerate(points(tiny_study)):
         put(plan, point, 60.0 + 1000 * point["text.learning_rate"] + 0.01 * (i % 3))
     plan = load_state(tiny_study, plan.paths, 18)
-    found = importances(plan, plan.candidates())
-    assert (found.runs, found.share) == (18, 1.0)
-    assert max(found.by_field, key=lambda name: found.by_field[name]) == "text.learning_rate"
-    assert sum(found.by_field.values()) == pytest.approx(1.0)
-    assert importances(plan, plan.candidates()[:3]).by_field == {}
+    by_field, runs, share = importances(plan, plan.candidates())
+    assert (runs, share) == (18, 1.0)
+    assert max(by_field, key=lambda name: by_field[name]) == "text.learning_rate"
+    assert sum(by_field.values()) == pytest.approx(1.0)
+    assert importances(plan, plan.candidates()[:3])[0] == {}
 
 
 def test_importances_compare_stopped_runs_with_the_others_where_they_stopped(tiny_study: Study, tmp_path: Path) -> None:
@@ -88,6 +88,6 @@ def test_importances_compare_stopped_runs_with_the_others_where_they_stopped(tin
         stopped = point["side.learning_rate"] < 3e-4
         update = {"dev_curve": curve[:1] if stopped else curve, "status": "stopped" if stopped else "completed"}
         record.model_copy(update=update).write(plan.paths.run(record.run_id).record)
-    found = importances(plan, load_state(tiny_study, plan.paths, 18).candidates())
-    assert (found.runs, found.share) == (18, 0.25)
-    assert found.by_field["side.learning_rate"] > 0.9
+    by_field, runs, share = importances(plan, load_state(tiny_study, plan.paths, 18).candidates())
+    assert (runs, share) == (18, 0.25)
+    assert by_field["side.learning_rate"] > 0.9

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from nlcse_tune.cli.search import _show
+from nlcse_tune.cli.show_search import overview
 from nlcse_tune.config import override
 from nlcse_tune.errors import ConfigError, RunError, StorageError
 from nlcse_tune.files import locked
@@ -193,7 +193,7 @@ def test_show_names_the_winner_over_seeds_not_the_best_single_run(
     assert last_choice(plan) is None
     search(tiny_study, plan.paths, SearchOptions(trials=5, select_seeds=2))
     capsys.readouterr()
-    _show(tiny_study, plan.paths, 5, figures=True)
+    overview(load_state(tiny_study, plan.paths, 5), figures=True)
     text = capsys.readouterr().out
     own = plan_of(tiny_study, tmp_path)
     chosen = last_choice(own)
@@ -213,8 +213,8 @@ def test_equal_scores_have_no_importances(tiny_study: Study, tmp_path: Path) -> 
     for point in points(tiny_study)[:5]:
         put(plan, point, 50.0)
     plan = plan_of(tiny_study, tmp_path)
-    found = importances(plan, plan.candidates())
-    assert (dict(found.by_field), found.runs) == ({}, 5)
+    by_field, runs, _ = importances(plan, plan.candidates())
+    assert (by_field, runs) == ({}, 5)
 
 
 def test_another_search_is_not_averaged_over_what_differs(tiny_study: Study, tmp_path: Path) -> None:
