@@ -15,7 +15,7 @@ from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.files import locked
 from nlcse_tune.launch.pool import ListedRuns, open_pool
-from nlcse_tune.launch.spec import Launch, RunSpec, run_spec
+from nlcse_tune.launch.spec import Launch, RunSpec, SeedsView, run_spec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import KeptRule, RunRecord
 from nlcse_tune.report.words import score_words
@@ -23,22 +23,6 @@ from nlcse_tune.run import is_tested
 from nlcse_tune.study import Study
 
 Origin = Literal["search", "study", "changed", "method"]
-
-
-class SeedsView:
-    """Whoever watches a seed study: called as things happen; this one looks away."""
-
-    def started(self, runs: int, at_a_time: int) -> None:
-        """Ray is up."""
-
-    def finished(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:
-        """A run was trained and tested, or ended without a record."""
-
-    def rule(self, kept: KeptRule, new: bool) -> None:
-        """What `until_decided` goes by."""
-
-    def looked(self, kept: KeptRule) -> None:
-        """A look of the rule was taken."""
 
 
 @dataclass(frozen=True)

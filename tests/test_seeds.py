@@ -13,13 +13,13 @@ from nlcse_tune.cli.options import parse_seeds
 from nlcse_tune.config import override
 from nlcse_tune.data.catalog import fingerprint, fingerprints
 from nlcse_tune.errors import ConfigError, DataError, RunError
+from nlcse_tune.launch.spec import SeedsView
 from nlcse_tune.paths import StudyPaths, last_searched
 from nlcse_tune.records import Choice, TestRecord
 from nlcse_tune.report import build, markdown
 from nlcse_tune.search.state import SearchState, load_state
 from nlcse_tune.seeds import (
     PlannedArm,
-    SeedsView,
     adopt_setting,
     missing_runs,
     outdated,

@@ -3,10 +3,9 @@
 from rich.status import Status
 
 from nlcse_tune.cli.show import console, errors, outcome
-from nlcse_tune.launch.spec import RunSpec
+from nlcse_tune.launch.spec import RunSpec, SeedsView
 from nlcse_tune.records import KeptRule, RunRecord
 from nlcse_tune.report.words import look_words
-from nlcse_tune.seeds import SeedsView
 
 
 class ConsoleView(Status, SeedsView):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nlcse_tune.config import Frozen, RunConfig
 from nlcse_tune.paths import RunPaths, StudyPaths
-from nlcse_tune.records import run_id
+from nlcse_tune.records import KeptRule, RunRecord, run_id
 
 
 class RunSpec(Frozen):
@@ -61,3 +61,19 @@ class Launch:
     gpus_per_worker: float | None = None
     concurrent: int | None = None
     address: str | None = None
+
+
+class SeedsView:
+    """Whoever watches a seed study: called as things happen; this one looks away."""
+
+    def started(self, runs: int, at_a_time: int) -> None:
+        """Ray is up."""
+
+    def finished(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:
+        """A run was trained and tested, or ended without a record."""
+
+    def rule(self, kept: KeptRule, new: bool) -> None:
+        """What `until_decided` goes by."""
+
+    def looked(self, kept: KeptRule) -> None:
+        """A look of the rule was taken."""
