@@ -5,7 +5,7 @@ The text beside each field is its documentation: `nlcse-tune studies NAME` print
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -184,12 +184,15 @@ def override(config: RunConfig, values: Mapping[str, Any], *, where: str = "--se
     return validate(RunConfig, raw, where=where)
 
 
-def parse_assignment(text: str) -> tuple[str, Any]:
-    """`"text.learning_rate=2e-5"` -> `("text.learning_rate", 2e-05)`; the value is read as YAML."""
-    field, sign, value = text.partition("=")
-    if not sign or not field.strip():
-        raise ConfigError(f"--set {text}: must look like field=value, for instance text.learning_rate=2e-5")
-    return field.strip(), parse_yaml(value, where=f"--set {text}")
+def assignments(texts: Iterable[str]) -> dict[str, Any]:
+    """`["text.learning_rate=2e-5"]` -> `{"text.learning_rate": 2e-05}`; the values are read as YAML."""
+    values = {}
+    for text in texts:
+        field, sign, value = text.partition("=")
+        if not sign or not field.strip():
+            raise ConfigError(f"--set {text}: must look like field=value, for instance text.learning_rate=2e-5")
+        values[field.strip()] = parse_yaml(value, where=f"--set {text}")
+    return values
 
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:
@@ -218,12 +221,14 @@ def validate(model: type[Model], raw: Any, *, where: str) -> Model:
 
 
 def _describe(problem: Any, model: type[BaseModel], where: str) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
+    key = ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
-        parent, unknown = "".join(f"{part}." for part in problem["loc"][:-1]), str(problem["loc"][-1])
+        unknown = str(problem["loc"][-1])
+        parent = key.removesuffix(unknown)
         below = (field.removeprefix(parent) for field in known_fields(model) if field.startswith(parent))
         return f"{where}: {key}: unknown key{nearest(unknown, dict.fromkeys(name.split('.')[0] for name in below))}"
     if problem["type"] == "missing":
         return f"{where}: {key}: must be given"
     rule = problem["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
-    return f"{where}: {key + ': ' if key else ''}{rule}" + ("" if ", got " in rule else f", got {problem['input']!r}")
+    told = problem["type"] == "value_error" and ", got " in rule
+    return f"{where}: {key + ': ' if key else ''}{rule}" + ("" if told else f", got {problem['input']!r}")

@@ -11,7 +11,7 @@ from numpy.random import Generator
 from scipy import special
 
 from nlcse_tune.errors import DataError
-from nlcse_tune.stats.samples import CONFIDENCE, Floats, Sample, Values, as_pairs, as_values, both_arms, summarise
+from nlcse_tune.stats.samples import CONFIDENCE, Floats, Sample, Values, as_pairs, as_values, summarise
 
 TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 # How often the 95% percentile interval of `bootstrap_interval` holds the true gap, in simulated normal studies with n
@@ -103,7 +103,7 @@ def hedges_g(method: Sample, baseline: Sample) -> Effect:
     assumes normal scores with equal variances. It is wide for few seeds: at n = 5 an observed g of 1.6 goes with
     about 0.2 to 2.9. Large g are common here because seeds vary little; they do not make a gap large in points.
     """
-    a, b = both_arms("Hedges' g", method, baseline)
+    a, b = summarise(method), summarise(baseline)
     df = a.n + b.n - 2
     pooled = math.sqrt(((a.n - 1) * a.variance + (b.n - 1) * b.variance) / df)
     if pooled == 0:

@@ -92,22 +92,17 @@ def stopping_rule(
     asks for very small p early and for close to 5% at the end. Welch's bounds are the strictest of those for
     WELCH_RATIOS of the arms' stds.
     """
-    at = tuple(at)
     if len(at) < 1 or at[0] < 2 or any(a >= b for a, b in pairwise(at)):
         raise ConfigError(f"looks: must be rising numbers of seeds from 2 on, got {list(at)}")
     noise = 2 * math.sqrt(ALPHA * (1 - ALPHA) / simulations)  # kept back, so that simulation noise cannot cost alpha
-    spend = np.diff([0.0, *(_spent(n / at[-1], ALPHA - noise) for n in at)])
+    z = float(special.ndtri(1 - (ALPHA - noise) / 2))
+    spend = np.diff(
+        [0.0, *2 * special.ndtr(-z / np.sqrt(np.asarray(at) / at[-1]))]
+    )  # n / max n seeds may spend so much
     bounds = np.min([_calibrate(p, spend) for p in null_p_values(at, rng, simulations, paired=paired)], axis=0)
     if paired:
         bounds[0] = spend[0]  # an exact test's p is uniform: the first bound needs no simulation
-    return StoppingRule(
-        "paired" if paired else "welch", "obrien-fleming", ALPHA, at, tuple(float(bound) for bound in bounds)
-    )
-
-
-def _spent(share: float, alpha: float) -> float:
-    """How much of alpha may be spent when this share of the seeds is in."""
-    return 2 * float(special.ndtr(-float(special.ndtri(1 - alpha / 2)) / math.sqrt(share)))
+    return StoppingRule("paired" if paired else "welch", "obrien-fleming", ALPHA, tuple(at), tuple(bounds.tolist()))
 
 
 def _calibrate(p: Floats, spend: Floats) -> Floats:
@@ -115,9 +110,7 @@ def _calibrate(p: Floats, spend: Floats) -> Floats:
 
     A share that is spent in vain (p-values are never that small) is passed on to the next look.
     """
-    alive = np.ones(len(p), dtype=bool)
-    bounds = []
-    due = 0.0
+    alive, bounds, due = np.ones(len(p), dtype=bool), [], 0.0
     for look, share in enumerate(spend):
         due += share * len(p)
         candidates = np.sort(p[alive, look])
@@ -145,19 +138,14 @@ def null_p_values(
     """
     n = np.asarray(at, dtype=np.float64)
     mean_a, ss_a = _running_moments(at, rng, simulations)
-    if paired:
-        return [_two_sided(mean_a / np.sqrt(ss_a / (n - 1) / n), n - 1)]
-    mean_b, ss_b = _running_moments(at, rng, simulations)
+    mean_b, ss_b = (0.0, 0.0) if paired else _running_moments(at, rng, simulations)
     p = []
-    for ratio in ratios:
+    for ratio in (1.0,) if paired else ratios:
         va, vb = ratio**2 * ss_a / (n - 1) / n, ss_b / (n - 1) / n
-        df = (n - 1) * (va + vb) ** 2 / (va**2 + vb**2)
-        p.append(_two_sided((ratio * mean_a - mean_b) / np.sqrt(va + vb), df))
+        df = n - 1 if paired else (n - 1) * (va + vb) ** 2 / (va**2 + vb**2)
+        t = (ratio * mean_a - mean_b) / np.sqrt(va + vb)
+        p.append(np.asarray(2 * special.stdtr(df, -np.abs(t))))
     return p
-
-
-def _two_sided(t: Floats, df: Floats) -> Floats:
-    return np.asarray(2 * special.stdtr(df, -np.abs(t)))
 
 
 def _running_moments(at: Sequence[int], rng: Generator, simulations: int) -> tuple[Floats, Floats]:

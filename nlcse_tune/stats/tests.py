@@ -16,7 +16,7 @@ from numpy.random import Generator
 from scipy import special
 
 from nlcse_tune.errors import DataError
-from nlcse_tune.stats.samples import CONFIDENCE, Floats, Sample, Values, as_pairs, as_values, both_arms, summarise
+from nlcse_tune.stats.samples import CONFIDENCE, Floats, Sample, Values, as_pairs, as_values, summarise
 
 EXACT_LIMIT = 200_000  # 2^17 sign patterns, or 10 seeds against 10
 RESAMPLES = 100_000
@@ -56,7 +56,7 @@ def student_t(method: Sample, baseline: Sample) -> TestResult:
     Not paired. Assumes *equal variances* too: where they differ and n is small it rejects slightly too often. With
     few seeds none of its assumptions can be checked.
     """
-    a, b = both_arms("a t-test", method, baseline)
+    a, b = summarise(method), summarise(baseline)
     df = a.n + b.n - 2
     pooled = ((a.n - 1) * a.variance + (b.n - 1) * b.variance) / df
     return _t_test("student", a.mean - b.mean, math.sqrt(pooled * (1 / a.n + 1 / b.n)), df, (a.n, b.n))
@@ -67,7 +67,7 @@ def welch_t(method: Sample, baseline: Sample) -> TestResult:
 
     Not paired: where the arms share seeds and correlate positively it is conservative.
     """
-    a, b = both_arms("a t-test", method, baseline)
+    a, b = summarise(method), summarise(baseline)
     va, vb = a.variance / a.n, b.variance / b.n
     df = (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1)) if va + vb else math.nan
     return _t_test("welch", a.mean - b.mean, math.sqrt(va + vb), df, (a.n, b.n))
