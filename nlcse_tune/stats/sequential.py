@@ -99,7 +99,8 @@ def stopping_rule(
     spend = np.diff(
         [0.0, *2 * special.ndtr(-z / np.sqrt(np.asarray(at) / at[-1]))]
     )  # n / max n seeds may spend so much
-    bounds = np.min([_calibrate(p, spend) for p in null_p_values(at, rng, simulations, paired=paired)], axis=0)
+    simulated = null_p_values(at, rng, simulations, None if paired else WELCH_RATIOS)
+    bounds = np.min([_calibrate(p, spend) for p in simulated], axis=0)
     if paired:
         bounds[0] = spend[0]  # an exact test's p is uniform: the first bound needs no simulation
     return StoppingRule("paired" if paired else "welch", "obrien-fleming", ALPHA, tuple(at), tuple(bounds.tolist()))
@@ -123,26 +124,19 @@ def _calibrate(p: Floats, spend: Floats) -> Floats:
     return np.asarray(bounds)
 
 
-def null_p_values(
-    at: Sequence[int],
-    rng: Generator,
-    simulations: int,
-    ratios: Sequence[float] = WELCH_RATIOS,
-    *,
-    paired: bool = False,
-) -> list[Floats]:
+def null_p_values(at: Sequence[int], rng: Generator, simulations: int, ratios: Sequence[float] | None) -> list[Floats]:
     """p-values (M, L) at each look in studies of equal methods with normal scores: Welch's for each ratio of stds.
 
-    Stds are `ratio` (method) and 1 (baseline); paired: the differences have std 1. The scores themselves are never
-    drawn, only each round's mean and sum of squares.
+    Stds are `ratio` (method) and 1 (baseline); no `ratios`: the paired test's, on differences of std 1. The scores
+    themselves are never drawn, only each round's mean and sum of squares.
     """
     n = np.asarray(at, dtype=np.float64)
     mean_a, ss_a = _running_moments(at, rng, simulations)
-    mean_b, ss_b = (0.0, 0.0) if paired else _running_moments(at, rng, simulations)
+    mean_b, ss_b = _running_moments(at, rng, simulations) if ratios else (0.0, 0.0)
     p = []
-    for ratio in (1.0,) if paired else ratios:
+    for ratio in ratios or (1.0,):
         va, vb = ratio**2 * ss_a / (n - 1) / n, ss_b / (n - 1) / n
-        df = n - 1 if paired else (n - 1) * (va + vb) ** 2 / (va**2 + vb**2)
+        df = (n - 1) * (va + vb) ** 2 / (va**2 + vb**2) if ratios else n - 1
         t = (ratio * mean_a - mean_b) / np.sqrt(va + vb)
         p.append(np.asarray(2 * special.stdtr(df, -np.abs(t))))
     return p

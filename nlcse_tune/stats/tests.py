@@ -25,10 +25,8 @@ _TOLERANCE = 1e-9  # two rearrangements with the same sum in exact arithmetic mu
 
 @dataclass(frozen=True)
 class TestResult:
-    """One two-sided test of `method` against `baseline`.
+    """One two-sided test of a gap; `error` is its standard error and `low`, `high` bound it (the t-tests alone).
 
-    `gap` is the difference of means; `error` is its standard error, `low` and `high` bound it, where the
-    test has an interval of its own (the t-tests).
     `floor` is the smallest p that the test can reach with these n whatever the data: 0 for the t-tests.
     `exact` is False only where p was estimated from random rearrangements.
     """
@@ -91,21 +89,16 @@ def _t_test(test: str, gap: float, error: float, df: float, n: tuple[int, int]) 
     return TestResult(test, gap, min(p, 1.0), *n, t, error, df, gap - half, gap + half, CONFIDENCE)
 
 
-def sign_flip_floor(n: int) -> float:
-    """The smallest two-sided p of a sign-flip or Wilcoxon test over n shared seeds: 2 / 2^n; 0.0625 for n = 5."""
-    return min(1.0, 2.0 ** (1 - n))
-
-
 def sign_flip_seeds(alpha: float = 0.05, comparisons: int = 1) -> int:
     """Shared seeds from which a sign-flip test can reach p < alpha: 6 for one test, 9 with Holm over 8."""
-    return next(n for n in range(1, 1000) if sign_flip_floor(n) * comparisons < alpha)
+    return next(n for n in range(1, 1000) if 2.0 ** (1 - n) * comparisons < alpha)
 
 
 def sign_flip_test(method: Values, baseline: Values, rng: Generator) -> TestResult:
     """Exact sign-flip test of the mean difference over shared seeds.
 
     Assumes only that, were there no effect, each seed's difference would be symmetric around 0; paired by position.
-    Cannot give less than `sign_flip_floor(n)`: with 5 seeds never p < 0.05, however large the gap.
+    Cannot give less than 2 / 2^n: with 5 seeds 0.0625, so never p < 0.05, however large the gap.
     """
     d = as_pairs(method, baseline)
     return _flip("signflip", d, d, rng)
@@ -129,7 +122,7 @@ def _flip(test: str, d: Floats, scores: Floats, rng: Generator) -> TestResult:
     exact = 2**scores.size <= EXACT_LIMIT
     signs = _signs(scores.size) if exact else rng.integers(0, 2, size=(RESAMPLES, scores.size)) * 2.0 - 1
     observed = float(scores.sum())
-    p, floor = _p_and_floor(signs @ scores, observed, scores, sign_flip_floor(scores.size), exact=exact)
+    p, floor = _p_and_floor(signs @ scores, observed, scores, min(1.0, 2.0 ** (1 - scores.size)), exact=exact)
     return TestResult(test, float(d.mean()), p, d.size, d.size, observed, floor=floor, exact=exact)
 
 
