@@ -144,8 +144,7 @@ def digest(config: RunConfig, data: Mapping[str, str], *, without: tuple[str, ..
     """
     left_out = {*PATH_FIELDS, *SPEED_FIELDS, *TEST_FIELDS, *without}
     kept = {key: value for key, value in flatten(config).items() if key not in left_out}
-    text = json.dumps({"config": kept, "data": dict(data)}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(json.dumps({"config": kept, "data": dict(data)}, sort_keys=True).encode()).hexdigest()
 
 
 def known_fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str, Any]:
@@ -165,10 +164,7 @@ def check_field(field: str) -> None:
 
 
 def override(config: RunConfig, values: Mapping[str, Any], *, where: str = "--set") -> RunConfig:
-    """`config` with dotted fields replaced, checked anew.
-
-    `side=None` removes the side; a `side.*` field of a run without side is an error, as is an unknown field.
-    """
+    """`config` with dotted fields replaced (`side=None` removes the side), checked anew."""
     raw = config.model_dump(mode="json")
     for field, value in values.items():
         check_field(field)
@@ -196,10 +192,7 @@ def assignments(texts: Iterable[str]) -> dict[str, Any]:
 
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:
-    """Paths made absolute: Ray's workers run in folders of their own (docs/ray.md, point 17).
-
-    A checkpoint that is no existing path stays: it may be a hub name.
-    """
+    """Paths made absolute: Ray's workers run in folders of their own (docs/ray.md, point 17). Hub names stay."""
     flat, changes = flatten(config), {}
     for field in PATH_FIELDS:
         if (value := flat.get(field)) not in (None, SYNTHETIC, SCRATCH):

@@ -115,7 +115,7 @@ class SearchSpace(Frozen):
         return list({repr(point): point for point in points}.values())
 
     def active(self, point: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Point:
-        """`point` without the parameters whose `when` does not hold.
+        """`point` (or a flat configuration) less what is not searched, or whose `when` does not hold.
 
         A condition is about the run's configuration: `base` (the study's own, flat) with the active parameters in
         place. So a parameter that is itself left out counts with the study's value.
@@ -126,7 +126,7 @@ class SearchSpace(Frozen):
             if field in point and all(around.get(other) == value for other, value in when.items()):
                 around[field] = point[field]
                 kept.add(field)
-        return {field: value for field, value in point.items() if field in kept}
+        return {field: point[field] for field in self.parameters if field in kept}
 
     def contains(self, point: Mapping[str, Any]) -> bool:
         """Whether every value of `point` is one that this space can propose."""
@@ -162,11 +162,10 @@ def _value(field: str, value: Any) -> Any:
 
 def parse_space(raw: Mapping[str, Any], *, name: str, where: str) -> SearchSpace:
     """A space from YAML: lists become a ValueList, `{low:, high:}` a Range; each may have `when:`."""
-    raw = dict(raw)
-    parameters = raw.get("parameters")
-    if isinstance(parameters, dict):
-        raw["parameters"] = {field: _parse_parameter(spec, f"{where}: {field}") for field, spec in parameters.items()}
-    return validate(SearchSpace, {"name": name, **raw}, where=where)
+    raw = {"name": name, **raw}
+    if isinstance(specs := raw.get("parameters"), dict):
+        raw["parameters"] = {field: _parse_parameter(spec, f"{where}: {field}") for field, spec in specs.items()}
+    return validate(SearchSpace, raw, where=where)
 
 
 def _parse_parameter(spec: Any, where: str) -> ValueList | Range:

@@ -69,10 +69,8 @@ class Study(Frozen):
     @property
     def own_point(self) -> dict[str, Any]:
         """The study's own values of its space's fields: the first point a search tries."""
-        if self.space is None:
-            return {}
         flat = flatten(self.config)
-        return self.space.active({field: flat[field] for field in self.space.fields}, flat)
+        return self.space.active(flat, flat) if self.space else {}
 
     def configure(self, values: Mapping[str, Any]) -> RunConfig:
         """The study's configuration with `values` (dotted fields) in place."""

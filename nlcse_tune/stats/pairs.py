@@ -119,7 +119,6 @@ def _covariance(a: Floats, b: Floats) -> float:
 
 def _gaps(a: Floats, b: Floats, rng: Generator, paired: bool) -> Floats:
     """One gap per resample (M,), its seeds drawn with replacement too."""
-    rows = np.arange(len(a))[:, None]
     of_a = rng.integers(0, a.shape[1], size=a.shape)
     of_b = of_a if paired else rng.integers(0, b.shape[1], size=b.shape)
-    return np.asarray(a[rows, of_a].mean(axis=1) - b[rows, of_b].mean(axis=1))
+    return np.asarray(np.take_along_axis(a, of_a, 1).mean(axis=1) - np.take_along_axis(b, of_b, 1).mean(axis=1))

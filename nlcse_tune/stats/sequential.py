@@ -96,13 +96,11 @@ def stopping_rule(
         raise ConfigError(f"looks: must be rising numbers of seeds from 2 on, got {list(at)}")
     noise = 2 * math.sqrt(ALPHA * (1 - ALPHA) / simulations)  # kept back, so that simulation noise cannot cost alpha
     z = float(special.ndtri(1 - (ALPHA - noise) / 2))
-    spend = np.diff(
-        [0.0, *2 * special.ndtr(-z / np.sqrt(np.asarray(at) / at[-1]))]
-    )  # n / max n seeds may spend so much
+    spent = 2 * special.ndtr(-z / np.sqrt(np.asarray(at) / at[-1]))  # of alpha, when n / max n of the seeds are in
     simulated = null_p_values(at, rng, simulations, None if paired else WELCH_RATIOS)
-    bounds = np.min([_calibrate(p, spend) for p in simulated], axis=0)
+    bounds = np.min([_calibrate(p, np.diff(spent, prepend=0.0)) for p in simulated], axis=0)
     if paired:
-        bounds[0] = spend[0]  # an exact test's p is uniform: the first bound needs no simulation
+        bounds[0] = spent[0]  # an exact test's p is uniform: the first bound needs no simulation
     return StoppingRule("paired" if paired else "welch", "obrien-fleming", ALPHA, tuple(at), tuple(bounds.tolist()))
 
 

@@ -129,9 +129,7 @@ def _flip(test: str, d: Floats, scores: Floats, rng: Generator) -> TestResult:
 @lru_cache(maxsize=32)
 def _signs(n: int) -> Floats:
     """Half of the 2^n sign patterns (2^(n-1), n): the other half are their mirror images."""
-    if n == 0:
-        return np.zeros((1, 0))
-    bits = np.arange(2 ** (n - 1))[:, None] >> np.arange(n)[None, :]
+    bits = np.arange(2 ** max(n - 1, 0))[:, None] >> np.arange(n)[None, :]
     return np.asarray((bits & 1) * 2 - 1, dtype=np.float64)
 
 
