@@ -18,7 +18,7 @@ from tests.stats.simulated import PAPER_RATIO, coverages, power_agreement, rejec
 def late_rule_error(count: int, at: tuple[int, ...], seed: int) -> tuple[float, float]:
     """(error rate of Welch's rule, of a fixed test at its first look and then the rule) over simulated null studies."""
     rule = stats.stopping_rule(at, np.random.default_rng(seed))
-    p = null_p_values(at, np.random.default_rng(seed + 1), count)[0]
+    p = null_p_values(at, np.random.default_rng(seed + 1), count, (1.0,))[0]
     found = (p <= np.asarray(rule.bounds)).any(axis=1)
     return float(found.mean()), float((found | (p[:, 0] <= 0.05)).mean())
 
@@ -50,7 +50,7 @@ def two_level_coverage(
         sims = [run(mean + spread * rng.standard_normal(n), gold, shared) for mean in (0.72, 0.70)]
         scores = 100 * np.array([spearman(row, gold) for arm in sims for row in arm])
         again = stats.resampled_spearman(np.concatenate(sims), gold, 200, rng)
-        found = stats.two_level(scores[:n], scores[n:], again[:, :n], again[:, n:], rng)
+        found = stats.two_level(scores[:n], scores[n:], (again[:, :n], again[:, n:]), rng)
         alone = stats.welch_t(scores[:n], scores[n:])
         hits["t, seeds and pairs"] += found.low <= true_gap <= found.high
         hits["bootstrap, seeds and pairs"] += found.bootstrap_low <= true_gap <= found.bootstrap_high

@@ -5,7 +5,7 @@ The text beside each field is its documentation: `nlcse-tune studies NAME` print
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -144,8 +144,7 @@ def digest(config: RunConfig, data: Mapping[str, str], *, without: tuple[str, ..
     """
     left_out = {*PATH_FIELDS, *SPEED_FIELDS, *TEST_FIELDS, *without}
     kept = {key: value for key, value in flatten(config).items() if key not in left_out}
-    text = json.dumps({"config": kept, "data": dict(data)}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(json.dumps({"config": kept, "data": dict(data)}, sort_keys=True).encode()).hexdigest()
 
 
 def known_fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str, Any]:
@@ -165,10 +164,7 @@ def check_field(field: str) -> None:
 
 
 def override(config: RunConfig, values: Mapping[str, Any], *, where: str = "--set") -> RunConfig:
-    """`config` with dotted fields replaced, checked anew.
-
-    `side=None` removes the side; a `side.*` field of a run without side is an error, as is an unknown field.
-    """
+    """`config` with dotted fields replaced (`side=None` removes the side), checked anew."""
     raw = config.model_dump(mode="json")
     for field, value in values.items():
         check_field(field)
@@ -184,19 +180,19 @@ def override(config: RunConfig, values: Mapping[str, Any], *, where: str = "--se
     return validate(RunConfig, raw, where=where)
 
 
-def parse_assignment(text: str) -> tuple[str, Any]:
-    """`"text.learning_rate=2e-5"` -> `("text.learning_rate", 2e-05)`; the value is read as YAML."""
-    field, sign, value = text.partition("=")
-    if not sign or not field.strip():
-        raise ConfigError(f"--set {text}: must look like field=value, for instance text.learning_rate=2e-5")
-    return field.strip(), parse_yaml(value, where=f"--set {text}")
+def assignments(texts: Iterable[str]) -> dict[str, Any]:
+    """`["text.learning_rate=2e-5"]` -> `{"text.learning_rate": 2e-05}`; the values are read as YAML."""
+    values = {}
+    for text in texts:
+        field, sign, value = text.partition("=")
+        if not sign or not field.strip():
+            raise ConfigError(f"--set {text}: must look like field=value, for instance text.learning_rate=2e-5")
+        values[field.strip()] = parse_yaml(value, where=f"--set {text}")
+    return values
 
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:
-    """Paths made absolute: Ray's workers run in folders of their own (docs/ray.md, point 17).
-
-    A checkpoint that is no existing path stays: it may be a hub name.
-    """
+    """Paths made absolute: Ray's workers run in folders of their own (docs/ray.md, point 17). Hub names stay."""
     flat, changes = flatten(config), {}
     for field in PATH_FIELDS:
         if (value := flat.get(field)) not in (None, SYNTHETIC, SCRATCH):
@@ -218,12 +214,14 @@ def validate(model: type[Model], raw: Any, *, where: str) -> Model:
 
 
 def _describe(problem: Any, model: type[BaseModel], where: str) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
+    key = ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
-        parent, unknown = "".join(f"{part}." for part in problem["loc"][:-1]), str(problem["loc"][-1])
+        unknown = str(problem["loc"][-1])
+        parent = key.removesuffix(unknown)
         below = (field.removeprefix(parent) for field in known_fields(model) if field.startswith(parent))
         return f"{where}: {key}: unknown key{nearest(unknown, dict.fromkeys(name.split('.')[0] for name in below))}"
     if problem["type"] == "missing":
         return f"{where}: {key}: must be given"
     rule = problem["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
-    return f"{where}: {key + ': ' if key else ''}{rule}" + ("" if ", got " in rule else f", got {problem['input']!r}")
+    told = problem["type"] == "value_error" and ", got " in rule
+    return f"{where}: {key + ': ' if key else ''}{rule}" + ("" if told else f", got {problem['input']!r}")

@@ -9,7 +9,10 @@ from pathlib import Path
 from nlcse_tune.errors import ConfigError
 
 POOLING_FILE = "nlcse_pooling.json"  # in every model folder that this tool writes
-CHECKPOINTS, SEARCH, BEST, LAST = "checkpoints", "search.json", "best", "last.pt"
+CHECKPOINTS, SEARCH = "checkpoints", "search.json"
+# In a run's folder: the best dev checkpoint, a Hugging Face folder with its pooling (a link to the folder of its
+# step), and the restart point: model, optimizers, schedules, scaler, position.
+BEST, LAST = "best", "last.pt"
 _RUN = CHECKPOINTS + "/{run_id}"
 _START_OF_ID = re.compile(r"[0-9a-f]{4,12}(-s\d*)?")
 
@@ -39,18 +42,7 @@ class RunPaths:
     lock = _Below(f"{_RUN}/lock")  # held by `nlcse-tune train`; searches and seed studies hold the study's
     begun = _Below(f"{_RUN}/run.json")  # configuration and seed of a run that a search began
     error = _Below(f"{_RUN}/error.txt")  # the traceback of the last error that ended an attempt
-    best = _Below(f"{_RUN}/{BEST}")  # the best dev checkpoint, a Hugging Face folder with its pooling
-    last = _Below(f"{_RUN}/{LAST}")  # the restart point: model, optimizers, schedules, scaler, position
-
-
-def best_model(folder: Path) -> Path:
-    """The best model in a run's folder: a link to the folder of its step."""
-    return folder / BEST
-
-
-def restart_point(folder: Path) -> Path:
-    """The restart point in a run's folder."""
-    return folder / LAST
+    best = _Below(f"{_RUN}/{BEST}")
 
 
 @dataclass(frozen=True)
@@ -117,24 +109,23 @@ def find_model(name: str, out: Path) -> Path | None:
     """
     folder = Path(name)
     if folder.is_dir():
-        return next((path for path in (folder, best_model(folder)) if (path / POOLING_FILE).is_file()), None)
+        return next((path for path in (folder, folder / BEST) if (path / POOLING_FILE).is_file()), None)
     if not _START_OF_ID.fullmatch(name):
         return None
     folders = sorted(out.glob(f"*/{CHECKPOINTS}/{name}*"))
-    runs = [run for run in folders if (best_model(run) / POOLING_FILE).is_file()]
+    runs = [run for run in folders if (run / BEST / POOLING_FILE).is_file()]
     runs = [run for run in runs if run.name == name] or runs
     if len(runs) > 1:
         raise ConfigError(f"{name}: {len(runs)} runs go by this name: {', '.join(map(str, runs))}; give the folder")
-    return best_model(runs[0]) if runs else None
+    return runs[0] / BEST if runs else None
 
 
 def run_of(model: Path) -> RunPaths | None:
     """The run whose best model lies in the folder `model`; None where that is no study's."""
-    folder = model.absolute().parent  # not resolved before: the model's own folder is a link
-    study = folder.resolve().parent.parent
-    if folder.resolve().parent.name == CHECKPOINTS and (study / "records").is_dir():
-        return RunPaths(study, folder.resolve().name)
-    return None
+    folder = model.absolute().parent.resolve()  # only now: the model's own folder is a link
+    study = folder.parent.parent
+    is_run = folder.parent.name == CHECKPOINTS and (study / "records").is_dir()
+    return RunPaths(study, folder.name) if is_run else None
 
 
 def cache_folder() -> Path:

@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Self, get_args
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import Field, RootModel, field_validator, model_validator
 
 from nlcse_tune.config import PATH_FIELDS, SPEED_FIELDS, TEST_FIELDS, Frozen, check_field, known_fields, validate
 from nlcse_tune.errors import ConfigError
@@ -80,7 +80,10 @@ class SearchSpace(Frozen):
     @field_validator("parameters")
     @classmethod
     def _fit_their_fields(cls, parameters: dict[str, ValueList | Range]) -> dict[str, ValueList | Range]:
-        return {field: _fitting(field, parameter) for field, parameter in parameters.items()}
+        try:
+            return {field: _fitting(field, parameter) for field, parameter in parameters.items()}
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _conditions_end(self) -> Self:
@@ -101,10 +104,8 @@ class SearchSpace(Frozen):
 
     def size(self, base: Mapping[str, Any] | None = None) -> int | None:
         """The number of distinct points; None where there are infinitely many, or more than LISTED to count."""
-        choices = [parameter.listed() for parameter in self.parameters.values()]
-        finite = [values for values in choices if values is not None]
-        countable = len(finite) == len(choices) and math.prod(map(len, finite)) <= LISTED
-        return len(self.points(base)) if countable else None
+        sizes = [math.inf if (some := p.listed()) is None else len(some) for p in self.parameters.values()]
+        return len(self.points(base)) if math.prod(sizes) <= LISTED else None
 
     def points(self, base: Mapping[str, Any] | None = None) -> list[Point]:
         """Every point of a finite space, once each, the last parameter varying fastest; `base` as in `active`."""
@@ -114,7 +115,7 @@ class SearchSpace(Frozen):
         return list({repr(point): point for point in points}.values())
 
     def active(self, point: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Point:
-        """`point` without the parameters whose `when` does not hold.
+        """`point` (or a flat configuration) less what is not searched, or whose `when` does not hold.
 
         A condition is about the run's configuration: `base` (the study's own, flat) with the active parameters in
         place. So a parameter that is itself left out counts with the study's value.
@@ -125,7 +126,7 @@ class SearchSpace(Frozen):
             if field in point and all(around.get(other) == value for other, value in when.items()):
                 around[field] = point[field]
                 kept.add(field)
-        return {field: value for field, value in point.items() if field in kept}
+        return {field: point[field] for field in self.parameters if field in kept}
 
     def contains(self, point: Mapping[str, Any]) -> bool:
         """Whether every value of `point` is one that this space can propose."""
@@ -133,58 +134,45 @@ class SearchSpace(Frozen):
 
 
 def _fitting(field: str, parameter: ValueList | Range) -> ValueList | Range:
-    """The parameter with its values, and those of its condition, as the fields take them; ValueError where not."""
+    """The parameter with its values, and those of its condition, as the fields take them; ConfigError where not."""
     if field in NOT_SEARCHED:
-        raise ValueError(f"{field}: {NOT_SEARCHED[field]}")
-    _check(field)
+        raise ConfigError(f"{field}: {NOT_SEARCHED[field]}")
+    check_field(field)
     when = parameter.when and {name: _value(name, value) for name, value in parameter.when.items()}
     if isinstance(parameter, ValueList):
         return ValueList(values=tuple(_value(field, value) for value in parameter.values), when=when)
     annotation = known_fields()[field].annotation
     whole = int in (annotation, *get_args(annotation))
     if parameter.integer and not whole:
-        raise ValueError(f"{field}: integer is for fields of whole numbers; list the values instead")
+        raise ConfigError(f"{field}: integer is for fields of whole numbers; list the values instead")
     for end in (parameter.low, parameter.high):
         _value(field, int(end) if whole and end.is_integer() else end)
     return Range(low=parameter.low, high=parameter.high, log=parameter.log, integer=whole, when=when)
 
 
-def _check(field: str) -> None:
-    try:
-        check_field(field)
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
-
-
 def _value(field: str, value: Any) -> Any:
     """`value` as the field takes it: 1 becomes 1.0 where a number may have decimals."""
-    _check(field)
+    check_field(field)
     if field == "side":
         return value
     info = known_fields()[field]
-    try:
-        kind: Any = Annotated[info.annotation, field, *info.metadata]
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        rule = error.errors(include_url=False)[0]["msg"].replace("Input should", "must", 1)
-        raise ValueError(f"{field}: {rule}, got {value!r}") from None
+    kind: Any = Annotated[info.annotation, field, *info.metadata]
+    return validate(RootModel[kind], value, where=field).root
 
 
 def parse_space(raw: Mapping[str, Any], *, name: str, where: str) -> SearchSpace:
     """A space from YAML: lists become a ValueList, `{low:, high:}` a Range; each may have `when:`."""
-    raw = dict(raw)
-    parameters = raw.get("parameters")
-    if isinstance(parameters, dict):
-        raw["parameters"] = {field: _parse_parameter(spec, f"{where}: {field}") for field, spec in parameters.items()}
-    return validate(SearchSpace, {"name": name, **raw}, where=where)
+    raw = {"name": name, **raw}
+    if isinstance(specs := raw.get("parameters"), dict):
+        raw["parameters"] = {field: _parse_parameter(spec, f"{where}: {field}") for field, spec in specs.items()}
+    return validate(SearchSpace, raw, where=where)
 
 
 def _parse_parameter(spec: Any, where: str) -> ValueList | Range:
-    if isinstance(spec, list):
-        return validate(ValueList, {"values": spec}, where=where)
-    if isinstance(spec, dict):
-        return validate(ValueList, spec, where=where) if "values" in spec else validate(Range, spec, where=where)
-    raise ConfigError(f"{where}: must be a list of values, or low and high, got {spec!r}")
+    spec = {"values": spec} if isinstance(spec, list) else spec
+    if not isinstance(spec, dict):
+        raise ConfigError(f"{where}: must be a list of values, or low and high, got {spec!r}")
+    return validate(ValueList, spec, where=where) if "values" in spec else validate(Range, spec, where=where)
 
 
 def load_space(path: Path) -> SearchSpace:

@@ -55,8 +55,8 @@ class Study(Frozen):
             raise ValueError(f"space: {stray[0]} cannot be searched: the study has no side; choose another space")
         return self
 
-    def _copied(self, **update: Any) -> "Study":
-        """A copy, checked anew."""
+    def copied(self, **update: Any) -> "Study":
+        """A copy with some fields replaced, checked anew."""
         copy = validate(Study, {**dict(self), **update}, where=self.name)
         copy._written = self.written
         return copy
@@ -69,10 +69,8 @@ class Study(Frozen):
     @property
     def own_point(self) -> dict[str, Any]:
         """The study's own values of its space's fields: the first point a search tries."""
-        if self.space is None:
-            return {}
         flat = flatten(self.config)
-        return self.space.active({field: flat[field] for field in self.space.fields}, flat)
+        return self.space.active(flat, flat) if self.space else {}
 
     def configure(self, values: Mapping[str, Any]) -> RunConfig:
         """The study's configuration with `values` (dotted fields) in place."""
@@ -80,11 +78,7 @@ class Study(Frozen):
 
     def with_overrides(self, values: Mapping[str, Any]) -> "Study":
         """A copy with dotted fields replaced and every path made absolute."""
-        return self._copied(config=with_absolute_paths(override(self.config, values)))
-
-    def with_space(self, space: SearchSpace) -> "Study":
-        """A copy with another search space."""
-        return self._copied(space=space)
+        return self.copied(config=with_absolute_paths(override(self.config, values)))
 
     @property
     def grid_size(self) -> int | None:
@@ -124,12 +118,8 @@ def resolve(kind: Kind, name: str) -> Path:
 
 
 def find_study(name: str) -> Study:
-    """The study that `name` resolves to."""
-    return load_study(resolve("studies", name))
-
-
-def load_study(path: Path) -> Study:
-    """The study in a YAML file, with what it `extends:` underneath; one error lists every problem."""
+    """The study that `name` resolves to, with what it `extends:` underneath; one error lists every problem."""
+    path = resolve("studies", name)
     raw = _read_extended(path, ())
     raw.setdefault("name", path.stem)
     if isinstance(space := raw.get("space"), str):

@@ -2,7 +2,7 @@
 
 import platform
 import subprocess
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,15 +44,11 @@ def versions(device: str) -> Versions:
 def _commit() -> str | None:
     """The commit of this checkout, with `+changes` if files differ from it; None in an installed copy."""
     folder = Path(__file__).parent.parent
+    git = partial(subprocess.check_output, cwd=folder, text=True, stderr=subprocess.DEVNULL, timeout=10)
     if not (folder / ".git").exists():
         return None
     try:
-        commit = _git(folder, "rev-parse", "--short=12", "HEAD")
-        return commit + ("+changes" if _git(folder, "status", "--porcelain", "nlcse_tune") else "")
+        commit = git(["git", "rev-parse", "--short=12", "HEAD"]).strip()
+        return commit + ("+changes" if git(["git", "status", "--porcelain", "nlcse_tune"]).strip() else "")
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

@@ -5,12 +5,12 @@ import pytest
 from nlcse_tune.config import (
     RunConfig,
     SideConfig,
+    assignments,
     check_field,
     digest,
     flatten,
     known_fields,
     override,
-    parse_assignment,
     validate,
     with_absolute_paths,
 )
@@ -58,13 +58,13 @@ def test_a_value_that_exists_cannot_be_changed() -> None:
     ],
 )
 def test_assignments_are_read_as_yaml(text: str, expected: tuple[str, object]) -> None:
-    assert parse_assignment(text) == expected
+    assert assignments([text]) == dict([expected])
 
 
 @pytest.mark.parametrize("text", ["text.learning_rate", "=3", "a=[1"])
 def test_bad_assignments(text: str) -> None:
     with pytest.raises(ConfigError, match="--set"):
-        parse_assignment(text)
+        assignments([text])
 
 
 def test_override_checks_and_knows_the_side() -> None:

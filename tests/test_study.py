@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nlcse_tune.errors import ConfigError
-from nlcse_tune.study import find_study, load_study, merge, names
+from nlcse_tune.study import find_study, merge, names
 
 # Table C.1: text batch, text rate, side batch, side rate.
 TABLE_C1 = {
@@ -94,21 +94,20 @@ def test_extending_in_a_circle_is_an_error(tmp_path: Path, monkeypatch: pytest.M
 )
 def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        load_study(write(tmp_path, "bad", text))
+        find_study(str(write(tmp_path, "bad", text)))
 
 
 def test_missing_and_unreadable_files(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
-        load_study(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match="no such study"):
+        find_study(str(tmp_path / "none.yaml"))
     (tmp_path / "latin.yaml").write_bytes(b"description: caf\xe9\n")
     with pytest.raises(ConfigError, match="cannot be read"):
-        load_study(tmp_path / "latin.yaml")
+        find_study(str(tmp_path / "latin.yaml"))
 
 
 def test_learning_rates_without_a_dot_are_numbers(tmp_path: Path) -> None:
-    study = load_study(
-        write(tmp_path, "x", "space: {parameters: {text.learning_rate: [1e-5, 3E-5, 0.00002]}}\nconfig: {}\n")
-    )
+    path = write(tmp_path, "x", "space: {parameters: {text.learning_rate: [1e-5, 3E-5, 0.00002]}}\nconfig: {}\n")
+    study = find_study(str(path))
     assert study.space is not None
     assert [point["text.learning_rate"] for point in study.space.points()] == [1e-5, 3e-5, 2e-5]
 

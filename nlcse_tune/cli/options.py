@@ -28,15 +28,9 @@ GpusPerWorker = Annotated[float | None, typer.Option(min=0, help="GPUs of a work
 AnyVersion = Annotated[bool, typer.Option("--any-version", help="count runs of other numerics of this tool, too")]
 
 
-def assignments(texts: Sequence[str]) -> dict[str, Any]:
-    """`["text.learning_rate=2e-5"]` as a mapping."""
-    from nlcse_tune.config import parse_assignment
-
-    return dict(parse_assignment(text) for text in texts)
-
-
 def chosen_study(name: str, sets: Sequence[str] | None) -> "tuple[Study, dict[str, Any]]":
     """The study with its overrides in place, and the overrides."""
+    from nlcse_tune.config import assignments
     from nlcse_tune.study import find_study
 
     values = assignments(sets or ())
@@ -63,10 +57,7 @@ def parse_time(text: str | None) -> float | None:
 
 def parse_configurations(texts: Sequence[str] | None) -> dict[str, str]:
     """`["visualcse-bert=1a2b"]` -> `{"visualcse-bert": "1a2b"}`."""
-    parts = [text.partition("=") for text in texts or ()]
-    for study, sign, start in parts:
-        if not (study and sign and start):
-            raise ConfigError(
-                f"--config {study}{sign}{start}: must be STUDY=ID, for instance visualcse-bert=1a2b3c4d5e6f"
-            )
-    return {study: start for study, _, start in parts}
+    for text in texts or ():
+        if not re.fullmatch("[^=]+=.+", text):
+            raise ConfigError(f"--config {text}: must be STUDY=ID, for instance visualcse-bert=1a2b3c4d5e6f")
+    return dict(text.split("=", 1) for text in texts or ())

@@ -64,6 +64,7 @@ def search(
     out: options.Out = Path("runs"),
 ) -> None:
     """Search a study's hyper-parameters on STS-B dev; the best configuration and its checkpoint come out."""
+    from nlcse_tune.config import assignments
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
     from nlcse_tune.search.state import SearchOptions, check_call, load_state
@@ -72,7 +73,7 @@ def search(
 
     chosen, values = options.chosen_study(study, sets)
     if space is not None:
-        chosen = chosen.with_space(load_space(resolve("search_spaces", space)))
+        chosen = chosen.copied(space=load_space(resolve("search_spaces", space)))
     if show:
         from nlcse_tune.cli.show_search import overview
 
@@ -80,7 +81,7 @@ def search(
         return
     how = SearchOptions(
         trials=trials, method=sampler, scheduler=scheduler, grace=grace, select_seeds=select_seeds,
-        tries=tuple(options.assignments(text.split(",")) for text in tries or ()),
+        tries=tuple(assignments(text.split(",")) for text in tries or ()),
         prior=StudyPaths(out, prior) if prior else None, seconds=options.parse_time(max_time), keep=keep, fresh=fresh,
     )  # fmt: skip
     launch = Launch(workers, cpus_per_worker, gpus_per_worker, concurrent, address)

@@ -172,7 +172,7 @@ def _pairs_error(
         return None
     n, again = gap.method.n, np.mean([_again(kept, task, options.pair_resamples, rng) for task in tasks], axis=0)
     scores = [score for run, _ in kept if (score := run.test.average(tasks)) is not None]
-    return stats.two_level(scores[:n], scores[n:], again[:, :n], again[:, n:], rng, paired=options.paired)
+    return stats.two_level(scores[:n], scores[n:], (again[:, :n], again[:, n:]), rng, paired=options.paired)
 
 
 def _similarities(arm: Arm, run: Run) -> dict[str, NDArray[Any]]:

@@ -86,7 +86,7 @@ class SearchState:
     def point_of(self, config: RunConfig) -> Point:
         """The searched fields' values in a configuration."""
         flat = flatten(config)
-        return self.space.active({name: flat[name] for name in self.space.fields if name in flat}, flat)
+        return self.space.active(flat, flat)
 
     def begin(self, spec: RunSpec) -> None:
         """Notes on disk that a run is under way, so that a later search goes on with it first."""

@@ -1,7 +1,4 @@
-"""Intervals of one arm's mean and std, of the gap by bootstrap, and how large a gap is: Hedges' g, P(improvement).
-
-(The t-tests carry t intervals of the gap.)
-"""
+"""Intervals of one arm's mean and std, of the gap by bootstrap, and how large a gap is: Hedges' g, P(improvement)."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +8,7 @@ from numpy.random import Generator
 from scipy import special
 
 from nlcse_tune.errors import DataError
-from nlcse_tune.stats.samples import CONFIDENCE, Floats, Sample, Values, as_pairs, as_values, both_arms, summarise
+from nlcse_tune.stats.samples import CONFIDENCE, Floats, Sample, Values, as_pairs, as_values, summarise
 
 TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 # How often the 95% percentile interval of `bootstrap_interval` holds the true gap, in simulated normal studies with n
@@ -82,18 +79,11 @@ def bootstrap_interval(method: Values, baseline: Values, rng: Generator, *, pair
     Assumes independent seeds, no distribution. Too narrow for few seeds: the coverage is in BOOTSTRAP_COVERAGE, and
     is well below what the interval claims at n = 5. Prefer the t interval there.
     """
-    if paired:
-        gaps = _resampled_means(as_pairs(method, baseline), rng)
-    else:
-        gaps = _resampled_means(as_values(method), rng) - _resampled_means(as_values(baseline), rng)
-    return Interval(*np.quantile(gaps, TAILS).tolist())
-
-
-def _resampled_means(values: Floats, rng: Generator) -> Floats:
-    if values.size < 2:
+    arms = [as_pairs(method, baseline)] if paired else [as_values(method), as_values(baseline)]
+    if min(arm.size for arm in arms) < 2:
         raise DataError("bootstrap: resampling one seed gives the same score each time; run at least 2 seeds")
-    drawn = rng.integers(0, values.size, size=(BOOTSTRAP_RESAMPLES, values.size))
-    return np.asarray(values[drawn].mean(axis=1))
+    means = [arm[rng.integers(0, arm.size, size=(BOOTSTRAP_RESAMPLES, arm.size))].mean(axis=1) for arm in arms]
+    return Interval(*np.quantile(means[0] if paired else means[0] - means[1], TAILS).tolist())
 
 
 def hedges_g(method: Sample, baseline: Sample) -> Effect:
@@ -103,7 +93,7 @@ def hedges_g(method: Sample, baseline: Sample) -> Effect:
     assumes normal scores with equal variances. It is wide for few seeds: at n = 5 an observed g of 1.6 goes with
     about 0.2 to 2.9. Large g are common here because seeds vary little; they do not make a gap large in points.
     """
-    a, b = both_arms("Hedges' g", method, baseline)
+    a, b = summarise(method), summarise(baseline)
     df = a.n + b.n - 2
     pooled = math.sqrt(((a.n - 1) * a.variance + (b.n - 1) * b.variance) / df)
     if pooled == 0:

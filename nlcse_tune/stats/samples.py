@@ -77,14 +77,6 @@ def summarise(values: Sample) -> Summary:
     return Summary(float(array.mean()), float(array.std(ddof=1)), array.size)
 
 
-def both_arms(what: str, method: Sample, baseline: Sample) -> tuple[Summary, Summary]:
-    """Summaries of both arms; DataError, naming what needs them, unless each has 2 seeds."""
-    a, b = summarise(method), summarise(baseline)
-    if min(a.n, b.n) < 2:
-        raise DataError(f"{what} needs at least 2 seeds per arm, got {a.n} and {b.n}; run more seeds")
-    return a, b
-
-
 def correlation(method: Values, baseline: Values) -> float | None:
     """Pearson correlation of both arms over shared seeds; None where an arm does not vary or n < 3.
 

@@ -92,22 +92,16 @@ def stopping_rule(
     asks for very small p early and for close to 5% at the end. Welch's bounds are the strictest of those for
     WELCH_RATIOS of the arms' stds.
     """
-    at = tuple(at)
     if len(at) < 1 or at[0] < 2 or any(a >= b for a, b in pairwise(at)):
         raise ConfigError(f"looks: must be rising numbers of seeds from 2 on, got {list(at)}")
     noise = 2 * math.sqrt(ALPHA * (1 - ALPHA) / simulations)  # kept back, so that simulation noise cannot cost alpha
-    spend = np.diff([0.0, *(_spent(n / at[-1], ALPHA - noise) for n in at)])
-    bounds = np.min([_calibrate(p, spend) for p in null_p_values(at, rng, simulations, paired=paired)], axis=0)
+    z = float(special.ndtri(1 - (ALPHA - noise) / 2))
+    spent = 2 * special.ndtr(-z / np.sqrt(np.asarray(at) / at[-1]))  # of alpha, when n / max n of the seeds are in
+    simulated = null_p_values(at, rng, simulations, None if paired else WELCH_RATIOS)
+    bounds = np.min([_calibrate(p, np.diff(spent, prepend=0.0)) for p in simulated], axis=0)
     if paired:
-        bounds[0] = spend[0]  # an exact test's p is uniform: the first bound needs no simulation
-    return StoppingRule(
-        "paired" if paired else "welch", "obrien-fleming", ALPHA, at, tuple(float(bound) for bound in bounds)
-    )
-
-
-def _spent(share: float, alpha: float) -> float:
-    """How much of alpha may be spent when this share of the seeds is in."""
-    return 2 * float(special.ndtr(-float(special.ndtri(1 - alpha / 2)) / math.sqrt(share)))
+        bounds[0] = spent[0]  # an exact test's p is uniform: the first bound needs no simulation
+    return StoppingRule("paired" if paired else "welch", "obrien-fleming", ALPHA, tuple(at), tuple(bounds.tolist()))
 
 
 def _calibrate(p: Floats, spend: Floats) -> Floats:
@@ -115,9 +109,7 @@ def _calibrate(p: Floats, spend: Floats) -> Floats:
 
     A share that is spent in vain (p-values are never that small) is passed on to the next look.
     """
-    alive = np.ones(len(p), dtype=bool)
-    bounds = []
-    due = 0.0
+    alive, bounds, due = np.ones(len(p), dtype=bool), [], 0.0
     for look, share in enumerate(spend):
         due += share * len(p)
         candidates = np.sort(p[alive, look])
@@ -130,34 +122,22 @@ def _calibrate(p: Floats, spend: Floats) -> Floats:
     return np.asarray(bounds)
 
 
-def null_p_values(
-    at: Sequence[int],
-    rng: Generator,
-    simulations: int,
-    ratios: Sequence[float] = WELCH_RATIOS,
-    *,
-    paired: bool = False,
-) -> list[Floats]:
+def null_p_values(at: Sequence[int], rng: Generator, simulations: int, ratios: Sequence[float] | None) -> list[Floats]:
     """p-values (M, L) at each look in studies of equal methods with normal scores: Welch's for each ratio of stds.
 
-    Stds are `ratio` (method) and 1 (baseline); paired: the differences have std 1. The scores themselves are never
-    drawn, only each round's mean and sum of squares.
+    Stds are `ratio` (method) and 1 (baseline); no `ratios`: the paired test's, on differences of std 1. The scores
+    themselves are never drawn, only each round's mean and sum of squares.
     """
     n = np.asarray(at, dtype=np.float64)
     mean_a, ss_a = _running_moments(at, rng, simulations)
-    if paired:
-        return [_two_sided(mean_a / np.sqrt(ss_a / (n - 1) / n), n - 1)]
-    mean_b, ss_b = _running_moments(at, rng, simulations)
+    mean_b, ss_b = _running_moments(at, rng, simulations) if ratios else (0.0, 0.0)
     p = []
-    for ratio in ratios:
+    for ratio in ratios or (1.0,):
         va, vb = ratio**2 * ss_a / (n - 1) / n, ss_b / (n - 1) / n
-        df = (n - 1) * (va + vb) ** 2 / (va**2 + vb**2)
-        p.append(_two_sided((ratio * mean_a - mean_b) / np.sqrt(va + vb), df))
+        df = (n - 1) * (va + vb) ** 2 / (va**2 + vb**2) if ratios else n - 1
+        t = (ratio * mean_a - mean_b) / np.sqrt(va + vb)
+        p.append(np.asarray(2 * special.stdtr(df, -np.abs(t))))
     return p
-
-
-def _two_sided(t: Floats, df: Floats) -> Floats:
-    return np.asarray(2 * special.stdtr(df, -np.abs(t)))
 
 
 def _running_moments(at: Sequence[int], rng: Generator, simulations: int) -> tuple[Floats, Floats]:

@@ -16,7 +16,7 @@ from numpy.random import Generator
 from scipy import special
 
 from nlcse_tune.errors import DataError
-from nlcse_tune.stats.samples import CONFIDENCE, Floats, Sample, Values, as_pairs, as_values, both_arms, summarise
+from nlcse_tune.stats.samples import CONFIDENCE, Floats, Sample, Values, as_pairs, as_values, summarise
 
 EXACT_LIMIT = 200_000  # 2^17 sign patterns, or 10 seeds against 10
 RESAMPLES = 100_000
@@ -25,10 +25,8 @@ _TOLERANCE = 1e-9  # two rearrangements with the same sum in exact arithmetic mu
 
 @dataclass(frozen=True)
 class TestResult:
-    """One two-sided test of `method` against `baseline`.
+    """One two-sided test of a gap; `error` is its standard error and `low`, `high` bound it (the t-tests alone).
 
-    `gap` is the difference of means; `error` is its standard error, `low` and `high` bound it, where the
-    test has an interval of its own (the t-tests).
     `floor` is the smallest p that the test can reach with these n whatever the data: 0 for the t-tests.
     `exact` is False only where p was estimated from random rearrangements.
     """
@@ -56,7 +54,7 @@ def student_t(method: Sample, baseline: Sample) -> TestResult:
     Not paired. Assumes *equal variances* too: where they differ and n is small it rejects slightly too often. With
     few seeds none of its assumptions can be checked.
     """
-    a, b = both_arms("a t-test", method, baseline)
+    a, b = summarise(method), summarise(baseline)
     df = a.n + b.n - 2
     pooled = ((a.n - 1) * a.variance + (b.n - 1) * b.variance) / df
     return _t_test("student", a.mean - b.mean, math.sqrt(pooled * (1 / a.n + 1 / b.n)), df, (a.n, b.n))
@@ -67,7 +65,7 @@ def welch_t(method: Sample, baseline: Sample) -> TestResult:
 
     Not paired: where the arms share seeds and correlate positively it is conservative.
     """
-    a, b = both_arms("a t-test", method, baseline)
+    a, b = summarise(method), summarise(baseline)
     va, vb = a.variance / a.n, b.variance / b.n
     df = (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1)) if va + vb else math.nan
     return _t_test("welch", a.mean - b.mean, math.sqrt(va + vb), df, (a.n, b.n))
@@ -91,21 +89,16 @@ def _t_test(test: str, gap: float, error: float, df: float, n: tuple[int, int]) 
     return TestResult(test, gap, min(p, 1.0), *n, t, error, df, gap - half, gap + half, CONFIDENCE)
 
 
-def sign_flip_floor(n: int) -> float:
-    """The smallest two-sided p of a sign-flip or Wilcoxon test over n shared seeds: 2 / 2^n; 0.0625 for n = 5."""
-    return min(1.0, 2.0 ** (1 - n))
-
-
 def sign_flip_seeds(alpha: float = 0.05, comparisons: int = 1) -> int:
     """Shared seeds from which a sign-flip test can reach p < alpha: 6 for one test, 9 with Holm over 8."""
-    return next(n for n in range(1, 1000) if sign_flip_floor(n) * comparisons < alpha)
+    return next(n for n in range(1, 1000) if 2.0 ** (1 - n) * comparisons < alpha)
 
 
 def sign_flip_test(method: Values, baseline: Values, rng: Generator) -> TestResult:
     """Exact sign-flip test of the mean difference over shared seeds.
 
     Assumes only that, were there no effect, each seed's difference would be symmetric around 0; paired by position.
-    Cannot give less than `sign_flip_floor(n)`: with 5 seeds never p < 0.05, however large the gap.
+    Cannot give less than 2 / 2^n: with 5 seeds 0.0625, so never p < 0.05, however large the gap.
     """
     d = as_pairs(method, baseline)
     return _flip("signflip", d, d, rng)
@@ -129,16 +122,14 @@ def _flip(test: str, d: Floats, scores: Floats, rng: Generator) -> TestResult:
     exact = 2**scores.size <= EXACT_LIMIT
     signs = _signs(scores.size) if exact else rng.integers(0, 2, size=(RESAMPLES, scores.size)) * 2.0 - 1
     observed = float(scores.sum())
-    p, floor = _p_and_floor(signs @ scores, observed, scores, sign_flip_floor(scores.size), exact=exact)
+    p, floor = _p_and_floor(signs @ scores, observed, scores, min(1.0, 2.0 ** (1 - scores.size)), exact=exact)
     return TestResult(test, float(d.mean()), p, d.size, d.size, observed, floor=floor, exact=exact)
 
 
 @lru_cache(maxsize=32)
 def _signs(n: int) -> Floats:
     """Half of the 2^n sign patterns (2^(n-1), n): the other half are their mirror images."""
-    if n == 0:
-        return np.zeros((1, 0))
-    bits = np.arange(2 ** (n - 1))[:, None] >> np.arange(n)[None, :]
+    bits = np.arange(2 ** max(n - 1, 0))[:, None] >> np.arange(n)[None, :]
     return np.asarray((bits & 1) * 2 - 1, dtype=np.float64)
 
 

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from nlcse_tune.errors import RunError
 from nlcse_tune.files import replacing, writing
 from nlcse_tune.models.encoder import SentenceEncoder, save_encoder
-from nlcse_tune.paths import best_model, restart_point
+from nlcse_tune.paths import BEST, LAST
 
 
 def save_last(path: Path, state: dict[str, Any]) -> None:
@@ -78,8 +78,7 @@ def clean_up(link: Path, best_step: int | None) -> None:
     A kill leaves half-written files behind, and may fall between a better model and the next restart point: the
     link then names a model that the run, going on from that restart point, has not seen yet.
     """
-    last = restart_point(link.parent).name
-    for leftover in (*link.parent.glob(f".{last}.*"), *link.parent.glob(f".{link.name}[-.]*")):
+    for leftover in (*link.parent.glob(f".{LAST}.*"), *link.parent.glob(f".{link.name}[-.]*")):
         shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
     if best_step is not None:
         _point(link, best_folder(link, best_step))
@@ -101,5 +100,5 @@ def finish(folder: Path, best_step: int | None) -> None:
 
     Not before: a kill between the two would cost the whole run, or its best model.
     """
-    drop_former_best(best_model(folder), best_step)
-    restart_point(folder).unlink(missing_ok=True)
+    drop_former_best(folder / BEST, best_step)
+    (folder / LAST).unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from nlcse_tune.data.side import SideData
 from nlcse_tune.data.text import TextData
 from nlcse_tune.errors import RunError
 from nlcse_tune.models.encoder import SentenceEncoder
-from nlcse_tune.paths import best_model, restart_point
+from nlcse_tune.paths import BEST, LAST
 from nlcse_tune.records import DevPoint, RunRecord
 from nlcse_tune.training.checkpoint import clean_up, drop_former_best, load_last, save_best, save_last
 from nlcse_tune.training.context import RunContext, StopRun
@@ -54,7 +54,7 @@ def train(
     if steps == 0:
         raise RunError(f"text.batch_size {config.text.batch_size} is more than the {len(text)} items of text.data")
     halves = make_halves(encoder, text, side, config, seed, context, steps)
-    link, last, progress = best_model(context.folder), restart_point(context.folder), Progress(total=steps)
+    link, last, progress = context.folder / BEST, context.folder / LAST, Progress(total=steps)
     losses = {half.name: torch.zeros((), device=context.device) for half in halves}  # sums since the last evaluation
     since = 0
     if restarted := last.is_file():

@@ -211,7 +211,7 @@ def test_a_search_survives_kills_of_its_driver_its_trials_and_ray(
     for name in begun:
         assert any("continued from step" in event for event in records[name].events), name
     request.getfixturevalue("ray_session")
-    study = find_study("demo").with_overrides(FIELDS).with_space(load_space(space))
+    study = find_study("demo").with_overrides(FIELDS).copied(space=load_space(space))
     undisturbed = StudyPaths(tmp_path / "undisturbed", "demo")
     search(study, undisturbed, SearchOptions(trials=points, scheduler="none"))
     assert {n: plain(record) for n, record in records.items()} == {r.run_id: plain(r) for r in ledger(undisturbed)}

@@ -11,6 +11,7 @@ from nlcse_tune.launch.pool import ListedRuns, Pool
 from nlcse_tune.launch.spec import Resources, RunSpec
 from nlcse_tune.launch.worker import run_here, run_on_workers
 from nlcse_tune.models.encoder import load_encoder
+from nlcse_tune.paths import LAST
 from nlcse_tune.records import RunRecord, run_id
 from nlcse_tune.study import Study
 from tests.conftest import CPUS
@@ -68,7 +69,7 @@ def test_contract(launch: Launcher, tiny_study: Study, tmp_path: Path) -> None:
     assert record.best_dev == max(point.score for point in record.dev_curve)
     assert record.workers == (2 if "two" in launch.__name__ else 1)
     assert load_encoder(spec.paths.best).pooler == "avg"
-    assert not spec.paths.last.exists()
+    assert not (spec.paths.folder / LAST).exists()
 
     plain = in_process(spec.model_copy(update={"folder": tmp_path / "plain"}))
     assert record.dev_before == pytest.approx(plain.dev_before, abs=1e-9)

@@ -304,7 +304,7 @@ def test_a_large_space_is_exhausted_and_says_so(tiny_study: Study, tmp_path: Pat
 def test_a_space_that_ends_early_is_exhausted_not_unfinished(tiny_study: Study, tmp_path: Path) -> None:
     """Of infinitely many points in name the sampler finds no more: the search has what it wanted."""
     space = parse_space({"parameters": {"text.learning_rate": {"low": 1e-4, "high": 1e-3}}}, name="x", where="x")
-    study = tiny_study.with_space(space)
+    study = tiny_study.copied(space=space)
     plan = plan_of(study, tmp_path, 10)
     with pytest.raises(ConfigError, match="--sampler grid: x has infinitely many points"):
         make_sampler(plan, SearchOptions(method="grid"))
@@ -312,7 +312,7 @@ def test_a_space_that_ends_early_is_exhausted_not_unfinished(tiny_study: Study, 
     low = 1e-4
     # No grid, and yet one value alone: Optuna draws from such a range without its upper end.
     two = {"text.learning_rate": {"low": low, "high": math.nextafter(low, 1)}}
-    study = tiny_study.with_space(parse_space({"parameters": two}, name="x", where="x"))
+    study = tiny_study.copied(space=parse_space({"parameters": two}, name="x", where="x"))
     result = search(study, StudyPaths(tmp_path, study.name), SearchOptions(trials=10, select_seeds=1))
     assert (len(result.candidates), result.missing, result.exhausted, result.unrepeated) == (1, 0, True, False)
 

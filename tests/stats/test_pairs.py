@@ -23,14 +23,14 @@ def test_spearman_and_its_resampling_agree_with_scipy(rng: np.random.Generator) 
 def test_two_level_adds_both_errors(rng: np.random.Generator) -> None:
     seeds_only = stats.welch_t(A, B)
     still = np.tile(A, (500, 1)), np.tile(B, (500, 1))  # pairs that bring no error
-    found = stats.two_level(A, B, *still, rng)
+    found = stats.two_level(A, B, still, rng)
     assert found.se_pairs == pytest.approx(0, abs=1e-9)
     assert (found.low, found.high) == pytest.approx((seeds_only.low, seeds_only.high))
     moved = still[0] + rng.standard_normal((500, 1)), still[1]
-    wider = stats.two_level(A, B, *moved, rng)
+    wider = stats.two_level(A, B, moved, rng)
     assert wider.se_pairs == pytest.approx(1, abs=0.1)
     assert wider.high - wider.low > found.high - found.low
-    shared = stats.two_level(A, B, still[0] + 5, still[1] + 5, rng, paired=True)  # common to both sides: no error
+    shared = stats.two_level(A, B, (still[0] + 5, still[1] + 5), rng, paired=True)  # common to both sides: no error
     assert shared.se_pairs == pytest.approx(0, abs=1e-9)
 
 
