@@ -38,10 +38,7 @@ class TokenTable:
         return np.asarray(self.offsets[rows + 1] - self.offsets[rows])
 
     def padded(self, rows: NDArray[np.int64], pad: int, width: int | None = None) -> tuple[Tensor, Tensor]:
-        """The sentences `rows` as (B, T) token ids and attention mask, padded on the right.
-
-        T is `width`, by default the tokens of the longest of them.
-        """
+        """The sentences `rows` as (B, T) ids and attention mask, padded on the right; T is `width` or the longest."""
         lengths = self.lengths(rows)
         columns = np.arange(int(lengths.max()) if width is None else width)
         mask = columns < lengths[:, None]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,7 @@ class Labelled:
         return len(self.labels)
 
 
-@dataclass(frozen=True)
-class TransferData:
+class TransferData(NamedTuple):
     """One task. Without `test` it is cross-validated; without `dev` the L2 strength is chosen by folds of `train`."""
 
     train: Labelled

@@ -46,8 +46,7 @@ def score_test_sets(
 ) -> tuple[dict[StsTask, TaskScore], dict[StsTask, Similarities], dict[StsTask, str]]:
     """(scores, cosine of every pair, tasks that are missing and why) on the test splits.
 
-    Every distinct sentence of all tasks is embedded once. A task whose files are not there goes into the third
-    result, and the others still run; DataError where a file is there but wrong, RunError as `DevEvaluator`.
+    Every distinct sentence is embedded once. DataError where a file is wrong, RunError as `DevEvaluator`.
     """
     subsets, missing = load_sets(tasks, lambda task: load_task(data, task))
     if not subsets:
@@ -111,10 +110,7 @@ def pearson(similarities: Similarities, gold: NDArray[np.float64]) -> float:
 
 
 def cosines(bank: Bank, subset: Subset) -> Similarities:
-    """(P,) float64 cosines of the pairs of a sub-set.
-
-    Raises RunError where a vector is zero, or all of them are one and the same: such a model has no score.
-    """
+    """(P,) float64 cosines of a sub-set's pairs; RunError as `check_vary`: such a model has no score."""
     check_vary(bank.vectors[np.unique(bank.rows([*subset.left, *subset.right]))])
     first, second = (bank.of(sentences).astype(np.float64) for sentences in (subset.left, subset.right))
     norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)

