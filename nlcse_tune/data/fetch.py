@@ -59,7 +59,7 @@ def check_sts(folder: Path) -> Contents:
     for task in (*STS_TASKS, "sts-dev", *TRANSFER_TASKS):
         try:
             if task in TRANSFER_TASKS:
-                what, counts = "items", tuple(map(len, load_transfer(str(folder), task).parts))
+                what, counts = "items", tuple(map(len, load_transfer(str(folder), task)))
             else:
                 subsets = load_task(str(folder), task, warn=False) if task in STS_TASKS else [load_dev(str(folder))]
                 what, counts = "scored pairs", (sum(map(len, subsets)),)

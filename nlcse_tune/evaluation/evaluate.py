@@ -11,7 +11,7 @@ from pydantic import Field
 from nlcse_tune.config import STS_TASKS, SYNTHETIC, Frozen, Pooler, StsTask
 from nlcse_tune.data.lines import MissingDataError
 from nlcse_tune.data.sts import Subset, languages, load_dev, load_multilingual_dev, load_task
-from nlcse_tune.data.transfer import TRANSFER_TASKS, TransferData, TransferTask, load_transfer
+from nlcse_tune.data.transfer import TRANSFER_TASKS, Parts, TransferTask, load_transfer
 from nlcse_tune.errors import ConfigError, nearest
 from nlcse_tune.evaluation.embed import Embedder, Progress, default_precision, embed, silent
 from nlcse_tune.evaluation.geometry import GeometryScore, geometry_of, load_geometry
@@ -100,7 +100,7 @@ def expand_tasks(tasks: Sequence[str]) -> list[str]:
     return singles
 
 
-def _load(task: str, data: str) -> list[Subset] | TransferData:
+def _load(task: str, data: str) -> list[Subset] | Parts:
     if task in STS_TASKS:
         return load_task(data, task)
     if task == "sts-dev":
@@ -119,19 +119,19 @@ def _load(task: str, data: str) -> list[Subset] | TransferData:
 
 
 def _score(
-    encoder: Embedder, sets: dict[str, list[Subset] | TransferData], precision: Precision, progress: Progress
+    encoder: Embedder, sets: dict[str, list[Subset] | Parts], precision: Precision, progress: Progress
 ) -> dict[str, Any]:
     """The scores among an EvaluationResult's fields, and how many sentences gave them."""
-    transfer = {task: data for task, data in sets.items() if isinstance(data, TransferData)}
+    transfer = {task: parts for task, parts in sets.items() if isinstance(parts, tuple)}
     pairs = {task: subsets for task, subsets in sets.items() if isinstance(subsets, list)}
-    items = [sentences for data in transfer.values() for part in data.parts for sentences in part.columns]
+    items = [sentences for parts in transfer.values() for part in parts for sentences in part.columns]
     bank = embed(encoder, [*sentences_of(pairs), *items], precision, progress)
     geometry = pairs.pop("geometry", None)
     scores = score_subsets(bank, pairs)[0]
     fields: dict[str, Any] = {"sts": {}, "dev": {}, "transfer": {}, "sentences": len(bank.vectors)}
     for task, score in scores.items():
         fields["sts" if task in STS_TASKS else "dev"][task] = score
-    for done, (task, data) in enumerate(transfer.items()):
+    for done, (task, parts) in enumerate(transfer.items()):
         progress(f"{task}: logistic regression", done, len(transfer))
-        fields["transfer"][task] = transfer_score(bank, data)
+        fields["transfer"][task] = transfer_score(bank, parts)
     return fields | {"geometry": geometry_of(bank, geometry) if geometry else None}

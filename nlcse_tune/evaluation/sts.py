@@ -3,7 +3,7 @@
 The "all" setting ranks the pairs of all of a task's sub-sets together; "mean" and "wmean" average the sub-sets'
 own correlations, the latter by pairs (SentEval computes all three, and papers have mixed them up: SimCSE#4).
 
-N sentences, P pairs, D width.
+P pairs, D width.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,10 +27,9 @@ Loaded = TypeVar("Loaded")
 
 
 class DevEvaluator:
-    """STS-B dev, read and tokenised once, to be scored many times during a run."""
+    """STS-B dev of `data` (a folder in SentEval's layout or "synthetic"), tokenised once as `model` takes it."""
 
     def __init__(self, data: str, model: Embedder) -> None:
-        """`data` is a folder in SentEval's layout or "synthetic"; `model` says how sentences become tokens."""
         self.subset = load_dev(data)
         self.row = distinct((self.subset.left, self.subset.right))
         self.tokens = tokens_of(model, self.row)
