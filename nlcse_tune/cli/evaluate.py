@@ -1,5 +1,6 @@
 """`nlcse-tune evaluate`: parse, call one function, print."""
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +60,7 @@ def evaluate(
         from nlcse_tune.cli import show_evaluation as show
         from nlcse_tune.evaluation.evaluate import evaluate as run
         from nlcse_tune.evaluation.models import load_model
-        from nlcse_tune.evaluation.retrieval import load_corpus, retrieve
+        from nlcse_tune.evaluation.retrieval import Hit, load_corpus, retrieve
 
         pooler: Pooler | None = None if pooling == "saved" else "avg" if pooling == "mean" else pooling
         loading: dict[str, Any] = {"pooler": pooler, "force": force, "out": out, "device": _device(device)}
@@ -73,7 +74,8 @@ def evaluate(
         else:
             results = [run(model, [tasks], data, **loading, **options) for model in models]
     if retrieval:
-        _print(show.render_hits_json(hits) if as_json else show.render_hits(hits))
+        as_text = json.dumps(hits, indent=1, ensure_ascii=False, default=Hit.model_dump)
+        _print(as_text if as_json else show.render_hits(hits))
         return
     if figure is not None:
         _draw(results, figure)

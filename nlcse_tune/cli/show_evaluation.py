@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from nlcse_tune.cli import show
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.data.transfer import TRANSFER_TASKS
 from nlcse_tune.names import Setting
@@ -43,7 +44,7 @@ def render(results: Sequence[EvaluationResult], *, setting: Setting = "all", sub
     if any(result.transfer for result in results):
         title = "Transfer tasks: accuracy x 100 of logistic regression"
         columns = _scores("transfer", TRANSFER_TASKS, "accuracy") | {"MRPC F1": _value("f1", "transfer", "mrpc")}
-        tables.append(_table(title, results, columns | {"avg.": lambda result: result.transfer_average()}))
+        tables.append(_table(title, results, columns | {"avg.": lambda result: result.average("accuracy")}))
     if any(result.geometry for result in results):
         names = ["alignment", "uniformity", "positives", "sentences"]
         columns = {TITLES.get(name, name): _value(name, "geometry") for name in names}
@@ -53,11 +54,8 @@ def render(results: Sequence[EvaluationResult], *, setting: Setting = "all", sub
 
 def render_json(results: Sequence[EvaluationResult]) -> str:
     """The results with their averages, as an indented JSON list. An absent average is null."""
-    rows = [
-        result.model_dump(mode="json")
-        | {"sts_average": result.average(), "transfer_average": result.transfer_average()}
-        for result in results
-    ]
+    averages = [{"sts_average": one.average(), "transfer_average": one.average("accuracy")} for one in results]
+    rows = [one.model_dump(mode="json") | added for one, added in zip(results, averages, strict=True)]
     return json.dumps(rows, indent=1, ensure_ascii=False)
 
 
@@ -72,11 +70,6 @@ def render_hits(retrieved: Retrieved) -> RenderableType:
             table.add_row(str(rank), *map(escape, cells))
         tables.append(table)
     return Group(*tables)
-
-
-def render_hits_json(retrieved: Retrieved) -> str:
-    """The hits by model and query, as indented JSON."""
-    return json.dumps(retrieved, indent=1, ensure_ascii=False, default=lambda hit: hit.model_dump())
 
 
 def _scores(kind: str, tasks: Sequence[str], value: str) -> Columns:
@@ -94,16 +87,8 @@ def _value(name: str, field: str, task: str | None = None) -> Callable[[Evaluati
     return read
 
 
-def _empty(title: str, texts: Sequence[str], numbers: Iterable[str]) -> Table:
-    """A table's head: columns of text, then columns of numbers."""
-    table = Table(*texts, title=title, title_justify="left")
-    for column in numbers:
-        table.add_column(column, justify="right")
-    return table
-
-
 def _table(title: str, results: Sequence[EvaluationResult], columns: Columns, digits: int = 2) -> Table:
-    table = _empty(title, ("model", "pooling"), columns)
+    table = show.table("model", "pooling", *(f"{column}>" for column in columns), title=title)
     for result in results:
         cells = [_number(value(result), digits) for value in columns.values()]
         table.add_row(escape(result.model), result.pooling, *cells)
@@ -112,7 +97,7 @@ def _table(title: str, results: Sequence[EvaluationResult], columns: Columns, di
 
 def _subsets(result: EvaluationResult) -> Table:
     title = f"{escape(result.model)}: every sub-set and setting"
-    table = _empty(title, ("task", "sub-set"), ("pairs", "Spearman", "Pearson"))
+    table = show.table("task", "sub-set", "pairs>", "Spearman>", "Pearson>", title=title)
     for task, score in result.sts.items():
         rows = {escape(name): (part[2], *part[:2]) for name, part in score.subsets.items()}
         for name, cells in {**rows, '"all"': (score.pairs, score.all, score.pearson)}.items():

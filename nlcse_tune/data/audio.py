@@ -44,10 +44,7 @@ def spec_augment(bank: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 class AudioData(SideData):
-    """Clips with labels: WAV and FLAC files of any rate, or voiced tones; an item is a mono wave at 16 kHz.
-
-    Waves are float32 (samples,).
-    """
+    """WAV and FLAC files of any rate, or voiced tones; an item is a mono wave at 16 kHz, float32 (samples,)."""
 
     suffixes = (".wav", ".flac")
     synthetic = (synthetic.SPEAKERS, synthetic.CLIPS_PER_SPEAKER)
@@ -72,19 +69,15 @@ class AudioData(SideData):
     def make(label: int, item: int) -> np.ndarray:
         return synthetic.tone(label, item)
 
-    def _bank(self, item: int) -> Tensor:
-        """The item's filter bank, from memory where there is room: it takes ten times longer than all the rest."""
+    def views(self, item: int, rng: np.random.Generator) -> Tensor:
+        """The same masked clip twice, float32 (2, 1, 128, 1024); padding is zero, as in SSAST."""
+        # Banks are kept where there is room: one takes ten times longer than all the rest.
         if (bank := self._banks.get(item)) is None:
             wave = self.open(item)
             bank = filter_bank(np.pad(wave, (0, max(0, RATE // 40 - len(wave)))))  # kaldi's window is 25 ms
             if self._cached + bank.nbytes <= CACHE_BYTES:
                 self._banks[item] = bank
                 self._cached += bank.nbytes
-        return bank
-
-    def views(self, item: int, rng: np.random.Generator) -> Tensor:
-        """The same masked clip twice, float32 (2, 1, 128, 1024); padding is zero, as in SSAST."""
-        bank = self._bank(item)
         padded = torch.zeros(FRAMES, MEL_BINS)
         padded[: len(bank)] = bank
         return spec_augment(padded, rng).T.expand(VIEWS, 1, MEL_BINS, FRAMES)

@@ -17,8 +17,8 @@ REMEMBERED_FROM = 1_000_000  # bytes; less is read in a moment
 def fingerprint(value: str) -> str:
     """16 hex digits for a file or folder; a name that is neither (a hub name, `scratch`) stands for itself.
 
-    Files count by content; folders by the sorted names and sizes of their files, since side data can be many
-    gigabytes; a model folder by content, since checkpoints of one shape share names and sizes.
+    Files and model folders count by content (checkpoints of one shape share names and sizes); other folders, which can
+    be many gigabytes, by the sorted names and sizes of their files.
     """
     if value == SYNTHETIC:
         return synthetic.VERSION
@@ -58,8 +58,7 @@ def _digest(files: list[Path]) -> str:
     for path in files:
         digest.update(f"{path.name} {path.stat().st_size}\n".encode())
         with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
+            hashlib.file_digest(stream, lambda: digest)
     return digest.hexdigest()
 
 

@@ -1,9 +1,8 @@
 """SimCSE's public data: downloaded from the Hugging Face hub, checked and put where studies look for them.
 
-`sts` is SentEval's archive (STS, SICK and the transfer tasks), `wiki1m` and `nli` are the training texts. The library
-of the hub keeps what it downloads in its cache, goes on where a download broke off, and knows proxies, mirrors
-(HF_ENDPOINT) and HF_HUB_OFFLINE. What it has is moved or copied to its place in one motion: a kill leaves nothing
-half there.
+`sts` is SentEval's archive (STS, SICK and the transfer tasks), `wiki1m` and `nli` are the training texts. The hub's
+library caches, resumes, and knows proxies, mirrors (HF_ENDPOINT) and HF_HUB_OFFLINE. What it has is moved or copied
+to its place in one motion: a kill leaves nothing half there.
 """
 
 import shutil
@@ -14,7 +13,7 @@ from typing import NamedTuple
 
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.data.lines import MissingDataError, count_warning, csv_rows, read_lines
-from nlcse_tune.data.sts import load_dev, read_task
+from nlcse_tune.data.sts import load_dev, load_task
 from nlcse_tune.data.transfer import TRANSFER_TASKS, load_transfer
 from nlcse_tune.errors import DataError, RunError
 from nlcse_tune.files import replacing, writing
@@ -36,10 +35,9 @@ class Contents(NamedTuple):
 
 
 def fetch(name: DataName, to: Path | None = None) -> tuple[Path, Contents]:
-    """Puts `name` at `to` (default: where studies look for it), checks it and says where it is and what it holds.
+    """Puts `name` at `to` (default: where studies look), unless there and sound; says where it is and what it holds.
 
-    What is already there and passes its check is not downloaded again. RunError if the hub cannot be reached or lacks
-    the file; DataError if what it sent, or what lies at `to`, is not what it must be.
+    RunError if the hub cannot be reached or lacks the file; DataError if what it sent, or what lies at `to`, is wrong.
     """
     if name == "sts":
         folder = to or Path("data/senteval")
@@ -60,22 +58,18 @@ def check_sts(folder: Path) -> Contents:
     contents = Contents([], [])
     for task in (*STS_TASKS, "sts-dev", *TRANSFER_TASKS):
         try:
-            counts = _counts(task, str(folder))
+            if task in TRANSFER_TASKS:
+                what, counts = "items", tuple(map(len, load_transfer(str(folder), task)))
+            else:
+                subsets = load_task(str(folder), task, warn=False) if task in STS_TASKS else [load_dev(str(folder))]
+                what, counts = "scored pairs", (sum(map(len, subsets)),)
         except MissingDataError as error:
             contents.warnings.append(f"{task}: {error}")
             continue
-        what = "items" if task in TRANSFER_TASKS else "scored pairs"
         contents.counts.append(f"{task}: {' + '.join(map(str, counts))} {what}")
         if warning := count_warning(task, counts):
             contents.warnings.append(warning)
     return contents
-
-
-def _counts(task: str, data: str) -> tuple[int, ...]:
-    """The items of each split of a transfer task, the scored pairs of any other."""
-    if task in TRANSFER_TASKS:
-        return tuple(map(len, load_transfer(data, task).parts))
-    return (sum(map(len, read_task(data, task) if task in STS_TASKS else [load_dev(data)])),)
 
 
 def _download(file: str) -> Path:

@@ -22,10 +22,7 @@ class MissingDataError(DataError):
 
 
 def read_lines(path: Path, *, encoding: Literal["utf-8", "latin-1"] = "utf-8", hint: str = FETCH) -> list[str]:
-    """The lines of a text file without their ends; only LF and CRLF end a line.
-
-    Raises MissingDataError with `hint`, or DataError with the line that is not in `encoding`.
-    """
+    """A file's lines, ended by LF or CRLF; MissingDataError with `hint`, DataError with a line not in `encoding`."""
     try:
         content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     except FileNotFoundError:

@@ -1,7 +1,6 @@
 """What the loop asks of side data, whatever the modality.
 
-V = 2 views of each of the B items of a batch make its R = V B rows, ordered view by view: row v * B + i is view v of
-item i.
+V = 2 views of each of a batch's B items make its R = V B rows, view by view: row v * B + i is view v of item i.
 """
 
 from abc import ABC, abstractmethod

@@ -32,7 +32,6 @@ SUBSETS: dict[StsTask, tuple[str, ...]] = {
 }
 _log = logging.getLogger(__name__)
 
-
 # Of the tasks with a file per split: title, files, columns of left, right and gold, whether a header comes first.
 _TABLES: dict[StsTask, tuple[str, dict[Split, str], tuple[int, int, int], bool]] = {
     "stsb": ("STS-B", {split: f"STS/STSBenchmark/sts-{split}.csv" for split in SPLITS}, (5, 6, 4), False),
@@ -57,26 +56,22 @@ class Subset:
         return len(self.gold)
 
 
-def load_task(data: str, task: StsTask) -> list[Subset]:
+def load_task(data: str, task: StsTask, *, warn: bool = True) -> list[Subset]:
     """The sub-sets of a task's test split; STS-B and SICK-R have one.
 
     `data` is a folder in SentEval's layout, or "synthetic". MissingDataError names the file looked for; DataError a
-    bad file and line. Another number of pairs than the official files hold is logged, since the data may be one's own.
+    bad file and line. Another number of pairs than the official one is logged (`warn`): data may be one's own.
     """
     if data == SYNTHETIC:
         return [_synthetic(task)]
-    subsets = read_task(data, task)
-    if warning := lines.count_warning(task, (sum(map(len, subsets)),)):
+    if task in _TABLES:
+        subsets = [load_split(data, task, "test")]
+    else:
+        files = task_files(data, task)
+        subsets = [_load_semeval(*pair) for pair in zip(files[::2], files[1::2], strict=True)]
+    if warn and (warning := lines.count_warning(task, (sum(map(len, subsets)),))):
         _log.warning("%s", warning)
     return subsets
-
-
-def read_task(data: str, task: StsTask) -> list[Subset]:
-    """As `load_task`, from a folder, without a word about the number of pairs."""
-    if task in _TABLES:
-        return [load_split(data, task, "test")]
-    files = task_files(data, task)
-    return [_load_semeval(*pair) for pair in zip(files[::2], files[1::2], strict=True)]
 
 
 def load_dev(data: str) -> Subset:
@@ -113,10 +108,7 @@ def languages(folder: Path) -> list[str]:
 
 
 def task_files(data: str, task: StsTask, split: Split = "test") -> list[Path]:
-    """The files of a task in the folder `data`, in a fixed order; of SemEval's sub-sets pairs and gold in turn.
-
-    The sub-sets are the official ones, all of them, or one's own where there is none of those.
-    """
+    """A task's files in a fixed order: pairs and gold in turn of SemEval's official sub-sets, or of one's own alone."""
     if task in _TABLES:
         return [Path(data, _TABLES[task][1][split])]
     folder, official = Path(data, "STS", f"{task.upper()}-en-test"), SUBSETS[task]

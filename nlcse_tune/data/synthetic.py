@@ -1,8 +1,7 @@
 """The embedded data set: a small grammar of events, textured shapes, voiced tones. Nothing is downloaded.
 
 An event is (agent, action, object, place). Each slot holds a concept with several wordings, so two sentences may
-share an event and no content word: what an encoder has to learn is which wordings mean the same. Everything is
-drawn from generators with fixed seeds, so the data are the same on every machine.
+share an event and no content word: an encoder has to learn which wordings mean the same. All seeds are fixed.
 """
 
 import numpy as np
@@ -40,7 +39,6 @@ TEMPLATES = (
     "by the {3} the {0} {1} a {2}",
 )
 Event = list[int]  # the index of a concept in each of SLOTS
-Triplet = tuple[str, str, str]
 
 
 def _event(rng: np.random.Generator) -> Event:
@@ -67,7 +65,7 @@ def sentences(count: int = 4000, seed: int = 0) -> list[str]:
     return [_say(_event(rng), rng) for _ in range(count)]
 
 
-def triplets(count: int = 4000, seed: int = 0) -> list[Triplet]:
+def triplets(count: int = 4000, seed: int = 0) -> list[tuple[str, str, str]]:
     """(sentence, paraphrase, contradiction): the same event in other words, and one with one or two slots changed."""
     rng = np.random.default_rng([102, seed])
     rows = []

@@ -1,7 +1,7 @@
 """Training text: one sentence per line, or a CSV of pairs or triplets; as batches of token ids.
 
-B items of a batch, b of them this worker's, V views (2, or 3 with hard negatives), T tokens. Rows of a batch are
-ordered view by view: row v * B + i is view v of item i.
+B items of a batch, b of them this worker's, V views (2, or 3 with hard negatives), T tokens; row v * B + i of a batch
+is view v of item i.
 """
 
 from collections import Counter
@@ -40,8 +40,7 @@ def load_columns(config: TextConfig) -> Columns:
 
 
 def _read_sentences(path: Path) -> Columns:
-    lines = read_lines(path, hint="set text.data to another one")
-    sentences = [sentence for sentence in map(spaced, lines) if sentence]
+    sentences = [line for line in map(spaced, read_lines(path, hint="set text.data to another one")) if line]
     if path.suffix == ".csv" and sentences and sentences[0].split(",")[:2] == list(CSV_COLUMNS[:2]):
         raise DataError(
             f"{path}: a file of pairs or triplets; set text.objective=supervised, or give one sentence per line"
@@ -108,9 +107,8 @@ def load_text(config: TextConfig, tokenizer: PreTrainedTokenizerBase, columns: C
 def train_tokenizer(columns: Columns, config: EncoderConfig) -> PreTrainedTokenizerBase:
     """A lower-case WordPiece tokenizer with BERT's special tokens, its vocabulary made from the run's own text.
 
-    The vocabulary is every character, alone and as a continuation, then whole words by falling frequency.
-    `tokenizers`' own WordPieceTrainer breaks ties by the order of a hash map, so that two processes get two
-    vocabularies from one text (LOG.md, 2026-11-21): no run with it could be repeated.
+    Every character, alone and as a continuation, then whole words by falling frequency. `tokenizers`' own trainer
+    breaks ties by the order of a hash map (LOG.md, 2026-11-21): no run with it could be repeated.
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast

@@ -38,10 +38,7 @@ class TokenTable:
         return np.asarray(self.offsets[rows + 1] - self.offsets[rows])
 
     def padded(self, rows: NDArray[np.int64], pad: int, width: int | None = None) -> tuple[Tensor, Tensor]:
-        """The sentences `rows` as (B, T) token ids and attention mask, padded on the right.
-
-        T is `width`, by default the tokens of the longest of them.
-        """
+        """The sentences `rows` as (B, T) ids and attention mask, padded on the right; T is `width` or the longest."""
         lengths = self.lengths(rows)
         columns = np.arange(int(lengths.max()) if width is None else width)
         mask = columns < lengths[:, None]
@@ -70,9 +67,9 @@ def cached_table(sentences: list[str], tokenizer: PreTrainedTokenizerBase, max_l
     files = _cache_files(sentences, tokenizer, max_length)
     if not all(path.is_file() for path in files):
         table = tokenize(sentences, tokenizer, max_length)
-        for path, array in ((files[0], table.ids), (files[1], table.offsets)):
+        for path, array in zip(files, (table.ids, table.offsets), strict=True):
             with replacing(path) as temporary, temporary.open("wb") as stream:
-                np.save(stream, np.asarray(array))
+                np.save(stream, array)
     ids, offsets = (np.load(path, mmap_mode="r") for path in files)
     return TokenTable(ids, offsets)
 

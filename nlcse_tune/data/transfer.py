@@ -38,29 +38,18 @@ class Labelled:
         return len(self.labels)
 
 
-@dataclass(frozen=True)
-class TransferData:
-    """One task. Without `test` it is cross-validated; without `dev` the L2 strength is chosen by folds of `train`."""
-
-    train: Labelled
-    dev: Labelled | None = None
-    test: Labelled | None = None
-
-    @property
-    def parts(self) -> list[Labelled]:
-        """The splits that are there."""
-        return [part for part in (self.train, self.dev, self.test) if part is not None]
+# Of a task: train, (dev,) test, or a single one that is cross-validated. Without dev, folds of train choose C.
+Parts = tuple[Labelled, ...]
 
 
-def load_transfer(data: str, task: TransferTask) -> TransferData:
+def load_transfer(data: str, task: TransferTask) -> Parts:
     """A task from a folder in SentEval's layout. MissingDataError or DataError as for STS."""
     if task in _BINARY:
         # SentEval counts the few empty lines of CR and MPQA as sentences, so they are kept.
         read = ((label, read_lines(Path(data, name), encoding="latin-1")) for label, name in _BINARY[task].items())
-        return TransferData(_labelled([([spaced(line)], label) for label, lines in read for line in lines]))
+        return (_labelled([([spaced(line)], label) for label, lines in read for line in lines]),)
     of_file, files = _SPLIT[task]
-    train, *dev, test = (_labelled(of_file(Path(data, name))) for name in files)
-    return TransferData(train, dev[0] if dev else None, test)
+    return tuple(_labelled(of_file(Path(data, name))) for name in files)
 
 
 def _labelled(items: list[_Item]) -> Labelled:

@@ -1,19 +1,17 @@
 """Sentences to vectors, fast and in bounded memory.
 
-Every distinct sentence is tokenised and embedded once. Sentences go through the encoder in order of their token
-count, in batches of at most `BUDGET` tokens, padding included; a batch ends where the length changes once it is
-large enough to keep the device busy, so that nearly all batches hold sentences of one length: no padding to compute
-and no attention mask to apply. None of this changes a score (rounding aside); together it is what makes
-`benchmarks/evaluation.py` fast.
+Every distinct sentence is tokenised and embedded once, in order of token count and in batches of at most `BUDGET`
+tokens, padding included; a batch ends where the length changes once it is large enough to keep the device busy, so
+that nearly all hold sentences of one length: no padding to compute and no attention mask to apply. None of this
+changes a score (rounding aside).
 
 N sentences (distinct), B sentences of a batch, T tokens, D width.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -58,8 +56,7 @@ def silent(what: str, done: int, total: int) -> None:
     """The progress of an evaluation that nobody watches."""
 
 
-@dataclass(frozen=True)
-class Bank:
+class Bank(NamedTuple):
     """The vectors (N, D) of the distinct sentences of an evaluation, and the row of each."""
 
     row: Rows
@@ -87,8 +84,7 @@ def tokens_of(model: Embedder, sentences: Iterable[str]) -> TokenTable:
 def batches(lengths: NDArray[np.int64], budget: int, full_enough: int) -> Iterator[NDArray[np.int64]]:
     """Rows of each batch, longest sentences first, so that memory peaks (or runs out) at the start.
 
-    A batch holds at most `budget` tokens with its padding, but always one sentence; from `full_enough` tokens on it
-    takes no sentence of another length.
+    At most `budget` tokens with padding, but always one sentence; from `full_enough` tokens on of one length alone.
     """
     order = np.argsort(-lengths, kind="stable")
     start = 0
@@ -110,21 +106,17 @@ def default_precision(device: torch.device) -> Precision:
 def embed_tokens(
     model: Embedder, tokens: TokenTable, precision: Precision | None = None, progress: Progress = silent
 ) -> Vectors:
-    """(N, D) vectors as `model.embed` gives them, in the order of `tokens`.
-
-    The model works in evaluation mode and is left in the mode it was in. Raises RunError for NaN or infinite values.
-    """
+    """(N, D) vectors in the order of `tokens`; the model's mode stays as it was. RunError for NaN or infinity."""
     if (count := len(tokens)) == 0:
         raise RunError("no sentence to embed")
-    done, vectors = 0, None
+    done = 0
     with _inference(model, precision or default_precision(model.device)):
-        for rows, batch in _one_behind(_embedded(model, tokens)):
-            if vectors is None:
+        for rows, batch in _embedded(model, tokens):
+            if not done:
                 vectors = np.empty((count, batch.shape[1]), dtype=np.float32)
             vectors[rows] = batch.float().cpu().numpy()
             done += len(rows)
             progress("embedding sentences", done, count)
-    assert vectors is not None
     if bad := int((~np.isfinite(vectors).all(axis=1)).sum()):
         raise RunError(
             f"{bad} of {count} sentence embeddings hold NaN or infinite values, so they have no score: the weights "
@@ -134,20 +126,15 @@ def embed_tokens(
 
 
 def _embedded(model: Embedder, tokens: TokenTable) -> Iterator[Batch]:
-    """Each batch's rows and vectors (B, D), those on the device."""
+    """Each batch's rows and its vectors (B, D) on the device, which has the next batch by then: it never waits."""
+    queued: list[Batch] = []
     budget = BUDGET.get(model.device.type, BUDGET["cpu"])
     for rows in batches(np.diff(tokens.offsets), budget, full_enough=budget // 4):
         ids, mask = tokens.padded(rows, model.tokenizer.pad_token_id or 0)  # masked, so any token will do
-        yield rows, model.embed(ids.to(model.device), mask.to(model.device))
-
-
-def _one_behind(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Hands each batch on once the next one is queued on the device, which so never waits for a copy."""
-    before = next(batches)
-    for batch in batches:
-        yield before
-        before = batch
-    yield before
+        queued.append((rows, model.embed(ids.to(model.device), mask.to(model.device))))
+        if len(queued) > 1:
+            yield queued.pop(0)
+    yield from queued
 
 
 def embed(
@@ -160,10 +147,7 @@ def embed(
 
 @contextmanager
 def _inference(model: Embedder, precision: Precision) -> Iterator[None]:
-    """Evaluation mode without gradients, in bf16 autocast or in fp32 that is exact: no TF32, no autocast of a caller's.
-
-    Every sub-module's own mode is restored at the end, and so is the precision.
-    """
+    """Evaluation mode, no gradients, bf16 autocast or exact fp32: no TF32, no autocast of a caller's. Restores all."""
     modes = [(part, part.training) for part in model.modules()]
     kind, before = model.device.type, torch.get_float32_matmul_precision()
     exact = kind == "cuda" and precision == "fp32" and before != "highest"

@@ -1,9 +1,9 @@
 """`nlcse-tune evaluate`, as a function: one model, any tasks, every distinct sentence embedded once."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -11,7 +11,7 @@ from pydantic import Field
 from nlcse_tune.config import STS_TASKS, SYNTHETIC, Frozen, Pooler, StsTask
 from nlcse_tune.data.lines import MissingDataError
 from nlcse_tune.data.sts import Subset, languages, load_dev, load_multilingual_dev, load_task
-from nlcse_tune.data.transfer import TRANSFER_TASKS, TransferData, TransferTask, load_transfer
+from nlcse_tune.data.transfer import TRANSFER_TASKS, Parts, TransferTask, load_transfer
 from nlcse_tune.errors import ConfigError, nearest
 from nlcse_tune.evaluation.embed import Embedder, Progress, default_precision, embed, silent
 from nlcse_tune.evaluation.geometry import GeometryScore, geometry_of, load_geometry
@@ -45,18 +45,12 @@ class EvaluationResult(Frozen):
     sentences: int
     seconds: float
 
-    def average(self, setting: Setting = "all") -> float | None:
-        """Mean over the seven STS tasks; None unless all seven are there."""
-        return _average(self.sts, STS_TASKS, setting)
-
-    def transfer_average(self) -> float | None:
-        """Mean accuracy over the seven transfer tasks; None unless all seven are there."""
-        return _average(self.transfer, TRANSFER_TASKS, "accuracy")
-
-
-def _average(scores: Mapping[Any, Frozen], tasks: Sequence[str], value: str) -> float | None:
-    values = [getattr(scores[task], value) for task in tasks if task in scores]
-    return float(sum(values)) / len(values) if len(values) == len(tasks) else None
+    def average(self, value: Setting | Literal["accuracy"] = "all") -> float | None:
+        """Mean over the seven STS tasks or, of `accuracy`, the seven transfer tasks; None unless all are there."""
+        scores: dict[Any, Frozen] = {**self.sts, **self.transfer}
+        tasks = TRANSFER_TASKS if value == "accuracy" else STS_TASKS
+        values = [float(getattr(scores[task], value)) for task in tasks if task in scores]
+        return sum(values) / len(values) if len(values) == len(tasks) else None
 
 
 def evaluate(
@@ -74,9 +68,8 @@ def evaluate(
     """Loads `model`, scores it and says what was missing.
 
     `tasks` as `expand_tasks` takes them; `data` is a folder in SentEval's layout or "synthetic". ConfigError for an
-    unknown task, model or pooling; DataError for a bad file; MissingDataError if nothing at all could be read;
-    RunError for NaN or constant embeddings. Where `model` is a study's run and STS test sets are among the tasks,
-    that is noted beside its records: a report says how often they were opened.
+    unknown task, model or pooling; DataError for a bad file; MissingDataError if nothing could be read; RunError for
+    NaN or constant embeddings. Opening the STS test sets for a study's run is noted beside its records for a report.
     """
     sets, missing = load_sets(expand_tasks(tasks), lambda task: _load(task, data))
     if not sets:
@@ -95,10 +88,7 @@ def evaluate(
 
 
 def expand_tasks(tasks: Sequence[str]) -> list[str]:
-    """Single tasks, in order and once each: groups (sts, transfer, all) and commas are resolved.
-
-    "all" is every task that needs neither a language nor a query; retrieval is `retrieval.retrieve`.
-    """
+    """Single tasks, once each, of groups and commas; "all" is every task that needs neither a language nor a query."""
     names = [name.strip().lower() for entry in tasks for name in entry.split(",") if name.strip()]
     singles = list(dict.fromkeys(single for name in names for single in GROUPS.get(name, (name,))))
     for name in singles:
@@ -110,8 +100,7 @@ def expand_tasks(tasks: Sequence[str]) -> list[str]:
     return singles
 
 
-def _load(task: str, data: str) -> list[Subset] | TransferData:
-    """The data of one task."""
+def _load(task: str, data: str) -> list[Subset] | Parts:
     if task in STS_TASKS:
         return load_task(data, task)
     if task == "sts-dev":
@@ -130,19 +119,19 @@ def _load(task: str, data: str) -> list[Subset] | TransferData:
 
 
 def _score(
-    encoder: Embedder, sets: dict[str, list[Subset] | TransferData], precision: Precision, progress: Progress
+    encoder: Embedder, sets: dict[str, list[Subset] | Parts], precision: Precision, progress: Progress
 ) -> dict[str, Any]:
     """The scores among an EvaluationResult's fields, and how many sentences gave them."""
-    transfer = {task: data for task, data in sets.items() if isinstance(data, TransferData)}
+    transfer = {task: parts for task, parts in sets.items() if isinstance(parts, tuple)}
     pairs = {task: subsets for task, subsets in sets.items() if isinstance(subsets, list)}
-    items = [sentences for data in transfer.values() for part in data.parts for sentences in part.columns]
+    items = [sentences for parts in transfer.values() for part in parts for sentences in part.columns]
     bank = embed(encoder, [*sentences_of(pairs), *items], precision, progress)
     geometry = pairs.pop("geometry", None)
     scores = score_subsets(bank, pairs)[0]
     fields: dict[str, Any] = {"sts": {}, "dev": {}, "transfer": {}, "sentences": len(bank.vectors)}
     for task, score in scores.items():
         fields["sts" if task in STS_TASKS else "dev"][task] = score
-    for done, (task, data) in enumerate(transfer.items()):
+    for done, (task, parts) in enumerate(transfer.items()):
         progress(f"{task}: logistic regression", done, len(transfer))
-        fields["transfer"][task] = transfer_score(bank, data)
+        fields["transfer"][task] = transfer_score(bank, parts)
     return fields | {"geometry": geometry_of(bank, geometry) if geometry else None}

@@ -38,10 +38,7 @@ def load_geometry(data: str) -> list[Subset]:
 
 
 def geometry_of(bank: Bank, subsets: Sequence[Subset]) -> GeometryScore:
-    """The score on `subsets`, whose sentences are in `bank`.
-
-    DataError without a positive pair; RunError for zero or constant vectors, whose alignment would be a perfect 0.
-    """
+    """DataError without a positive pair; RunError for zero or constant vectors, whose alignment were a perfect 0."""
     left = [sentence for subset in subsets for sentence in subset.left]
     right = [sentence for subset in subsets for sentence in subset.right]
     positive = np.concatenate([subset.gold for subset in subsets]) >= POSITIVE

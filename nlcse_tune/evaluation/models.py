@@ -7,9 +7,8 @@ B sentences, T tokens, D width.
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 MODULES_FILE = "modules.json"  # in every folder of sentence-transformers
 
 
-@dataclass(frozen=True)
-class LoadedModel:
+class LoadedModel(NamedTuple):
     """An encoder, and where its pooling comes from."""
 
     encoder: Embedder
@@ -42,7 +40,8 @@ class Wrapped(nn.Module):
     def __init__(self, model: "SentenceTransformer") -> None:
         super().__init__()
         self.model = model
-        self.prompt = _prompt(model)
+        # What it puts before each sentence unless told otherwise.
+        self.prompt = (model.default_prompt_name and model.prompts[model.default_prompt_name]) or ""
         # Where its pooling leaves the prompt out, it has to know how long that is.
         features = model.preprocess([""], prompt=self.prompt) if self.prompt else {}
         self.prompt_length = {key: features[key] for key in ("prompt_length",) if key in features}
@@ -71,9 +70,8 @@ def load_model(
 ) -> LoadedModel:
     """The encoder that `model` names, on `device`. Run ids are looked up under `out`.
 
-    A `pooler` that differs from what is saved with the model is a ConfigError unless `force`, which also leaves out
-    whatever follows the saved pooling. A model without saved pooling needs one; there, as in SimCSE, "cls" means
-    [CLS] and the checkpoint's own pooler layer, and "cls_before_pooler" [CLS] alone.
+    A `pooler` other than the saved one is a ConfigError unless `force`, which drops all that follows the saved pooling.
+    A model without saved pooling needs one; there, as in SimCSE, "cls" is [CLS] with the checkpoint's pooler layer.
     """
     if (folder := find_model(model, out)) is not None:
         saved = json.loads((folder / POOLING_FILE).read_text())
@@ -132,11 +130,11 @@ def _load_theirs(model: str, asked: Pooler | None, *, force: bool, device: str) 
         raise ConfigError(
             f"{model}: begins with {type(first).__name__}; this tool evaluates what takes token ids alone"
         )
-    saved, rest = _saved_pooling(loaded)
+    wrapped, (saved, rest) = Wrapped(loaded), _saved_pooling(loaded)
     if not _overrides(model, asked, saved, head=rest, force=force):
-        return LoadedModel(Wrapped(loaded), f"{saved} (saved{', with its head' if rest else ''})")
+        return LoadedModel(wrapped, f"{saved} (saved{', with its head' if rest else ''})")
     encoder = SentenceEncoder(first.auto_model, loaded.tokenizer, cast(Pooler, asked))
-    encoder.prompt = _prompt(loaded)
+    encoder.prompt = wrapped.prompt
     return LoadedModel(encoder, f"{asked} (given)")
 
 
@@ -151,11 +149,6 @@ def _saved_pooling(model: "SentenceTransformer") -> tuple[str, bool]:
     modes = (pooling.pooling_mode,) if isinstance(pooling.pooling_mode, str) else pooling.pooling_mode
     names = " + ".join("avg" if mode == "mean" else mode for mode in modes)
     return " of ".join([names, *reversed(kinds[1:at])]), at + 1 < len(kinds)
-
-
-def _prompt(model: "SentenceTransformer") -> str:
-    """What it puts before each sentence unless told otherwise."""
-    return (model.default_prompt_name and model.prompts[model.default_prompt_name]) or ""
 
 
 def _pooler_layer(source: str, width: int) -> nn.Module:

@@ -3,7 +3,7 @@
 The "all" setting ranks the pairs of all of a task's sub-sets together; "mean" and "wmean" average the sub-sets'
 own correlations, the latter by pairs (SentEval computes all three, and papers have mixed them up: SimCSE#4).
 
-N sentences, P pairs, D width.
+P pairs, D width.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,10 +27,9 @@ Loaded = TypeVar("Loaded")
 
 
 class DevEvaluator:
-    """STS-B dev, read and tokenised once, to be scored many times during a run."""
+    """STS-B dev of `data` (a folder in SentEval's layout or "synthetic"), tokenised once as `model` takes it."""
 
     def __init__(self, data: str, model: Embedder) -> None:
-        """`data` is a folder in SentEval's layout or "synthetic"; `model` says how sentences become tokens."""
         self.subset = load_dev(data)
         self.row = distinct((self.subset.left, self.subset.right))
         self.tokens = tokens_of(model, self.row)
@@ -46,8 +45,7 @@ def score_test_sets(
 ) -> tuple[dict[StsTask, TaskScore], dict[StsTask, Similarities], dict[StsTask, str]]:
     """(scores, cosine of every pair, tasks that are missing and why) on the test splits.
 
-    Every distinct sentence of all tasks is embedded once. A task whose files are not there goes into the third
-    result, and the others still run; DataError where a file is there but wrong, RunError as `DevEvaluator`.
+    Every distinct sentence is embedded once. DataError where a file is wrong, RunError as `DevEvaluator`.
     """
     subsets, missing = load_sets(tasks, lambda task: load_task(data, task))
     if not subsets:
@@ -111,10 +109,7 @@ def pearson(similarities: Similarities, gold: NDArray[np.float64]) -> float:
 
 
 def cosines(bank: Bank, subset: Subset) -> Similarities:
-    """(P,) float64 cosines of the pairs of a sub-set.
-
-    Raises RunError where a vector is zero, or all of them are one and the same: such a model has no score.
-    """
+    """(P,) float64 cosines of a sub-set's pairs; RunError as `check_vary`: such a model has no score."""
     check_vary(bank.vectors[np.unique(bank.rows([*subset.left, *subset.right]))])
     first, second = (bank.of(sentences).astype(np.float64) for sentences in (subset.left, subset.right))
     norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)

@@ -1,9 +1,9 @@
 """SentEval's transfer tasks: logistic regression on frozen sentence embeddings.
 
-The protocol is SentEval's default (scikit-learn) one, folds and seeds included: MR, CR, SUBJ and MPQA by nested
-k-fold cross-validation, SST-2 with C chosen on its dev set, TREC and MRPC with C chosen by k folds of their training
-sets; MRPC's features are |u - v| and u * v. Along the C grid each fit starts from the one before, which is faster and
-ends within scikit-learn's tolerance of a cold start (on 400 items that changed the C of 2 of 10 folds).
+SentEval's default (scikit-learn) protocol, folds and seeds included: MR, CR, SUBJ and MPQA by nested k-fold
+cross-validation, SST-2 with C chosen on its dev set, TREC and MRPC by k folds of their training sets. Along the C grid
+each fit starts from the one before: faster, and within scikit-learn's tolerance of a cold start (on 400 items that
+changed the C of 2 of 10 folds).
 
 I items, D features, K folds.
 """
@@ -17,7 +17,7 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
 from nlcse_tune.config import Frozen
-from nlcse_tune.data.transfer import Labelled, TransferData
+from nlcse_tune.data.transfer import Labelled, Parts
 from nlcse_tune.evaluation.embed import Bank
 from nlcse_tune.evaluation.sts import check_vary
 
@@ -39,21 +39,18 @@ class TransferScore(Frozen):
     f1: float | None = None
 
 
-def transfer_score(bank: Bank, data: TransferData) -> TransferScore:
+def transfer_score(bank: Bank, parts: Parts) -> TransferScore:
     """One task's score from the vectors in `bank`; RunError if they are zero or constant."""
-    check_vary(bank.of(data.train.columns[0][:4096]))
-    train = features(bank, data.train)
-    if data.test is None:
-        return nested(train, data.train.labels)
-    if data.dev is not None:
-        given = train, data.train.labels, features(bank, data.dev), data.dev.labels
-        strength, dev_accuracy = choose([given], GRID)
-    else:
-        strength, dev_accuracy = choose(_folds(train, data.train.labels), GRID_KFOLD)
-    model = _model(strength).fit(train, data.train.labels)
-    predicted = model.predict(features(bank, data.test))
-    accuracy = 100 * float((predicted == data.test.labels).mean())
-    f1 = 100 * float(f1_score(data.test.labels, predicted)) if len(data.test.columns) == 2 else None
+    check_vary(bank.of(parts[0].columns[0][:4096]))
+    (train, labels), *others = [(features(bank, part), part.labels) for part in parts]
+    if not others:
+        return nested(train, labels)
+    *dev, (test, expected) = others
+    splits = [(train, labels, *given) for given in dev]
+    strength, dev_accuracy = choose(splits, GRID) if splits else choose(_folds(train, labels), GRID_KFOLD)
+    predicted = _model(strength).fit(train, labels).predict(test)
+    accuracy = 100 * float((predicted == expected).mean())
+    f1 = 100 * float(f1_score(expected, predicted)) if len(parts[0].columns) == 2 else None
     return TransferScore(accuracy=accuracy, dev_accuracy=dev_accuracy, f1=f1)
 
 

@@ -32,9 +32,15 @@ LICENCE = "## Licence\n\nNot stated. Whoever publishes this model chooses one th
 
 def model_card(encoder: SentenceEncoder, record: RunRecord | None, test: TestRecord | None, name: str) -> str:
     """README.md in Markdown; the licence is the user's to state."""
+    head = ", then a linear layer and tanh" if encoder.test_head is not None else ""
+    method = f"{record.config.text.objective.capitalize()} {record.config.method}. " if record else ""
+    summary = (
+        f"{method}A sentence becomes {encoder.width} numbers: {POOLINGS[encoder.pooler]}{head}. Sentences are cut at "
+        f"{encoder.max_length} tokens. Compare by cosine similarity.\n"
+    )
     of_the_run = [_training(record), _scores(record, test)] if record else [UNKNOWN]
-    sections = [_front_matter(record), f"# {name}\n", _summary(encoder, record), USAGE % name, *of_the_run]
-    return "\n".join([*sections, _versions(record), LICENCE])
+    sections = [_front_matter(record), f"# {name}\n", summary, USAGE % name, *of_the_run, _versions(record), LICENCE]
+    return "\n".join(sections)
 
 
 def _front_matter(record: RunRecord | None) -> str:
@@ -45,15 +51,6 @@ def _front_matter(record: RunRecord | None) -> str:
         base_model=None if base == SCRATCH or Path(base).exists() else base,  # a hub name alone
     )  # fmt: skip
     return f"---\n{data.to_yaml()}\n---\n"
-
-
-def _summary(encoder: SentenceEncoder, record: RunRecord | None) -> str:
-    head = ", then a linear layer and tanh" if encoder.test_head is not None else ""
-    method = f"{record.config.text.objective.capitalize()} {record.config.method}. " if record else ""
-    return (
-        f"{method}A sentence becomes {encoder.width} numbers: {POOLINGS[encoder.pooler]}{head}. Sentences are cut at "
-        f"{encoder.max_length} tokens. Compare by cosine similarity.\n"
-    )
 
 
 def _training(record: RunRecord) -> str:

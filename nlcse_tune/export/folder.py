@@ -1,8 +1,7 @@
 """`nlcse-tune export`: a run as a folder that `sentence_transformers.SentenceTransformer(folder)` loads.
 
-sentence-transformers writes it, from these modules: Transformer; WeightedLayerPooling for poolers avg_first_last and
-avg_top2 alone; Pooling; Dense, the tanh MLP, where it is kept at test (supervised `cls`). Beside them lie the model
-card and this tool's own pooling file, so that `nlcse-tune evaluate` takes the folder for what it was.
+Its modules: Transformer; WeightedLayerPooling for poolers avg_first_last and avg_top2 alone; Pooling; Dense, the tanh
+MLP, where it is kept at test (supervised `cls`). This tool's pooling file beside them is what `evaluate` reads.
 """
 
 import json
@@ -25,10 +24,7 @@ if TYPE_CHECKING:
 
 
 def export_run(run: str, to: Path, *, out: Path = Path("runs"), force: bool = False) -> Path:
-    """Writes the run `run` (an id under `out`, or a folder) to `to`.
-
-    `force` replaces an earlier export; any other folder with files in it is refused even so.
-    """
+    """Writes the run `run` (an id under `out`, or a folder) to `to`; `force` replaces an export, and nothing else."""
     if (model := find_model(run, out)) is None:
         raise ConfigError(
             f"{run}: no run of this id has a checkpoint under {out}/*/checkpoints, and no such checkpoint folder; "
@@ -52,11 +48,10 @@ def export_run(run: str, to: Path, *, out: Path = Path("runs"), force: bool = Fa
 def _check_target(to: Path, *, force: bool) -> None:
     if to.is_file():
         raise ConfigError(f"--to {to}: is a file; give a folder")
-    if not to.is_dir() or not any(to.iterdir()):
-        return
-    if not force:
+    full = to.is_dir() and any(to.iterdir())
+    if full and not force:
         raise ConfigError(f"--to {to}: is not empty; choose another folder, or --force to replace an earlier export")
-    if not (to / "modules.json").is_file():
+    if full and not (to / "modules.json").is_file():
         raise ConfigError(f"--to {to}: holds other files than an earlier export, so --force does not replace it")
 
 

@@ -1,13 +1,10 @@
 """Dropout whose masks depend on the run's seed, the step and the item, and on nothing else.
 
-Torch draws a mask for the rows it is given, so another micro-batch or another number of workers means other
-masks. Here every mask is drawn for the *global* batch from a generator keyed by (seed, stream, step), and the
-rows at hand are cut out of it: micro-batching and data parallelism change memory and speed, never results, and
-a gradient-cached replay sees the masks of the first pass. Drawing 16 random bits an element instead of 32 also
-makes it faster than torch's own on a CPU (LOG.md, 2026-11-21).
-
-Under torch.compile a mask is one opaque node of the graph, so that the masks, and the order in which the generator
-gives them, are those of the eager model.
+Torch draws a mask for the rows it is given, so another micro-batch or number of workers means other masks. Here
+every mask is drawn for the *global* batch from a generator keyed by (seed, stream, step), and the rows at hand are
+cut out of it: micro-batching and data parallelism never change results, and a gradient-cached replay sees the masks
+of the first pass. 16 random bits an element instead of 32 make it faster than torch's own on a CPU (LOG.md,
+2026-11-21). Under torch.compile a mask is one opaque node of the graph, so masks and their order are the eager ones.
 
 R rows at hand (views x items), G rows of the global batch.
 """
@@ -67,11 +64,8 @@ def masks_from(source: MaskSource) -> Iterator[None]:
 
 @custom_op("nlcse::keep", mutates_args=("drawn",))
 def _keep_node(drawn: Tensor, shape: Sequence[int], p: float) -> Tensor:
-    """`MaskSource.keep` as a node of a compiled graph.
-
-    The counter that it raises is there for the compiler: nodes that write one tensor are neither merged, nor
-    reordered, nor computed a second time in the backward pass.
-    """
+    """`MaskSource.keep` as a node of a compiled graph."""
+    # For the compiler: nodes that write one tensor are neither merged, reordered nor computed again in the backward.
     drawn += 1
     assert _current is not None
     return _current.keep(shape, p)

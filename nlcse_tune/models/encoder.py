@@ -24,8 +24,7 @@ from nlcse_tune.paths import POOLING_FILE
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
-# Whose layers are a stack driven as encoder(states); and what keeps transformers from making up a layer above [CLS]
-# that nobody uses, and from warning of it.
+# Whose layers are a stack driven as encoder(states); and what keeps transformers from adding an unused layer to [CLS].
 FAMILIES: dict[str, dict[str, bool]] = {
     family: {} if family == "electra" else {"add_pooling_layer": False}  # ELECTRA's models have no such layer
     for family in ("bert", "roberta", "xlm-roberta", "camembert", "electra", "ernie")
@@ -210,10 +209,7 @@ def save_encoder(encoder: SentenceEncoder, folder: Path) -> None:
 
 
 def load_encoder(model: str | Path, *, pooler: Pooler | None = None) -> SentenceEncoder:
-    """The encoder in a folder that `save_encoder` wrote, in evaluation mode.
-
-    `pooler` overrides the saved pooling (its MLP is then left out); a folder without saved pooling needs one.
-    """
+    """What `save_encoder` wrote, in evaluation mode; `pooler`, needed where none is saved, drops a saved one's MLP."""
     pooling_file = Path(model) / POOLING_FILE
     saved = json.loads(pooling_file.read_text()) if pooling_file.is_file() else {}
     chosen = pooler or saved.get("pooler")

@@ -28,9 +28,8 @@ def info_nce(
 ) -> Tensor:
     """Text loss: Eq. 2, or Eq. 3 where `hard_negatives` are given. All (B, D) -> scalar.
 
-    Anchors are the rows of `view1`; row i of `view2` is the positive, its other rows and every row of
-    `hard_negatives` are negatives. `hard_negative_weight` is added to the logit of an anchor's *own* hard
-    negative, as SimCSE's option of that name does.
+    Row i of `view2` is the positive of anchor `view1[i]`; its other rows and all of `hard_negatives` are negatives.
+    `hard_negative_weight` is added to the logit of an anchor's *own* hard negative, as SimCSE's option does.
     """
     logits = cosines(view1, view2, temperature)  # (B, B)
     if hard_negatives is not None:
@@ -49,9 +48,8 @@ def supcon(view1: Tensor, view2: Tensor, labels: Tensor, *, temperature: float) 
     """Eq. 4 (images) and Eq. 6 (audio): (B, D), (B, D), (B,) -> scalar.
 
     The numerator sums the anchor's own second view and all second views of its class; the denominator sums the
-    second views of *other* classes only, so the loss can be negative. The paper leaves open what an anchor
-    contributes whose class fills the batch (its denominator is empty and the formula infinite): it then has
-    nothing to be told apart from and contributes 0, and the mean stays over all B anchors.
+    second views of *other* classes only, so the loss can be negative. The paper leaves open what an anchor gives
+    whose class fills the batch (its denominator is empty): here 0, and the mean stays over all B anchors.
     """
     logits = cosines(view1, view2, temperature)
     same = labels[:, None] == labels[None, :]  # the diagonal is the anchor's own pair
@@ -83,11 +81,9 @@ def supcon_khosla(view1: Tensor, view2: Tensor, labels: Tensor, *, temperature: 
 def supcon_as_released(view1: Tensor, view2: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
     """What the released code computes under `--new_supcon`: (B, D), (B, D), (B,) -> scalar.
 
-    It takes the rank of an anchor's label among the batch's sorted distinct labels as the *column* that
-    cross-entropy should find, that is, as the position of an item in the batch. The item there is of the
-    anchor's class only by accident (3.6% of anchors with 60 classes and B = 48; the anchor's own second view
-    still rarer). Kept to reproduce the paper's tables; for a supervised contrastive loss use `supcon` (Eq. 4) or
-    `supcon_khosla`.
+    It takes the rank of an anchor's label among the batch's sorted distinct labels as the *column* that cross-entropy
+    should find: the position of an item that is of the anchor's class only by accident (3.6% of anchors with 60
+    classes and B = 48; the anchor's own second view still rarer). Kept to reproduce the paper's tables.
     """
     logits = cosines(view1, view2, temperature)
     _, rank = torch.unique(labels, sorted=True, return_inverse=True)

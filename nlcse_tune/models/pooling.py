@@ -19,9 +19,8 @@ def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
 def pool(pooler: Pooler, states: tuple[Tensor, ...], mask: Tensor) -> Tensor:
     """One vector a sentence, before any MLP.
 
-    `states` are the hidden states (B, T, D) of the embedding layer and each Transformer layer, or of the last
-    layer alone where the pooler needs no other; `mask` is (B, T). The MLP of `cls` is the encoder's business.
-    "First" is the output of the first Transformer layer, as in SimCSE's models.py.
+    `states` are the hidden states (B, T, D) of the embedding layer and each Transformer layer, or of the last alone
+    where the pooler needs no other; `mask` is (B, T). "First" is the first Transformer layer, as in SimCSE's models.py.
     """
     match pooler:
         case "cls" | "cls_before_pooler":

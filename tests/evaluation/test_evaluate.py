@@ -93,7 +93,7 @@ def test_missing_tasks_are_named_and_the_others_run(partial: EvaluationResult, m
         assert file in partial.missing[task]
         assert "run `nlcse-tune data fetch sts`" in partial.missing[task]
     assert partial.average() is None
-    assert partial.transfer_average() is None
+    assert partial.average("accuracy") is None
 
 
 def test_text_of_a_partial_result(partial: EvaluationResult) -> None:

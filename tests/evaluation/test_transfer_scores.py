@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 
-from nlcse_tune.data.transfer import Labelled, TransferData, load_transfer
+from nlcse_tune.data.transfer import Labelled, load_transfer
 from nlcse_tune.errors import RunError
 from nlcse_tune.evaluation import transfer
 from nlcse_tune.evaluation.embed import Bank, distinct, embed
@@ -73,8 +73,8 @@ def encoder() -> SentenceEncoder:
 
 @needs_data
 def test_subj_by_nested_folds_as_an_independent_run(encoder: SentenceEncoder) -> None:
-    part = every(load_transfer(SENTEVAL, "subj").train, 12)  # near-ties of C flip an item here and there
-    score = transfer_score(embed(encoder, part.columns, precision="fp32"), TransferData(part))
+    part = every(load_transfer(SENTEVAL, "subj")[0], 12)  # near-ties of C flip an item here and there
+    score = transfer_score(embed(encoder, part.columns, precision="fp32"), (part,))
     inputs = embedded(encoder, part.columns[0])
     expected = 100 * cross_val_score(search(NESTED_GRID), inputs, part.labels, cv=folds()).mean()
     print(f"SUBJ, {len(part)} items: {score.accuracy:.2f}, scikit-learn alone {expected:.2f}")
@@ -87,10 +87,9 @@ def test_subj_by_nested_folds_as_an_independent_run(encoder: SentenceEncoder) ->
 @pytest.mark.filterwarnings("ignore:The least populated class")
 def test_trec_with_its_split_as_an_independent_run(encoder: SentenceEncoder) -> None:
     loaded = load_transfer(SENTEVAL, "trec")
-    assert loaded.test is not None
-    train, test = every(loaded.train, 8), every(loaded.test, 1)
+    train, test = every(loaded[0], 8), every(loaded[1], 1)
     bank = embed(encoder, (*train.columns, *test.columns), precision="fp32")
-    score = transfer_score(bank, TransferData(train, test=test))
+    score = transfer_score(bank, (train, test))
     model = search(SPLIT_GRID).fit(embedded(encoder, train.columns[0]), train.labels)
     expected = 100 * model.score(embedded(encoder, test.columns[0]), test.labels)
     print(f"TREC, {len(train)} and {len(test)} items: {score.accuracy:.2f}, scikit-learn alone {expected:.2f}")
@@ -104,7 +103,7 @@ def test_nested_folds_on_random_vectors(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(transfer, "FOLDS", 3)
     bank = random_bank(60)
     labels = noisy(bank, range(60), 1)
-    score = transfer_score(bank, TransferData(items(range(60), labels)))
+    score = transfer_score(bank, (items(range(60), labels),))
     expected = cross_val_score(search(NESTED_GRID, 3), bank.vectors, labels, cv=folds(3)).mean()
     assert score.accuracy == pytest.approx(100 * expected, abs=1e-6)
 
@@ -113,7 +112,7 @@ def test_given_dev_set_chooses_the_strength() -> None:
     bank = random_bank(120)
     parts = [range(60), range(60, 90), range(90, 120)]
     labels = [noisy(bank, rows, seed) for seed, rows in enumerate(parts)]
-    data = TransferData(*(items(rows, own) for rows, own in zip(parts, labels, strict=True)))
+    data = tuple(items(rows, own) for rows, own in zip(parts, labels, strict=True))
     score = transfer_score(bank, data)
     inputs = [bank.vectors[list(rows)] for rows in parts]
     models = [LogisticRegression(C=c, max_iter=5000).fit(inputs[0], labels[0]) for c in NESTED_GRID]
@@ -132,7 +131,7 @@ def test_pairs_have_absolute_difference_and_product_and_f1(monkeypatch: pytest.M
     test = Labelled([column[50:] for column in pairs.columns], labels[50:])
     both = np.hstack([np.abs(first - second), first * second])
     np.testing.assert_allclose(features(bank, pairs), both)
-    score = transfer_score(bank, TransferData(train, test=test))
+    score = transfer_score(bank, (train, test))
     model = search(SPLIT_GRID, 4).fit(both[:50], labels[:50])
     assert score.accuracy == pytest.approx(100 * model.score(both[50:], labels[50:]))
     assert score.f1 == pytest.approx(100 * f1_score(labels[50:], model.predict(both[50:])))
@@ -147,4 +146,4 @@ def test_constant_embeddings_are_an_error_not_the_majority_s_share() -> None:
     labels = noisy(bank, range(40), 1)
     same = Bank(bank.row, np.ones_like(bank.vectors))
     with pytest.raises(RunError, match="are the same vector"):
-        transfer_score(same, TransferData(items(range(40), labels)))
+        transfer_score(same, (items(range(40), labels),))
