@@ -218,7 +218,7 @@ def test_a_rule_counts_no_seed_that_was_looked_at(tiny_study: Study, tmp_path: P
     until_decided(arms, 3, 4, launch=launch, view=view)
     assert (view.rules[0].seeds, view.new) == ((6, 8, 9, 10), True)
     assert launch.rounds[1:] == [(6, 8, 9), (6, 8, 9, 10)]
-    assert "seeds 1-5, tested apart from the stopping rule, are no part of its looks." in markdown(
+    assert "Seeds 1-5, tested apart from the rule, are no part of its looks." in markdown(
         build([study], tmp_path, report_options(arms))
     )
 
