@@ -64,7 +64,7 @@ def senteval(encoder: Embedder, tasks: Tasks, batch_size: int = 128) -> Scores:
 
 
 def peer(model: SentenceTransformer, tasks: Tasks) -> Scores:
-    """(c) sentence-transformers, one evaluator a task."""
+    """(c) sentence-transformers, one evaluator per task."""
     scores: Scores = {}
     for task, subsets in tasks.items():
         left = [sentence for subset in subsets for sentence in subset.left]

@@ -51,7 +51,7 @@ class Method:
 
 def methods() -> list[Method]:
     """The rows of the table, the grid first."""
-    asha = early_stopping.make_rule("asha")
+    asha = early_stopping.asha
     return [
         Method("grid", "grid", 54),
         Method("random", "random", 27),
@@ -146,7 +146,9 @@ class Search:
         if done == EVALUATIONS:
             self.finals[index] = score
             self.path.append((self.evaluations / EVALUATIONS, max(self.finals, key=lambda i: self.finals[i])))
-        elif not (self.rule and self.rule.judge(own, [c for i, c in self.curves.items() if i != index])):
+        elif not (
+            self.rule and self.rule(own, [c for i, c in self.curves.items() if i != index], early_stopping.GRACE)
+        ):
             heapq.heappush(self.running, (self.now + 1, order, index))
             return
         if learn:
@@ -171,7 +173,7 @@ def searches(
     seed: int,
 ) -> dict[int, Search]:
     """For every budget the ended search of that many points; they share their beginnings, so one run serves all."""
-    search = Search(world, rule, sampler.Sampler(world.space, method, seed, OWN))
+    search = Search(world, rule, sampler.Sampler(world.space, method, seed, [OWN]))
     found = {}
     for count in range(1, max(budgets) + 1):
         while len(search.running) == parallel:

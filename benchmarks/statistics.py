@@ -18,7 +18,7 @@ from tests.stats.simulated import PAPER_RATIO, coverages, power_agreement, rejec
 def late_rule_error(count: int, at: tuple[int, ...], seed: int) -> tuple[float, float]:
     """(error rate of Welch's rule, of a fixed test at its first look and then the rule) over simulated null studies."""
     rule = stats.stopping_rule(at, np.random.default_rng(seed))
-    p = null_p_values(at, "welch", np.random.default_rng(seed + 1), count)[0]
+    p = null_p_values(at, np.random.default_rng(seed + 1), count)[0]
     found = (p <= np.asarray(rule.bounds)).any(axis=1)
     return float(found.mean()), float((found | (p[:, 0] <= 0.05)).mean())
 
@@ -97,8 +97,9 @@ def main() -> None:
         )
     print("\nAdding seeds until decided, null hypothesis: error of the rule / of stopping at the first p <= 0.05")
     for at in ((5, 8, 11, 14, 17, 20), (3, 4, 5, 6, 7, 8, 9, 10)):
-        for test, ratio in (("welch", 1.0), ("welch", 1 / PAPER_RATIO), ("paired", 1.0)):
-            rule, peek = sequential_error(count, at, test, seed, ratio=ratio)
+        for paired, ratio in ((False, 1.0), (False, 1 / PAPER_RATIO), (True, 1.0)):
+            rule, peek = sequential_error(count, at, seed, paired=paired, ratio=ratio)
+            test = "paired" if paired else "welch"
             print(f"  {test}, looks {at}, ratio {ratio:.2f}: {100 * rule:.2f}% / {100 * peek:.1f}%", flush=True)
     alone, late = late_rule_error(200_000, (5, 8, 11, 14, 17, 20), seed=0)
     print(f"  a rule begun on seeds already tested (200,000 studies): {100 * late:.1f}% in place of {100 * alone:.1f}%")

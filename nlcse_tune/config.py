@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from nlcse_tune.errors import ConfigError, nearest
 from nlcse_tune.files import parse_yaml
@@ -24,10 +24,8 @@ StsTask = Literal["sts12", "sts13", "sts14", "sts15", "sts16", "stsb", "sickr"]
 STS_TASKS: tuple[StsTask, ...] = get_args(StsTask)
 
 
-class Frozen(BaseModel):
+class Frozen(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Base of every configuration model: immutable, no unknown keys, no NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ScratchConfig(Frozen):
@@ -130,18 +128,11 @@ SPEED_FIELDS = ("train.checkpoint_every", "train.compile", "train.micro_batch", 
 TEST_FIELDS = ("eval.tasks", "eval.setting")  # what is done with a finished run
 
 
-def flatten(config: RunConfig) -> dict[str, Any]:
+def flatten(config: RunConfig | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """`{"text.learning_rate": 3e-05, ...}`; an absent side is the single entry `"side": None`."""
     flat: dict[str, Any] = {}
-
-    def walk(prefix: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                walk(f"{prefix}.{key}" if prefix else key, item)
-        else:
-            flat[prefix] = value
-
-    walk("", config.model_dump(mode="json"))
+    for key, value in (config.model_dump(mode="json") if isinstance(config, RunConfig) else config).items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flat
 
 
@@ -158,18 +149,13 @@ def digest(config: RunConfig, data: Mapping[str, str], *, without: tuple[str, ..
 
 
 def known_fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str, Any]:
-    """Every dotted field of RunConfig (leaves only) with its pydantic FieldInfo."""
+    """Every dotted field (leaves only) of RunConfig, or of another model, with its pydantic FieldInfo."""
     fields: dict[str, Any] = {}
     for name, info in model.model_fields.items():
-        inner = _inner_model(info.annotation)
+        kinds = (kind for kind in (info.annotation, *get_args(info.annotation)) if isinstance(kind, type))
+        inner = next((kind for kind in kinds if issubclass(kind, BaseModel)), None)
         fields |= known_fields(inner, f"{prefix}{name}.") if inner else {prefix + name: info}
     return fields
-
-
-def _inner_model(annotation: Any) -> type[BaseModel] | None:
-    """The model that a field holds, optional or not; None for a leaf."""
-    kinds = (kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type))
-    return next((kind for kind in kinds if issubclass(kind, BaseModel)), None)
 
 
 def check_field(field: str) -> None:
@@ -186,11 +172,8 @@ def override(config: RunConfig, values: Mapping[str, Any], *, where: str = "--se
     raw = config.model_dump(mode="json")
     for field, value in values.items():
         check_field(field)
-        if field == "side":
-            if value is not None:
-                raise ConfigError(f"side: can only be set to null; set its fields instead, got {value!r}")
-            raw["side"] = None
-            continue
+        if field == "side" and value is not None:
+            raise ConfigError(f"side: can only be set to null; set its fields instead, got {value!r}")
         *parents, leaf = field.split(".")
         node = raw
         for parent in parents:
@@ -230,25 +213,17 @@ def validate(model: type[Model], raw: Any, *, where: str) -> Model:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        problems = [_describe(problem, model, where) for problem in error.errors(include_url=False)]
-        raise ConfigError("\n".join(problems)) from None
+        problems = error.errors(include_url=False)
+        raise ConfigError("\n".join(_describe(problem, model, where) for problem in problems)) from None
 
 
 def _describe(problem: Any, model: type[BaseModel], where: str) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        siblings = _fields_at(model, problem["loc"][:-1])
-        return f"{where}: {key}: unknown key{nearest(str(problem['loc'][-1]), siblings)}"
+        parent, unknown = "".join(f"{part}." for part in problem["loc"][:-1]), str(problem["loc"][-1])
+        below = (field.removeprefix(parent) for field in known_fields(model) if field.startswith(parent))
+        return f"{where}: {key}: unknown key{nearest(unknown, dict.fromkeys(name.split('.')[0] for name in below))}"
     if problem["type"] == "missing":
         return f"{where}: {key}: must be given"
     rule = problem["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
     return f"{where}: {key + ': ' if key else ''}{rule}" + ("" if ", got " in rule else f", got {problem['input']!r}")
-
-
-def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    for part in loc:
-        info = model.model_fields.get(str(part))
-        if info is None or (inner := _inner_model(info.annotation)) is None:
-            return []
-        model = inner
-    return list(model.model_fields)

@@ -1,7 +1,6 @@
 """Reading YAML and writing files so that a kill at any moment leaves either the old file or the new one."""
 
 import fcntl
-import json
 import os
 import socket
 import tempfile
@@ -40,18 +39,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return raw
 
 
-def storage_error(path: Path, error: OSError) -> StorageError:
-    """What to tell of a file that cannot be written."""
-    return StorageError(f"{path}: cannot be written: {error.strerror or error}; free space or choose another --out")
-
-
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Around what writes `path` or into it: an OSError becomes a StorageError."""
     try:
         yield
     except OSError as error:
-        raise storage_error(path, error) from error
+        why = error.strerror or error
+        raise StorageError(f"{path}: cannot be written: {why}; free space or choose another --out") from error
 
 
 @contextmanager
@@ -76,19 +71,6 @@ def write_text(path: Path, text: str) -> None:
     """Atomically writes UTF-8 text."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def append_line(path: Path, line: str) -> None:
-    """Adds a line to a log that is never rewritten."""
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Atomically writes `value` as indented JSON."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 @contextmanager

@@ -9,8 +9,20 @@ from pathlib import Path
 from nlcse_tune.errors import ConfigError
 
 POOLING_FILE = "nlcse_pooling.json"  # in every model folder that this tool writes
-CHECKPOINTS, SEARCH = "checkpoints", "search.json"
+CHECKPOINTS, SEARCH, BEST, LAST = "checkpoints", "search.json", "best", "last.pt"
+_RUN = CHECKPOINTS + "/{run_id}"
 _START_OF_ID = re.compile(r"[0-9a-f]{4,12}(-s\d*)?")
+
+
+class _Below:
+    """A path below the folder of the study; the owner's fields stand in its pattern by name."""
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+
+    def __get__(self, owner: "RunPaths | StudyPaths", kind: type) -> Path:
+        folder = owner.study if isinstance(owner, RunPaths) else owner.folder
+        return folder / self.pattern.format(**vars(owner))
 
 
 @dataclass(frozen=True)
@@ -20,59 +32,25 @@ class RunPaths:
     study: Path
     run_id: str
 
-    @property
-    def record(self) -> Path:
-        """The run's RunRecord: written once, when it ends."""
-        return self.study / "records" / f"{self.run_id}.json"
-
-    @property
-    def test(self) -> Path:
-        """The run's TestRecord: written by `seeds`, never by a search."""
-        return self.study / "tests" / f"{self.run_id}.json"
-
-    @property
-    def similarities(self) -> Path:
-        """Cosine of every test pair, compressed, beside the TestRecord."""
-        return self.study / "tests" / f"{self.run_id}.npz"
-
-    @property
-    def folder(self) -> Path:
-        return self.study / CHECKPOINTS / self.run_id
-
-    @property
-    def lock(self) -> Path:
-        """Held by `nlcse-tune train` while it trains this run; searches and seed studies hold the study's."""
-        return self.folder / "lock"
-
-    @property
-    def begun(self) -> Path:
-        """Configuration and seed of a run that a search began."""
-        return self.folder / "run.json"
-
-    @property
-    def error(self) -> Path:
-        """The traceback of the last error that ended an attempt."""
-        return self.folder / "error.txt"
-
-    @property
-    def best(self) -> Path:
-        """The best dev checkpoint, a Hugging Face folder with its pooling."""
-        return best_model(self.folder)
-
-    @property
-    def last(self) -> Path:
-        """The restart point: model, optimizers, schedules, scaler, position."""
-        return restart_point(self.folder)
+    record = _Below("records/{run_id}.json")  # RunRecord: written once, when the run ends
+    test = _Below("tests/{run_id}.json")  # TestRecord: written by `seeds`, never by a search
+    similarities = _Below("tests/{run_id}.npz")  # cosine of every test pair, compressed
+    folder = _Below(_RUN)
+    lock = _Below(f"{_RUN}/lock")  # held by `nlcse-tune train`; searches and seed studies hold the study's
+    begun = _Below(f"{_RUN}/run.json")  # configuration and seed of a run that a search began
+    error = _Below(f"{_RUN}/error.txt")  # the traceback of the last error that ended an attempt
+    best = _Below(f"{_RUN}/{BEST}")  # the best dev checkpoint, a Hugging Face folder with its pooling
+    last = _Below(f"{_RUN}/{LAST}")  # the restart point: model, optimizers, schedules, scaler, position
 
 
 def best_model(folder: Path) -> Path:
     """The best model in a run's folder: a link to the folder of its step."""
-    return folder / "best"
+    return folder / BEST
 
 
 def restart_point(folder: Path) -> Path:
     """The restart point in a run's folder."""
-    return folder / "last.pt"
+    return folder / LAST
 
 
 @dataclass(frozen=True)
@@ -82,56 +60,27 @@ class StudyPaths:
     root: Path
     study: str
 
+    records = _Below("records")
+    tests = _Below("tests")
+    openings = _Below("test-openings.jsonl")  # one JSON line each time the study's test sets were scored
+    search = _Below(SEARCH)  # what the last search chose
+    journal = _Below("optuna.journal")  # the search as optuna-dashboard reads it; each search makes it anew
+    ray = _Below("ray")  # Ray Tune's own files
+    ray_train = _Below("ray/train")
+    report = _Below("report")  # tables and figures
+
     @property
     def folder(self) -> Path:
         return self.root / self.study
-
-    @property
-    def records(self) -> Path:
-        return self.folder / "records"
-
-    @property
-    def tests(self) -> Path:
-        return self.folder / "tests"
-
-    @property
-    def openings(self) -> Path:
-        """One JSON line each time the study's test sets were scored."""
-        return self.folder / "test-openings.jsonl"
-
-    @property
-    def search(self) -> Path:
-        """What the last search chose."""
-        return self.folder / SEARCH
-
-    def rule(self, keys: tuple[str, str]) -> Path:
-        """The stopping rule over two configurations, and the looks taken under it."""
-        return self.folder / "stopping-rules" / f"{'-'.join(keys)}.json"
 
     @property
     def lock(self) -> Path:
         """Held by the one search or seed study that works on this folder; beside it, since --fresh moves the folder."""
         return self.root / f".{self.study}.lock"
 
-    @property
-    def journal(self) -> Path:
-        """The search as optuna-dashboard reads it; made anew from the records by each search."""
-        return self.folder / "optuna.journal"
-
-    @property
-    def ray(self) -> Path:
-        """Ray Tune's own files."""
-        return self.folder / "ray"
-
-    @property
-    def ray_train(self) -> Path:
-        """Ray Train's own files."""
-        return self.ray / "train"
-
-    @property
-    def report(self) -> Path:
-        """Tables and figures of `nlcse-tune report`."""
-        return self.folder / "report"
+    def rule(self, keys: tuple[str, str]) -> Path:
+        """The stopping rule over two configurations, and the looks taken under it."""
+        return self.folder / "stopping-rules" / f"{'-'.join(keys)}.json"
 
     def run(self, run_id: str) -> RunPaths:
         return RunPaths(self.folder, run_id)
@@ -189,5 +138,5 @@ def run_of(model: Path) -> RunPaths | None:
 
 
 def cache_folder() -> Path:
-    """Where derived data (token ids) is kept between runs: `$NLCSE_CACHE`, else `~/.cache/nlcse-tune`."""
+    """Where derived data (token ids, fingerprints) is kept between runs: `$NLCSE_CACHE`, else `~/.cache/nlcse-tune`."""
     return Path(os.environ.get("NLCSE_CACHE") or Path.home() / ".cache" / "nlcse-tune")

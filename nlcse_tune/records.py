@@ -5,7 +5,7 @@ them: what it receives has no such field.
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from nlcse_tune.config import Frozen, RunConfig, StsTask, digest
 from nlcse_tune.errors import DataError
-from nlcse_tune.files import append_line, write_text
+from nlcse_tune.files import write_text, writing
 from nlcse_tune.names import Setting
 from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.stats import Decision, StoppingRule
@@ -27,9 +27,6 @@ class RunId(NamedTuple):
     configuration: str
     seed: int
 
-    def __str__(self) -> str:
-        return f"{self.configuration}-s{self.seed}"
-
 
 def configuration_id(config: RunConfig, data: Mapping[str, str]) -> str:
     """A configuration on inputs with these fingerprints, under this tool's numerics: 12 hex digits."""
@@ -38,7 +35,7 @@ def configuration_id(config: RunConfig, data: Mapping[str, str]) -> str:
 
 def run_id(config: RunConfig, seed: int, data: Mapping[str, str]) -> str:
     """The name of a run: its `configuration_id`, then its seed."""
-    return str(RunId(configuration_id(config, data), seed))
+    return f"{configuration_id(config, data)}-s{seed}"
 
 
 def split_run_id(name: str) -> RunId | None:
@@ -63,17 +60,15 @@ class Stored(Frozen):
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
-            raise DataError(
-                f"{path}: not a readable {cls.__name__}: {error}; move it away to go on without it"
-            ) from None
+            what = f"not a readable {cls.__name__}: {error}"
+            raise DataError(f"{path}: {what}; move it away to go on without it") from None
 
     @classmethod
     def read_all(cls, folder: Path) -> list[Self]:
-        """Every one in a folder."""
         return [model for path in sorted(folder.glob("*.json")) if (model := cls.read(path)) is not None]
 
     def write(self, path: Path) -> None:
-        """Atomically writes its one file."""
+        """Atomically writes the file `path`."""
         write_text(path, self.model_dump_json(indent=1) + "\n")
 
 
@@ -121,12 +116,10 @@ class RunRecord(Stored):
     @property
     def configuration(self) -> str:
         """The part of the run's id that says which configuration, data and numerics it is of."""
-        parts = split_run_id(self.run_id)
-        return parts.configuration if parts else self.run_id
+        return self.run_id.rpartition("-s")[0] or self.run_id
 
     @property
     def key(self) -> str:
-        """The run's `configuration_key`."""
         return configuration_key(self.config, self.data)
 
     @property
@@ -166,9 +159,8 @@ class TestRecord(Stored):
 
     def average(self, tasks: tuple[StsTask, ...]) -> float | None:
         """The mean over `tasks`; None unless every one of them was scored."""
-        scores = [self.score(task) for task in tasks]
-        known = [score for score in scores if score is not None]
-        return sum(known) / len(known) if known and len(known) == len(scores) else None
+        scores = [score for task in tasks if (score := self.score(task)) is not None]
+        return sum(scores) / len(scores) if scores and len(scores) == len(tasks) else None
 
 
 class Choice(Stored):
@@ -221,10 +213,9 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def ledger(paths: StudyPaths) -> Iterator[RunRecord]:
+def ledger(paths: StudyPaths) -> list[RunRecord]:
     """Every run record of a study, oldest first."""
-    records = RunRecord.read_all(paths.records)
-    yield from sorted(records, key=lambda record: (record.finished, record.run_id))
+    return sorted(RunRecord.read_all(paths.records), key=lambda record: (record.finished, record.run_id))
 
 
 def tests_ledger(paths: StudyPaths) -> dict[str, TestRecord]:
@@ -246,15 +237,19 @@ def searched_seeds(paths: StudyPaths) -> tuple[int, ...]:
 def log_opening(paths: StudyPaths, runs: Sequence[str], by: Literal["seeds", "evaluate"]) -> None:
     """Notes that the test sets of a study are about to be scored for `runs`: one line a time, never rewritten."""
     opening = Opening(time=now(), command=" ".join(("nlcse-tune", *sys.argv[1:])), by=by, runs=tuple(runs))
-    append_line(paths.openings, opening.model_dump_json())
+    with writing(paths.openings):
+        paths.folder.mkdir(parents=True, exist_ok=True)
+        with paths.openings.open("a", encoding="utf-8") as stream:
+            stream.write(opening.model_dump_json() + "\n")
 
 
 def read_openings(paths: StudyPaths) -> list[Opening]:
     """Each time the study's test sets were opened, oldest first."""
-    if not paths.openings.is_file():
-        return []
-    lines = [line for line in paths.openings.read_text(encoding="utf-8").splitlines() if line.strip()]
     try:
-        return sorted((Opening.model_validate_json(line) for line in lines), key=lambda opening: opening.time)
+        lines = paths.openings.read_text(encoding="utf-8").splitlines()
+        openings = [Opening.model_validate_json(line) for line in lines if line.strip()]
+        return sorted(openings, key=lambda opening: opening.time)
+    except FileNotFoundError:
+        return []
     except ValidationError as error:
         raise DataError(f"{paths.openings}: not a log of test openings: {error}; move it away to go on") from None

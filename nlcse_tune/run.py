@@ -3,6 +3,7 @@
 import time
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from nlcse_tune.errors import ConfigError
 from nlcse_tune.evaluation.geometry import score_geometry
 from nlcse_tune.evaluation.sts import DevEvaluator, score_test_sets
 from nlcse_tune.files import replacing
-from nlcse_tune.models.encoder import SentenceEncoder, build_encoder, load_encoder
+from nlcse_tune.models.encoder import build_encoder, load_encoder
 from nlcse_tune.paths import RunPaths
 from nlcse_tune.records import RunRecord, TestRecord, Timings, now, run_id
 from nlcse_tune.training.context import RunContext
@@ -32,7 +33,8 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
     same folder makes a later call go on where this one was killed; `finish` (training/checkpoint.py) clears it away
     once the record is written.
     """
-    _check_device(config, context.device)
+    if config.train.precision == "fp16" and context.device == "cpu":
+        raise ConfigError("train.precision: fp16 needs a GPU and this run is on a CPU; use --set train.precision=fp32")
     started, clock = now(), time.perf_counter()
     data = fingerprints(config)
     columns = load_columns(config.text)
@@ -45,12 +47,14 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
     encoder.to(context.device)
     text = load_text(config.text, encoder.tokenizer, columns)
     side = load_side(config.side) if config.side else None
-    dev_score = partial(_score_dev, DevEvaluator(config.eval.data, encoder), config)
+    evaluator = DevEvaluator(config.eval.data, encoder)
+    dev_score = partial(evaluator, precision="fp32" if config.train.precision == "fp32" else "bf16")
     setup = time.perf_counter() - clock
 
     def snapshot(progress: Progress) -> RunRecord:
         # Training and evaluation count from the run's first step on, through restarts; the clock is this process's.
-        working = setup + progress.train_seconds + progress.evaluate_seconds
+        spent = {"setup": setup, "train": progress.train_seconds, "evaluate": progress.evaluate_seconds}
+        spent["total"] = max(sum(spent.values()), time.perf_counter() - clock)
         return RunRecord(
             run_id=run_id(config, seed, data),
             study=study,
@@ -66,23 +70,13 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
             workers=context.world_size,
             data=data,
             versions=versions(device_name(context.device)),
-            timings=Timings(
-                setup=round(setup, 3),
-                train=round(progress.train_seconds, 3),
-                evaluate=round(progress.evaluate_seconds, 3),
-                total=round(max(working, time.perf_counter() - clock), 3),
-            ),
+            timings=Timings(**{phase: round(seconds, 3) for phase, seconds in spent.items()}),
             events=(*progress.events, *([progress.stopped] if progress.stopped else [])),
             started=started,
             finished=now(),
         )
 
     return snapshot(train(encoder, text, side, dev_score, snapshot, config, seed, context))
-
-
-def _check_device(config: RunConfig, device: str) -> None:
-    if config.train.precision == "fp16" and device == "cpu":
-        raise ConfigError("train.precision: fp16 needs a GPU and this run is on a CPU; use --set train.precision=fp32")
 
 
 def is_tested(paths: RunPaths, asked: EvalConfig) -> bool:
@@ -96,8 +90,8 @@ def is_tested(paths: RunPaths, asked: EvalConfig) -> bool:
     return test.setting == asked.setting and all(test.data.get(task) == value for task, value in at_hand.items())
 
 
-def score_run(record: RunRecord, paths: RunPaths, asked: EvalConfig) -> TestRecord:
-    """Scores the best checkpoint of a finished run on its test sets, in fp32; writes and returns the test record.
+def score_run(record: RunRecord, paths: RunPaths, asked: EvalConfig) -> None:
+    """Scores the best checkpoint of a finished run on its test sets, in fp32, and writes the test record.
 
     Tasks of an earlier test record are scored again beside those asked for. Only `seeds` calls this: what a search
     launches never does.
@@ -107,12 +101,13 @@ def score_run(record: RunRecord, paths: RunPaths, asked: EvalConfig) -> TestReco
     earlier = TestRecord.read(paths.test)
     tasks = tuple(task for task in STS_TASKS if task in asked.tasks or (earlier and task in earlier.scores))
     scores, similarities, missing = score_test_sets(encoder, asked.data, tasks, "fp32")
-    gold = {task: np.concatenate([subset.gold for subset in load_task(asked.data, task)]) for task in scores}
     geometry = score_geometry(encoder, asked.data, "fp32") if "stsb" in scores else None
+    arrays: dict[str, Any] = {task: values.astype(np.float32) for task, values in similarities.items()}
+    for task in scores:
+        arrays[f"gold_{task}"] = np.concatenate([subset.gold for subset in load_task(asked.data, task)])
     with replacing(paths.similarities) as temporary, temporary.open("wb") as stream:
-        arrays = {task: values.astype(np.float32) for task, values in similarities.items()}
-        np.savez_compressed(stream, **arrays, **{f"gold_{task}": values for task, values in gold.items()})  # type: ignore[arg-type]
-    tested = TestRecord(
+        np.savez_compressed(stream, **arrays)
+    TestRecord(
         run_id=record.run_id,
         opened=now(),
         setting=asked.setting,
@@ -121,13 +116,7 @@ def score_run(record: RunRecord, paths: RunPaths, asked: EvalConfig) -> TestReco
         geometry={"alignment": geometry.alignment, "uniformity": geometry.uniformity} if geometry else {},
         data={task: task_fingerprint(asked.data, task) for task in scores},
         versions=versions(device_name(device)),
-    )
-    tested.write(paths.test)
-    return tested
-
-
-def _score_dev(evaluator: DevEvaluator, config: RunConfig, encoder: SentenceEncoder) -> float:
-    return evaluator(encoder, "bf16" if config.train.precision != "fp32" else "fp32")
+    ).write(paths.test)
 
 
 def device_name(device: str) -> str:

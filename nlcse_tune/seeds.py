@@ -1,6 +1,5 @@
 """A seed study: one configuration and its baseline repeated with several seeds, judged on the test sets."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nlcse_tune import report, stats
+from nlcse_tune import records, report, stats
 from nlcse_tune.config import RunConfig, digest, override
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError, RunError
@@ -19,18 +18,7 @@ from nlcse_tune.launch.pool import ListedRuns, open_pool
 from nlcse_tune.launch.spec import Launch, RunSpec, run_spec
 from nlcse_tune.launch.view import SeedsView
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import (
-    Choice,
-    KeptRule,
-    RunRecord,
-    TestRecord,
-    configuration_id,
-    configuration_key,
-    is_whole,
-    ledger,
-    log_opening,
-    searched_seeds,
-)
+from nlcse_tune.records import KeptRule, RunRecord
 from nlcse_tune.report.words import score_words
 from nlcse_tune.run import is_tested
 from nlcse_tune.study import Study
@@ -55,18 +43,18 @@ class PlannedArm:
     @property
     def key(self) -> str:
         """The configuration's name in a report."""
-        return configuration_key(self.config, self.data)
+        return records.configuration_key(self.config, self.data)
 
     def records(self) -> Iterator[RunRecord]:
         """Its records at any seed, by whatever version of this code, oldest first."""
-        return (record for record in ledger(self.paths) if record.key == self.key)
+        return (record for record in records.ledger(self.paths) if record.key == self.key)
 
     def spec(self, seed: int) -> RunSpec:
         return run_spec(self.paths, self.config, seed, self.data)
 
-    def is_tested(self, spec: RunSpec) -> bool:
-        """Whether the run was tested as the configuration asks now."""
-        return is_tested(spec.paths, self.config.eval)
+    def is_tested(self, run_id: str) -> bool:
+        """Whether a run was tested as the configuration asks now."""
+        return is_tested(self.paths.run(run_id), self.config.eval)
 
 
 def planned_arms(study: Study, root: StudyPaths, values: dict[str, Any]) -> list[PlannedArm]:
@@ -76,23 +64,19 @@ def planned_arms(study: Study, root: StudyPaths, values: dict[str, Any]) -> list
     differ in the side alone.
     """
     config = _searched(study, root)
-    method = PlannedArm(study, root, config or study.config, "search" if config else _unsearched(root))
-    baseline = study.baseline_study(values)
-    if baseline is None:
+    unsearched: Origin = "changed" if root.search.is_file() else "study"
+    method = PlannedArm(study, root, config or study.config, "search" if config else unsearched)
+    if (baseline := study.baseline_study(values)) is None:
         return [method]
     paths = StudyPaths(root.root, baseline.name)
-    if (config := _searched(baseline, paths)) is not None:
-        return [method, PlannedArm(baseline, paths, config, "search")]
-    return [method, PlannedArm(baseline, paths, override(method.config, {"side": None}), "method")]
-
-
-def _unsearched(paths: StudyPaths) -> Origin:
-    return "changed" if paths.search.is_file() else "study"
+    config = _searched(baseline, paths)
+    own = config or override(method.config, {"side": None})
+    return [method, PlannedArm(baseline, paths, own, "search" if config else "method")]
 
 
 def _searched(study: Study, paths: StudyPaths) -> RunConfig | None:
     """The configuration that the study's search chose, if it searched the study as it stands."""
-    if (choice := Choice.read(paths.search)) is None:
+    if (choice := records.Choice.read(paths.search)) is None:
         return None
     own = override(study.config, choice.point)  # how it is tested, or how fast it runs, may be another
     return own if digest(own, {}) == digest(choice.config, {}) else None
@@ -103,16 +87,10 @@ def missing_runs(arms: Sequence[PlannedArm], seeds: Sequence[int], *, any_versio
 
     `any_version` counts what another version of this code trained and tested, too.
     """
-    known = [_tested_seeds(arm) if any_version else set() for arm in arms]
-    wanted = (
-        (arm, arm.spec(seed)) for seed in seeds for arm, tested in zip(arms, known, strict=True) if seed not in tested
-    )
-    return [spec for arm, spec in wanted if not (spec.paths.record.is_file() and arm.is_tested(spec))]
-
-
-def _tested_seeds(arm: PlannedArm) -> set[int]:
-    """The seeds at which this configuration was trained, and tested as asked, by whatever version."""
-    return {r.seed for r in arm.records() if is_tested(arm.paths.run(r.run_id), arm.config.eval)}
+    known = [{r.seed for r in arm.records() if arm.is_tested(r.run_id)} if any_version else set() for arm in arms]
+    wanted = ((arm, seed) for seed in seeds for arm, tested in zip(arms, known, strict=True) if seed not in tested)
+    specs = ((arm, arm.spec(seed)) for arm, seed in wanted)
+    return [spec for arm, spec in specs if not (spec.paths.record.is_file() and arm.is_tested(spec.run_id))]
 
 
 def adopt_setting(arm: PlannedArm) -> None:
@@ -120,20 +98,18 @@ def adopt_setting(arm: PlannedArm) -> None:
     setting = arm.config.eval.setting
     for record in arm.records():
         path = arm.paths.run(record.run_id).test
-        if (test := TestRecord.read(path)) is not None and test.setting != setting:
+        if (test := records.TestRecord.read(path)) is not None and test.setting != setting:
             test.model_copy(update={"setting": setting}).write(path)
 
 
 def outdated(arms: Sequence[PlannedArm], seeds: Sequence[int]) -> list[RunSpec]:
     """Runs at other seeds than these that were tested otherwise than is asked now: no report could join them."""
-    others = (
-        (arm, record, arm.spec(record.seed)) for arm in arms for record in arm.records() if record.seed not in seeds
-    )
+    others = [(arm, r, arm.spec(r.seed)) for arm in arms for r in arm.records() if r.seed not in seeds]
     return [
         spec
         for arm, record, spec in others
         if record.run_id == spec.run_id and spec.paths.test.is_file()
-        if is_whole(record, spec.paths) and not arm.is_tested(spec)
+        if records.is_whole(record, spec.paths) and not arm.is_tested(record.run_id)
     ]
 
 
@@ -144,12 +120,8 @@ def run_seeds(
     view: SeedsView = SeedsView(),  # noqa: B008
     *,
     any_version: bool = False,
-) -> float:
-    """Trains and tests what is missing of `arms` at `seeds`; returns the seconds it took.
-
-    Raises RunError where another process works on one of the folders.
-    """
-    clock = time.perf_counter()
+) -> None:
+    """Trains and tests what is missing of `arms` at `seeds`; RunError where another process works on their folders."""
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"--seeds: must differ, got {','.join(map(str, seeds))}")
     with ExitStack() as stack:
@@ -159,17 +131,16 @@ def run_seeds(
             adopt_setting(arm)
         if specs := [*missing_runs(arms, seeds, any_version=any_version), *outdated(arms, seeds)]:
             pool = stack.enter_context(open_pool(launch))
-            view.started(len(specs), pool.dashboard, pool.at_a_time)
+            view.started(len(specs), pool.at_a_time)
             for arm in arms:
                 if runs := [spec.run_id for spec in specs if spec.study.study == arm.study.name]:
-                    log_opening(arm.paths, runs, by="seeds")
+                    records.log_opening(arm.paths, runs, by="seeds")
             pool.run(ListedRuns(specs, view.finished), arms[0].paths.ray, then_test=True)
-    return time.perf_counter() - clock
 
 
 def report_options(arms: Sequence[PlannedArm], *, any_version: bool = False) -> report.ReportOptions:
     """A report over exactly these configurations, whatever else the studies' folders hold."""
-    name = configuration_key if any_version else configuration_id
+    name = records.configuration_key if any_version else records.configuration_id
     return report.ReportOptions(choose={a.study.name: name(a.config, a.data) for a in arms}, any_version=any_version)
 
 
@@ -178,7 +149,7 @@ def until_decided(
     first: int,
     maximum: int,
     *,
-    launch: Callable[[Sequence[int]], float],
+    launch: Callable[[Sequence[int]], None],
     view: SeedsView = SeedsView(),  # noqa: B008
     any_version: bool = False,
 ) -> stats.Decision:
@@ -219,7 +190,7 @@ def _rule(arms: Sequence[PlannedArm], first: int, maximum: int) -> tuple[KeptRul
     scored = score_words(method.config.eval.setting, method.config.eval.tasks)
     if (kept := KeptRule.read(method.paths.rule(keys))) is None:
         rule = stats.stopping_rule(stats.looks(first, maximum), np.random.default_rng(0))
-        return KeptRule(keys=keys, scored=scored, seeds=fresh_seeds(arms, maximum), rule=rule), True
+        return KeptRule(keys=keys, scored=scored, seeds=_fresh_seeds(arms, maximum), rule=rule), True
     if kept.scored != scored:
         raise ConfigError(
             f"--until-decided: {method.study.name} was begun under a rule over {kept.scored}; {scored} would be a "
@@ -237,10 +208,10 @@ def _p_of_look(made: report.Report, n: int) -> float:
     return gap.result.p
 
 
-def fresh_seeds(arms: Sequence[PlannedArm], n: int) -> tuple[int, ...]:
+def _fresh_seeds(arms: Sequence[PlannedArm], n: int) -> tuple[int, ...]:
     """n seeds after all that the method's configuration was tested with, from 1 on, less those of searches."""
     method = arms[0]
     seen = {record.seed for record in method.records() if method.paths.run(record.run_id).test.is_file()}
-    searched = {seed for arm in arms for seed in (arm.study.search_seed, *searched_seeds(arm.paths))}
+    searched = {seed for arm in arms for seed in (arm.study.search_seed, *records.searched_seeds(arm.paths))}
     fresh = (seed for seed in count(max(seen, default=0) + 1) if seed not in searched)
     return tuple(islice(fresh, n))

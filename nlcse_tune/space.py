@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Self, get_args
@@ -24,10 +24,10 @@ NOT_SEARCHED = {
 
 
 class ValueList(Frozen):
-    """A finite set of values, in the order of the file."""
+    """A finite set of values, in the order of the file; searched where other fields have the values of `when`."""
 
     values: tuple[Any, ...] = Field(min_length=1)
-    when: dict[str, Any] | None = Field(None, description="other fields' values under which this one is searched")
+    when: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _no_repeats(self) -> Self:
@@ -38,19 +38,18 @@ class ValueList(Frozen):
     def contains(self, value: Any) -> bool:
         return value in self.values
 
-    def listed(self) -> Sequence[Any] | None:
-        """All its values."""
+    def listed(self) -> Sequence[Any]:
         return self.values
 
 
 class Range(Frozen):
-    """An interval of numbers; `log` searches it on a log scale, `integer` keeps whole numbers."""
+    """An interval of numbers; `log` searches it on a log scale, `integer` keeps whole numbers; `when` as above."""
 
     low: float
     high: float
     log: bool = False
     integer: bool = False
-    when: dict[str, Any] | None = Field(None, description="other fields' values under which this one is searched")
+    when: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -103,22 +102,16 @@ class SearchSpace(Frozen):
     def size(self, base: Mapping[str, Any] | None = None) -> int | None:
         """The number of distinct points; None where there are infinitely many, or more than LISTED to count."""
         choices = [parameter.listed() for parameter in self.parameters.values()]
-        if any(values is None for values in choices):
-            return None
-        product = math.prod(len(values) for values in choices if values is not None)
-        if product > LISTED:
-            return None
-        return sum(1 for _ in self.points(base)) if any(p.when for p in self.parameters.values()) else product
+        finite = [values for values in choices if values is not None]
+        countable = len(finite) == len(choices) and math.prod(map(len, finite)) <= LISTED
+        return len(self.points(base)) if countable else None
 
-    def points(self, base: Mapping[str, Any] | None = None) -> Iterator[Point]:
+    def points(self, base: Mapping[str, Any] | None = None) -> list[Point]:
         """Every point of a finite space, once each, the last parameter varying fastest; `base` as in `active`."""
         choices = [parameter.listed() or () for parameter in self.parameters.values()]
-        seen = set()
-        for values in itertools.product(*choices):
-            point = self.active(dict(zip(self.parameters, values, strict=True)), base)
-            if repr(point) not in seen:
-                seen.add(repr(point))
-                yield point
+        combined = (dict(zip(self.parameters, values, strict=True)) for values in itertools.product(*choices))
+        points = (self.active(values, base) for values in combined)
+        return list({repr(point): point for point in points}.values())
 
     def active(self, point: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Point:
         """`point` without the parameters whose `when` does not hold.
@@ -128,8 +121,8 @@ class SearchSpace(Frozen):
         """
         around, kept = dict(base or {}), set()
         for field in self._order():
-            conditions = self.parameters[field].when if field in self.parameters else None
-            if field in point and all(around.get(other) == value for other, value in (conditions or {}).items()):
+            when = self.parameters[field].when or {}
+            if field in point and all(around.get(other) == value for other, value in when.items()):
                 around[field] = point[field]
                 kept.add(field)
         return {field: value for field, value in point.items() if field in kept}
@@ -141,21 +134,19 @@ class SearchSpace(Frozen):
 
 def _fitting(field: str, parameter: ValueList | Range) -> ValueList | Range:
     """The parameter with its values, and those of its condition, as the fields take them; ValueError where not."""
-    raw = parameter.model_dump()
     if field in NOT_SEARCHED:
         raise ValueError(f"{field}: {NOT_SEARCHED[field]}")
     _check(field)
-    if parameter.when:
-        raw["when"] = {name: _value(name, value) for name, value in parameter.when.items()}
+    when = parameter.when and {name: _value(name, value) for name, value in parameter.when.items()}
     if isinstance(parameter, ValueList):
-        return ValueList(**{**raw, "values": tuple(_value(field, value) for value in parameter.values)})
-    if parameter.integer and not _is_whole(field):
+        return ValueList(values=tuple(_value(field, value) for value in parameter.values), when=when)
+    annotation = known_fields()[field].annotation
+    whole = int in (annotation, *get_args(annotation))
+    if parameter.integer and not whole:
         raise ValueError(f"{field}: integer is for fields of whole numbers; list the values instead")
-    if _is_whole(field):
-        raw["integer"] = True
-    for end in ("low", "high"):
-        _value(field, int(raw[end]) if raw["integer"] and float(raw[end]).is_integer() else raw[end])
-    return Range(**raw)
+    for end in (parameter.low, parameter.high):
+        _value(field, int(end) if whole and end.is_integer() else end)
+    return Range(low=parameter.low, high=parameter.high, log=parameter.log, integer=whole, when=when)
 
 
 def _check(field: str) -> None:
@@ -177,11 +168,6 @@ def _value(field: str, value: Any) -> Any:
     except ValidationError as error:
         rule = error.errors(include_url=False)[0]["msg"].replace("Input should", "must", 1)
         raise ValueError(f"{field}: {rule}, got {value!r}") from None
-
-
-def _is_whole(field: str) -> bool:
-    annotation = known_fields()[field].annotation
-    return int in (annotation, *get_args(annotation)) and float not in (annotation, *get_args(annotation))
 
 
 def parse_space(raw: Mapping[str, Any], *, name: str, where: str) -> SearchSpace:

@@ -13,6 +13,7 @@ from nlcse_tune.space import SearchSpace, load_space, parse_space
 
 Kind = Literal["studies", "search_spaces"]
 _PACKAGE = Path(__file__).parent
+_OF_ONE_STUDY = ("name", "description", "published", "baseline")  # what `extends:` does not bring
 
 
 class SeedScores(Frozen):
@@ -147,9 +148,7 @@ def _read_extended(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     beside = path.parent / f"{parent}.yaml"
     parent_path = beside if beside.is_file() and beside != path else resolve("studies", str(parent))
     inherited = _read_extended(parent_path, (*seen, path))
-    for key in ("name", "description", "published", "baseline"):  # of the parent alone
-        inherited.pop(key, None)
-    return merge(inherited, raw)
+    return merge({key: value for key, value in inherited.items() if key not in _OF_ONE_STUDY}, raw)
 
 
 def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

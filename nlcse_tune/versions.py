@@ -2,9 +2,9 @@
 
 import platform
 import subprocess
-from contextlib import suppress
 from functools import cache
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -28,6 +28,7 @@ class Versions(BaseModel, frozen=True, extra="forbid"):
     device: str
 
 
+@cache
 def versions(device: str) -> Versions:
     """The fingerprint of this process on `device` (its printed name, such as the card's)."""
     return Versions(
@@ -35,21 +36,11 @@ def versions(device: str) -> Versions:
         numerics=NUMERICS,
         commit=_commit(),
         python=platform.python_version(),
-        packages=_package_versions(),
+        packages={name: metadata.version(name) for name in _PACKAGES if find_spec(name)},
         device=device,
     )
 
 
-@cache
-def _package_versions() -> dict[str, str]:
-    installed = {}
-    for name in _PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            installed[name] = metadata.version(name)
-    return installed
-
-
-@cache
 def _commit() -> str | None:
     """The commit of this checkout, with `+changes` if files differ from it; None in an installed copy."""
     folder = Path(__file__).parent.parent

@@ -48,7 +48,7 @@ def test_a_search_result_is_used_if_it_is_of_this_very_study(tiny_study: Study, 
     paths = StudyPaths(tmp_path, "demo")
     plan = load_state(tiny_study, paths, 3)
     point = {**tiny_study.own_point, "text.learning_rate": 3e-3}
-    chosen = plan.config(point)
+    chosen = plan.study.configure(point)
     choice_of(plan, point).write(paths.search)
     method, baseline = planned_arms(tiny_study, paths, TINY)
     assert (method.origin, baseline.origin) == ("search", "method")
@@ -67,9 +67,9 @@ def test_a_search_result_is_used_if_it_is_of_this_very_study(tiny_study: Study, 
 
 def choice_of(plan: SearchState, point: Point) -> Choice:
     """What a search of one point would leave."""
-    name = plan.run_id(point)
+    name = plan.spec(point).run_id
     return Choice(
-        study=plan.study.name, run_id=name, point=point, dev=50.0, config=plan.config(point), data=plan.data,
+        study=plan.study.name, run_id=name, point=point, dev=50.0, config=plan.study.configure(point), data=plan.data,
         seed=plan.seed, searched=1, checkpoint=f"checkpoints/{name}/best",
     )  # fmt: skip
 
@@ -144,14 +144,13 @@ class Seeds:
         self.rounds: list[tuple[int, ...]] = []
         self.rng = np.random.default_rng(3)
 
-    def __call__(self, seeds: Sequence[int]) -> float:
+    def __call__(self, seeds: Sequence[int]) -> None:
         new = [seed for seed in seeds if not any(seed in earlier for earlier in self.rounds)]
         self.rounds.append(tuple(seeds))
         for seed in new:
             for arm, shift in zip(self.arms, (self.gap, 0.0), strict=True):
                 data = fingerprints(arm.config)
                 make_run(self.root, arm.study, seed, self.rng, config=arm.config, shift=shift, data=data)
-        return 0.0
 
 
 class Watching(SeedsView):
@@ -194,10 +193,10 @@ def test_a_rule_goes_on_as_it_was_begun(tiny_study: Study, tmp_path: Path) -> No
     arms = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
     launch, view = Seeds(arms, tmp_path, 0.0), Watching()
 
-    def interrupted(seeds: Sequence[int]) -> float:
+    def interrupted(seeds: Sequence[int]) -> None:
         if len(seeds) > 3:
             raise KeyboardInterrupt
-        return launch(seeds)
+        launch(seeds)
 
     with pytest.raises(KeyboardInterrupt):
         until_decided(arms, 3, 6, launch=interrupted)

@@ -17,85 +17,69 @@ if TYPE_CHECKING:
 
     from nlcse_tune.evaluation.embed import Progress
     from nlcse_tune.evaluation.evaluate import EvaluationResult
-    from nlcse_tune.evaluation.retrieval import Hit
-
-Models = Annotated[
-    list[str],
-    typer.Argument(help="runs, checkpoint folders, sentence-transformers folders or hub names", metavar="MODEL..."),
-]
-Tasks = Annotated[
-    str, typer.Option(help="sts, sts-dev, stsb-LANG, transfer, geometry, retrieval, all, or single ones: sts12,mr")
-]
-Data = Annotated[str, typer.Option(help="folder in SentEval's layout, or 'synthetic'")]
-Pooling = Annotated[
-    Literal["saved", "mean", Pooler], typer.Option(help="how token states become a vector; mean is avg")
-]
-Force = Annotated[bool, typer.Option("--force-pooling", help="score with another pooling than the saved one")]
-HowJoined = Annotated[Setting, typer.Option(help="how a task's sub-sets are joined")]
-Subsets = Annotated[bool, typer.Option("--subsets", help="every sub-set too, with Pearson")]
-Numbers = Annotated[Precision | None, typer.Option(help="arithmetic [default: bf16 on a GPU, else fp32]")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 [default: the GPU if there is one]")]
-Query = Annotated[list[str] | None, typer.Option(help="retrieval: a sentence to look for; any number of times")]
-Corpus = Annotated[Path | None, typer.Option(help="retrieval: a UTF-8 file, one sentence per line")]
-Top = Annotated[int, typer.Option(min=1, help="retrieval: results for each query")]
-Figure = Annotated[Path | None, typer.Option(help="geometry: write Figure 4 for these models (.pdf, .png, .svg)")]
-Json = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of tables")]
-Out = Annotated[Path, typer.Option("--out", help="where run ids are looked up")]
 
 
 def evaluate(
-    models: Models,
-    tasks: Tasks = "sts",
-    data: Data = "data/senteval",
-    pooling: Pooling = "saved",
-    force_pooling: Force = False,
-    setting: HowJoined = "all",
-    subsets: Subsets = False,
-    precision: Numbers = None,
-    device: Device = None,
-    query: Query = None,
-    corpus: Corpus = None,
-    top: Top = 3,
-    figure: Figure = None,
-    as_json: Json = False,
-    out: Out = Path("runs"),
+    models: Annotated[
+        list[str],
+        typer.Argument(help="runs, checkpoint folders, sentence-transformers folders or hub names", metavar="MODEL..."),
+    ],
+    tasks: Annotated[
+        str, typer.Option(help="sts, sts-dev, stsb-LANG, transfer, geometry, retrieval, all, or single ones: sts12,mr")
+    ] = "sts",
+    data: Annotated[str, typer.Option(help="folder in SentEval's layout, or 'synthetic'")] = "data/senteval",
+    pooling: Annotated[
+        Literal["saved", "mean", Pooler], typer.Option(help="how token states become a vector; mean is avg")
+    ] = "saved",
+    force: Annotated[
+        bool, typer.Option("--force-pooling", help="score with another pooling than the saved one")
+    ] = False,
+    setting: Annotated[Setting, typer.Option(help="how a task's sub-sets are joined")] = "all",
+    subsets: Annotated[bool, typer.Option("--subsets", help="every sub-set too, with Pearson")] = False,
+    precision: Annotated[Precision | None, typer.Option(help="arithmetic [default: bf16 on a GPU, else fp32]")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 [default: the GPU if there is one]")] = None,
+    query: Annotated[
+        list[str] | None, typer.Option(help="retrieval: a sentence to look for; any number of times")
+    ] = None,
+    corpus: Annotated[Path | None, typer.Option(help="retrieval: a UTF-8 file, one sentence per line")] = None,
+    top: Annotated[int, typer.Option(min=1, help="retrieval: results for each query")] = 3,
+    figure: Annotated[
+        Path | None, typer.Option(help="geometry: write Figure 4 for these models (.pdf, .png, .svg)")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout instead of tables")] = False,
+    out: Annotated[Path, typer.Option("--out", help="where run ids are looked up")] = Path("runs"),
 ) -> None:
     """Score models on STS, transfer tasks, geometry or retrieval, as the published tables do."""
-    pooler: Pooler | None = None if pooling == "saved" else "avg" if pooling == "mean" else pooling
-    options: dict[str, Any] = {"pooler": pooler, "out": out}
-    if "retrieval" in (names := [name.strip() for name in tasks.split(",")]):
-        if len(names) > 1:
-            raise ConfigError(f"--tasks {tasks}: retrieval stands alone; call it in a command of its own")
-        if corpus is None or not query:
-            raise ConfigError('--tasks retrieval needs --query "..." and --corpus FILE (one sentence per line)')
-        with _watched() as progress:
-            options.update(device=_device(device), force=force_pooling)
-            hits = _retrieve(models, options, query, corpus, top=top, precision=precision, progress=progress)
-        from nlcse_tune.cli.show_evaluation import render_hits, render_hits_json
-
-        _print(render_hits_json(hits) if as_json else render_hits(hits))
-        return
+    retrieval = "retrieval" in (names := [name.strip() for name in tasks.split(",")])
+    if retrieval and len(names) > 1:
+        raise ConfigError(f"--tasks {tasks}: retrieval stands alone; call it in a command of its own")
+    if retrieval and (corpus is None or not query):
+        raise ConfigError('--tasks retrieval needs --query "..." and --corpus FILE (one sentence per line)')
     with _watched() as progress:
-        from nlcse_tune.cli.show_evaluation import render, render_json
+        from nlcse_tune.cli import show_evaluation as show
         from nlcse_tune.evaluation.evaluate import evaluate as run
+        from nlcse_tune.evaluation.models import load_model
+        from nlcse_tune.evaluation.retrieval import load_corpus, retrieve
 
-        options.update(device=_device(device), force_pooling=force_pooling, precision=precision, progress=progress)
-        results = [run(model, [tasks], data, **options) for model in models]
+        pooler: Pooler | None = None if pooling == "saved" else "avg" if pooling == "mean" else pooling
+        loading: dict[str, Any] = {"pooler": pooler, "force": force, "out": out, "device": _device(device)}
+        options: dict[str, Any] = {"precision": precision, "progress": progress}
+        if corpus and query and retrieval:
+            sentences = load_corpus(corpus)
+            options["top"] = top
+            hits = {
+                model: retrieve(load_model(model, **loading).encoder, query, sentences, **options) for model in models
+            }
+        else:
+            results = [run(model, [tasks], data, **loading, **options) for model in models]
+    if retrieval:
+        _print(show.render_hits_json(hits) if as_json else show.render_hits(hits))
+        return
     if figure is not None:
         _draw(results, figure)
-    _print(render_json(results) if as_json else render(results, setting=setting, subsets=subsets))
+    _print(show.render_json(results) if as_json else show.render(results, setting=setting, subsets=subsets))
     if figure is not None and not as_json:
         _print(f"figure: {figure}")
-
-
-def _retrieve(
-    models: list[str], loading: dict[str, Any], queries: list[str], corpus: Path, **options: Any
-) -> "dict[str, dict[str, list[Hit]]]":
-    from nlcse_tune.evaluation.models import load_model
-    from nlcse_tune.evaluation.retrieval import load_corpus, retrieve
-
-    sentences = load_corpus(corpus)
-    return {model: retrieve(load_model(model, **loading).encoder, queries, sentences, **options) for model in models}
 
 
 def _draw(results: "list[EvaluationResult]", path: Path) -> None:

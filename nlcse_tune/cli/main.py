@@ -36,10 +36,10 @@ def train(
 
     chosen, _ = options.chosen_study(study, sets)
     paths = StudyPaths(out, chosen.name)
-    with show.status(f"{chosen.name}: reading the study"):
+    with show.errors.status(f"{chosen.name}: reading the study"):
         from nlcse_tune.launch.single import train_one
     launch = Launch(workers, cpus_per_worker, gpus_per_worker, address=address)
-    with show.status(f"{chosen.config.method}, seed {seed}: training"):
+    with show.errors.status(f"{chosen.config.method}, seed {seed}: training"):
         record = train_one(chosen, paths, seed, launch, on_point=show.dev_point)
     show.run(record, paths)
 

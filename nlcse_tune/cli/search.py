@@ -41,8 +41,7 @@ def search(
         typer.Option(min=1, help="judge the best few by the mean over this many seeds [default: 3 from 9 runs on]"),
     ] = None,
     tries: Annotated[
-        list[str] | None,
-        typer.Option("--try", help="a point to run early: field=value,field=value", metavar="POINT"),
+        list[str] | None, typer.Option("--try", help="a point to run early: field=value,field=value", metavar="POINT")
     ] = None,
     prior: Annotated[
         str | None, typer.Option("--from", help="learn from another study's search under --out", metavar="STUDY")
@@ -100,7 +99,7 @@ def _run(study: "Study", paths: "StudyPaths", how: "SearchOptions", launch: "Lau
     """Searches, and prints what came of it; returns the seconds it took."""
     from nlcse_tune.cli import show, show_search
 
-    with show.status(f"{study.name}: reading the study"):
+    with show.errors.status(f"{study.name}: reading the study"):
         from nlcse_tune.search.search import search
     view = show_search.SearchView(study.name)
     with view:
@@ -132,6 +131,5 @@ def _show(study: "Study", paths: "StudyPaths", trials: int | None, figures: bool
     if figures:
         from nlcse_tune.report.search_figures import write_search_figures
 
-        runs = [(candidate.point, candidate.record) for candidate in candidates]
         best = winner.run_id if winner else candidates[0].record.run_id
-        show.written(write_search_figures(study.name, runs, best, show_search.heat_fields(state), paths.report))
+        show.written(write_search_figures(study.name, candidates, best, show_search.heat_fields(state), paths.report))

@@ -2,17 +2,12 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from nlcse_tune.cli import options
 from nlcse_tune.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from nlcse_tune.seeds import PlannedArm
 
 ORIGINS = {
     "search": "as its search chose",
@@ -29,8 +24,7 @@ def seeds(
     n: Annotated[int, typer.Option("--n", min=2, help="seeds 1 to n for the method and for its baseline")] = 5,
     seed_list: Annotated[str | None, typer.Option("--seeds", help="these seeds instead: 7,8,9")] = None,
     until_decided: Annotated[
-        bool,
-        typer.Option(help="add fresh seeds in rounds, first --n of them, under a rule that keeps the error rate"),
+        bool, typer.Option(help="add fresh seeds in rounds, first --n of them, under a rule that keeps the error rate")
     ] = False,
     maximum: Annotated[int, typer.Option("--max", min=3, help="most seeds of --until-decided")] = 20,
     any_version: options.AnyVersion = False,
@@ -48,13 +42,14 @@ def seeds(
 
     if until_decided and seed_list:
         raise ConfigError("--seeds and --until-decided: a stopping rule takes seeds of its own; leave --seeds out")
-    with show.status("reading the study"):
+    with show.errors.status("reading the study"):
         from nlcse_tune import seeds as repeat
         from nlcse_tune.cli.show_seeds import ConsoleView
         from nlcse_tune.launch.spec import Launch
     chosen, values = options.chosen_study(study or last_searched(out) or "visualcse-bert", sets)
     arms = repeat.planned_arms(chosen, StudyPaths(out, chosen.name), values)
-    _show_arms(arms)
+    for role, arm in zip(("method", "baseline"), arms, strict=False):
+        show.console.print(f"{role}: {arm.study.name} ({arm.config.method}), {ORIGINS[arm.origin]}")
     launch = Launch(workers, cpus_per_worker, gpus_per_worker, concurrent, address)
     view = ConsoleView()
     with view:
@@ -68,11 +63,3 @@ def seeds(
             show.console.print("interrupted; finished runs are on record, and the same command goes on from there")
             raise typer.Exit(130) from None
     show.report([arm.study for arm in arms], out, repeat.report_options(arms, any_version=any_version))
-
-
-def _show_arms(arms: "Sequence[PlannedArm]") -> None:
-    """What is about to be repeated, and where each configuration comes from."""
-    from nlcse_tune.cli.show import console
-
-    for role, arm in zip(("method", "baseline"), arms, strict=False):
-        console.print(f"{role}: {arm.study.name} ({arm.config.method}), {ORIGINS[arm.origin]}")

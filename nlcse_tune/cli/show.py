@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.box import HEAVY_HEAD
 from rich.console import Console
-from rich.status import Status
 from rich.table import Table
 
 from nlcse_tune.config import flatten, known_fields
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord
-from nlcse_tune.space import ValueList
+from nlcse_tune.space import Range, ValueList
 from nlcse_tune.study import Study
 
 if TYPE_CHECKING:
@@ -21,12 +20,7 @@ if TYPE_CHECKING:
 
 # A pipe or a log file has no width of its own; 80 columns would break most rows.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-errors = Console(stderr=True, highlight=False)
-
-
-def status(text: str) -> Status:
-    """A spinner while something slow is imported or started; nothing where stderr is no terminal."""
-    return errors.status(text)
+errors = Console(stderr=True, highlight=False)  # spinners: nothing where stderr is no terminal
 
 
 def number(value: Any) -> str:
@@ -46,9 +40,8 @@ def point(values: Mapping[str, Any]) -> str:
 def duration(seconds: float) -> str:
     """12 s, 3 min 05 s, 2 h 04 min."""
     minutes, rest = divmod(round(seconds), 60)
-    hours, minutes_left = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes_left:02d} min"
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
@@ -127,17 +120,14 @@ def study(item: Study) -> None:
         console.print(f"space {item.space.name}: {size}")
     shown = table("field", "value", "searched", "meaning", boxed=False)
     known = known_fields()
+    parameters = item.space.parameters if item.space else {}
     for name, value in flatten(item.config).items():
         meaning = (known[name].description or "") if name in known else "no side"
-        shown.add_row(name, number(value), _searched(item, name), meaning)
+        shown.add_row(name, number(value), _values(parameters[name]) if name in parameters else "", meaning)
     console.print(shown)
 
 
-def _searched(item: Study, field: str) -> str:
-    """The values over which a study's space searches a field; empty where it does not."""
-    parameter = item.space.parameters.get(field) if item.space else None
-    if parameter is None:
-        return ""
+def _values(parameter: ValueList | Range) -> str:
     if isinstance(parameter, ValueList):
         return ", ".join(map(number, parameter.values))
     return f"{number(parameter.low)} to {number(parameter.high)}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -20,18 +21,12 @@ if TYPE_CHECKING:
     from nlcse_tune.evaluation.retrieval import Hit
 
 TITLES: dict[str, str] = {
-    **TASK_LABELS, "mr": "MR", "cr": "CR", "subj": "SUBJ", "mpqa": "MPQA", "sst2": "SST-2", "trec": "TREC",
-    "mrpc": "MRPC",
+    **{str(task): label for task, label in TASK_LABELS.items()}, **{str(task): task.upper() for task in TRANSFER_TASKS},
+    "sst2": "SST-2", "positives": "positive pairs",
 }  # fmt: skip
 ABSENT = "-"
 Retrieved = Mapping[str, Mapping[str, Sequence["Hit"]]]  # model -> query -> hits
 Columns = dict[str, Callable[["EvaluationResult"], float | None]]
-GEOMETRY = {
-    "alignment": "alignment",
-    "uniformity": "uniformity",
-    "positives": "positive pairs",
-    "sentences": "sentences",
-}
 
 
 def render(results: Sequence[EvaluationResult], *, setting: Setting = "all", subsets: bool = False) -> RenderableType:
@@ -43,17 +38,15 @@ def render(results: Sequence[EvaluationResult], *, setting: Setting = "all", sub
         tables.append(_table(title, results, columns | {"avg.": lambda result: result.average(setting)}))
         tables += [_subsets(result) for result in results if subsets and result.sts]
     if any(result.dev for result in results):
-        names = dict.fromkeys(name for result in results for name in result.dev)
-        tables.append(_table("STS-B dev: Spearman x 100 of cosine", results, _scores("dev", tuple(names), "all")))
+        names = list(dict.fromkeys(name for result in results for name in result.dev))
+        tables.append(_table("STS-B dev: Spearman x 100 of cosine", results, _scores("dev", names, "all")))
     if any(result.transfer for result in results):
-        title, columns = (
-            "Transfer tasks: accuracy x 100 of logistic regression",
-            _scores("transfer", TRANSFER_TASKS, "accuracy"),
-        )
-        columns["MRPC F1"] = _value("f1", "transfer", "mrpc")
+        title = "Transfer tasks: accuracy x 100 of logistic regression"
+        columns = _scores("transfer", TRANSFER_TASKS, "accuracy") | {"MRPC F1": _value("f1", "transfer", "mrpc")}
         tables.append(_table(title, results, columns | {"avg.": lambda result: result.transfer_average()}))
     if any(result.geometry for result in results):
-        columns = {title: _value(name, "geometry") for name, title in GEOMETRY.items()}
+        names = ["alignment", "uniformity", "positives", "sentences"]
+        columns = {TITLES.get(name, name): _value(name, "geometry") for name in names}
         tables.append(_table("Geometry on STS-B, whole (lower is better)", results, columns, digits=3))
     return Group(*tables, *map(_footer, results))
 
@@ -70,8 +63,15 @@ def render_json(results: Sequence[EvaluationResult]) -> str:
 
 def render_hits(retrieved: Retrieved) -> RenderableType:
     """For each query a table with a column per model."""
-    queries = next(iter(retrieved.values()))
-    return Group(*(_hits(query, {model: hits[query] for model, hits in retrieved.items()}) for query in queries))
+    tables = []
+    for query in next(iter(retrieved.values())):
+        columns = [[f"{hit.cosine:.3f}  {hit.sentence}" for hit in hits[query]] for hits in retrieved.values()]
+        title = f"query: {escape(query)}"
+        table = Table("#", *map(escape, retrieved), title=title, title_justify="left", show_lines=True)
+        for rank, cells in enumerate(zip_longest(*columns, fillvalue=ABSENT), start=1):
+            table.add_row(str(rank), *map(escape, cells))
+        tables.append(table)
+    return Group(*tables)
 
 
 def render_hits_json(retrieved: Retrieved) -> str:
@@ -94,10 +94,16 @@ def _value(name: str, field: str, task: str | None = None) -> Callable[[Evaluati
     return read
 
 
-def _table(title: str, results: Sequence[EvaluationResult], columns: Columns, digits: int = 2) -> Table:
-    table = Table("model", "pooling", title=title, title_justify="left")
-    for column in columns:
+def _empty(title: str, texts: Sequence[str], numbers: Iterable[str]) -> Table:
+    """A table's head: columns of text, then columns of numbers."""
+    table = Table(*texts, title=title, title_justify="left")
+    for column in numbers:
         table.add_column(column, justify="right")
+    return table
+
+
+def _table(title: str, results: Sequence[EvaluationResult], columns: Columns, digits: int = 2) -> Table:
+    table = _empty(title, ("model", "pooling"), columns)
     for result in results:
         cells = [_number(value(result), digits) for value in columns.values()]
         table.add_row(escape(result.model), result.pooling, *cells)
@@ -105,13 +111,12 @@ def _table(title: str, results: Sequence[EvaluationResult], columns: Columns, di
 
 
 def _subsets(result: EvaluationResult) -> Table:
-    table = Table("task", "sub-set", title=f"{escape(result.model)}: every sub-set and setting", title_justify="left")
-    for column in ("pairs", "Spearman", "Pearson"):
-        table.add_column(column, justify="right")
+    title = f"{escape(result.model)}: every sub-set and setting"
+    table = _empty(title, ("task", "sub-set"), ("pairs", "Spearman", "Pearson"))
     for task, score in result.sts.items():
-        for name, (spearman, pearson, pairs) in score.subsets.items():
-            table.add_row(TITLES[task], escape(name), str(pairs), _number(spearman), _number(pearson))
-        table.add_row(TITLES[task], '"all"', str(score.pairs), _number(score.all), _number(score.pearson))
+        rows = {escape(name): (part[2], *part[:2]) for name, part in score.subsets.items()}
+        for name, cells in {**rows, '"all"': (score.pairs, score.all, score.pearson)}.items():
+            table.add_row(TITLES[task], name, *map(_number, cells))
         table.add_row(TITLES[task], '"mean", "wmean"', "", f"{score.mean:.2f}, {score.wmean:.2f}", "", end_section=True)
     return table
 
@@ -121,16 +126,6 @@ def _footer(result: EvaluationResult) -> str:
     lines = [f"{result.model}: {result.sentences} distinct sentences, {result.seconds:.1f} s on {where}"]
     lines += [f"not scored: {task}: {reason}" for task, reason in result.missing.items()]
     return escape("\n".join(lines))
-
-
-def _hits(query: str, hits: Mapping[str, Sequence[Hit]]) -> Table:
-    table = Table("#", *map(escape, hits), title=f"query: {escape(query)}", title_justify="left", show_lines=True)
-    for rank in range(max(map(len, hits.values()))):
-        cells = [
-            f"{own[rank].cosine:.3f}  {own[rank].sentence}" if rank < len(own) else ABSENT for own in hits.values()
-        ]
-        table.add_row(str(rank + 1), *map(escape, cells))
-    return table
 
 
 def _number(value: float | None, digits: int = 2) -> str:

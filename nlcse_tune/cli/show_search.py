@@ -1,7 +1,6 @@
 """What `search` prints: a line a finished run, the ranking, repetitions, and what a finished search teaches."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.status import Status
@@ -43,20 +42,14 @@ class SearchView(Status, View):
         console.print(f"  live: optuna-dashboard {state.paths.journal}")
         self.update(f"{self.study}: {at_a_time} of {left} runs training")
 
-    def set_aside(self, folder: Path) -> None:
-        console.print(f"{self.study}: earlier runs moved to {folder}; nothing was deleted")
+    def note(self, text: str) -> None:
+        console.print(text)
 
     def finished(self, candidate: Candidate, done: int, trials: int) -> None:
         record = candidate.record
         stopped = f", stopped at {record.share:.0%}" if record.status == "stopped" else ""
         console.print(f"  [{done}/{trials}] {point(candidate.point)}  {outcome(record)}{stopped}")
         self.update(f"{self.study}: {trials - done} runs to go")
-
-    def round(self, seed: int, runs: int) -> None:
-        console.print(f"  the best {runs} so far again, with seed {seed}")
-
-    def again(self, spec: RunSpec) -> None:
-        console.print("  the winner's checkpoint was cleared by an earlier search, so it is trained again")
 
     def repeated(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:
         assert self.state is not None
@@ -88,8 +81,7 @@ def ranking(study: str, candidates: Sequence[Candidate]) -> None:
 def result(search: "SearchResult", paths: StudyPaths) -> None:
     """The ranking of a search, its repetitions, and where its winner lies."""
     ranking(search.study, search.candidates)
-    best = search.best.record
-    scores = search.standings[0][1].scores if search.standings else (best.best_dev or 0.0,)
+    best, scores = search.best.record, search.scores
     if search.standings:
         _standings(search)
     seeds = f"{best.seed} to {best.seed + len(scores) - 1}" if len(scores) > 1 else f"{best.seed}"
@@ -114,7 +106,7 @@ def result(search: "SearchResult", paths: StudyPaths) -> None:
 
 
 def _standings(search: "SearchResult") -> None:
-    most, seed = len(search.standings[0][1].scores), search.best.record.seed
+    most, seed = len(search.scores), search.best.record.seed
     shown = table(
         "configuration", *(f"seed {seed + i}>" for i in range(most)), "mean>", "n>", title="the best few, repeated"
     )
@@ -164,7 +156,7 @@ def heat_fields(state: SearchState) -> tuple[str, str] | None:
 
 
 def _heat_map(state: SearchState, candidates: Sequence[Candidate], row: str, column: str) -> None:
-    cells = best_by_pair([(c.point, c.record) for c in candidates], row, column)
+    cells = best_by_pair(candidates, row, column)
     stopped = "; (stopped early)" if any(record.status == "stopped" for record in cells.values()) else ""
     console.print(f"best dev by {row} (rows) and {column}{stopped}")
     rows, columns = (state.space.parameters[name].listed() or () for name in (row, column))

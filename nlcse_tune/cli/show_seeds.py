@@ -15,7 +15,7 @@ class ConsoleView(Status, SeedsView):
     def __init__(self) -> None:
         super().__init__("starting Ray (15 to 20 s)", console=errors)
 
-    def started(self, runs: int, dashboard: str | None, at_a_time: int) -> None:
+    def started(self, runs: int, at_a_time: int) -> None:
         console.print(f"{runs} runs to train and test, {at_a_time} at a time")
         self.update(f"{runs} runs to go")
 

@@ -4,7 +4,6 @@ A clip is (1, 128 mel bins, 1024 frames of 10 ms) after cutting or padding; the 
 released code uses.
 """
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,12 @@ from torchaudio.compliance import kaldi
 from torchaudio.functional import resample
 
 from nlcse_tune.data import synthetic
-from nlcse_tune.data.side import VIEWS, SideData, list_folder
+from nlcse_tune.data.side import VIEWS, SideData
 from nlcse_tune.errors import DataError
 
 RATE, MEL_BINS, FRAMES = 16_000, 128, 1024
 MASK_BINS, MASK_FRAMES = 48, 192
 MEAN, STD = -4.2677393, 4.5689974  # of AudioSet's filter banks, as in SSAST; inputs become (x - MEAN) / (2 STD)
-SUFFIXES = (".wav", ".flac")
 CACHE_BYTES = 1_000_000_000  # filter banks kept in memory, unpadded
 
 
@@ -46,25 +44,42 @@ def spec_augment(bank: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 class AudioData(SideData):
-    """Clips with labels; `open` gives an item as a mono wave at 16 kHz, float32 (samples,)."""
+    """Clips with labels: WAV and FLAC files of any rate, or voiced tones; an item is a mono wave at 16 kHz.
 
-    def __init__(self, labels: Sequence[int], open: Callable[[int], np.ndarray]) -> None:
-        super().__init__(labels)
-        self.open = open
+    Waves are float32 (samples,).
+    """
+
+    suffixes = (".wav", ".flac")
+    synthetic = (synthetic.SPEAKERS, synthetic.CLIPS_PER_SPEAKER)
+
+    def __init__(self, data: str | Path) -> None:
+        super().__init__(data)
         self._banks: dict[int, Tensor] = {}
         self._cached = 0
+
+    @staticmethod
+    def read(path: Path) -> np.ndarray:
+        try:
+            wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        except (OSError, soundfile.SoundFileError) as error:
+            raise DataError(f"{path}: not readable as audio ({error}); remove or replace it") from None
+        if len(wave) == 0:
+            raise DataError(f"{path}: holds no samples; remove or replace it")
+        mono = torch.from_numpy(wave.mean(axis=1))
+        return np.asarray(resample(mono, rate, RATE) if rate != RATE else mono)
+
+    @staticmethod
+    def make(label: int, item: int) -> np.ndarray:
+        return synthetic.tone(label, item)
 
     def _bank(self, item: int) -> Tensor:
         """The item's filter bank, from memory where there is room: it takes ten times longer than all the rest."""
         if (bank := self._banks.get(item)) is None:
             wave = self.open(item)
-            if len(wave) < RATE // 40:  # kaldi's window is 25 ms
-                wave = np.pad(wave, (0, RATE // 40 - len(wave)))
-            bank = filter_bank(wave)
-            size = bank.numel() * bank.element_size()
-            if self._cached + size <= CACHE_BYTES:
+            bank = filter_bank(np.pad(wave, (0, max(0, RATE // 40 - len(wave)))))  # kaldi's window is 25 ms
+            if self._cached + bank.nbytes <= CACHE_BYTES:
                 self._banks[item] = bank
-                self._cached += size
+                self._cached += bank.nbytes
         return bank
 
     def views(self, item: int, rng: np.random.Generator) -> Tensor:
@@ -77,26 +92,3 @@ class AudioData(SideData):
     def normalise(self, stored: Tensor) -> Tensor:
         """(R, 1, 128, 1024) to about zero mean and a standard deviation of a half."""
         return (stored - MEAN) / (2 * STD)
-
-
-def audio_folder(folder: Path) -> AudioData:
-    """WAV and FLAC files of any rate in a folder per speaker."""
-    files, labels = list_folder(folder, SUFFIXES)
-    return AudioData(labels, lambda item: _read(files[item]))
-
-
-def _read(path: Path) -> np.ndarray:
-    try:
-        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, soundfile.SoundFileError) as error:
-        raise DataError(f"{path}: not readable as audio ({error}); remove or replace it") from None
-    if len(wave) == 0:
-        raise DataError(f"{path}: holds no samples; remove or replace it")
-    mono = torch.from_numpy(wave.mean(axis=1))
-    return np.asarray(resample(mono, rate, RATE) if rate != RATE else mono)
-
-
-def synthetic_audio() -> AudioData:
-    """Voiced tones by speaker."""
-    labels = np.repeat(np.arange(synthetic.SPEAKERS), synthetic.CLIPS_PER_SPEAKER).tolist()
-    return AudioData(labels, lambda item: synthetic.tone(labels[item], item))

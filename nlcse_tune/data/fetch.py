@@ -6,17 +6,16 @@ of the hub keeps what it downloads in its cache, goes on where a download broke 
 half there.
 """
 
-import csv
 import shutil
 import tarfile
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from nlcse_tune.config import STS_TASKS
-from nlcse_tune.data.lines import MissingDataError
-from nlcse_tune.data.sts import load_dev, read_task, sts_count_warning
-from nlcse_tune.data.transfer import TRANSFER_TASKS, load_transfer, transfer_count_warning
+from nlcse_tune.data.lines import MissingDataError, count_warning, csv_rows, read_lines
+from nlcse_tune.data.sts import load_dev, read_task
+from nlcse_tune.data.transfer import TRANSFER_TASKS, load_transfer
 from nlcse_tune.errors import DataError, RunError
 from nlcse_tune.files import replacing, writing
 from nlcse_tune.names import DataName
@@ -29,12 +28,11 @@ ITEMS: dict[DataName, int] = {"wiki1m": 1_000_000, "nli": 275_601}  # of the tex
 _FOLDERS = ("STS", "SICK", "MR", "CR", "SUBJ", "MPQA", "SST", "TREC", "MRPC")
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(NamedTuple):
     """What a check has counted, one line per set, and what is missing or odd."""
 
-    counts: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    counts: list[str]
+    warnings: list[str]
 
 
 def fetch(name: DataName, to: Path | None = None) -> tuple[Path, Contents]:
@@ -54,32 +52,30 @@ def fetch(name: DataName, to: Path | None = None) -> tuple[Path, Contents]:
         _check_text(name, cached)
         with replacing(target) as temporary:
             shutil.copyfile(cached, temporary)
-    return target, Contents([f"{_check_text(name, target)} items"])
+    return target, Contents([f"{_check_text(name, target)} items"], [])
 
 
 def check_sts(folder: Path) -> Contents:
     """What there is in a folder in SentEval's layout. DataError for a broken file."""
-    contents = Contents()
+    contents = Contents([], [])
     for task in (*STS_TASKS, "sts-dev", *TRANSFER_TASKS):
         try:
-            count, warning = _look(task, str(folder))
+            counts = _counts(task, str(folder))
         except MissingDataError as error:
             contents.warnings.append(f"{task}: {error}")
-        else:
-            contents.counts.append(f"{task}: {count}")
-            contents.warnings.extend([warning] if warning else [])
+            continue
+        what = "items" if task in TRANSFER_TASKS else "scored pairs"
+        contents.counts.append(f"{task}: {' + '.join(map(str, counts))} {what}")
+        if warning := count_warning(task, counts):
+            contents.warnings.append(warning)
     return contents
 
 
-def _look(task: str, data: str) -> tuple[str, str | None]:
-    """(what the files of a task hold, a warning)."""
-    if task in STS_TASKS:
-        subsets = read_task(data, task)
-        return f"{sum(map(len, subsets))} scored pairs", sts_count_warning(task, subsets)
+def _counts(task: str, data: str) -> tuple[int, ...]:
+    """The items of each split of a transfer task, the scored pairs of any other."""
     if task in TRANSFER_TASKS:
-        loaded = load_transfer(data, task)
-        return " + ".join(str(len(part)) for part in loaded.parts) + " items", transfer_count_warning(loaded)
-    return f"{len(load_dev(data))} scored pairs", None
+        return tuple(map(len, load_transfer(data, task).parts))
+    return (sum(map(len, read_task(data, task) if task in STS_TASKS else [load_dev(data)])),)
 
 
 def _download(file: str) -> Path:
@@ -106,37 +102,22 @@ def _unpack(archive: Path, target: Path) -> None:
                     tar.extractall(scratch, filter="data")
             except tarfile.TarError as error:
                 raise DataError(f"{archive}: not a tar archive that can be unpacked safely: {error}") from None
-            root = _root_of(Path(scratch), archive)
+            # The folder that holds STS/, whatever the archive calls it.
+            roots = [path.parent for path in Path(scratch).rglob("STS") if path.is_dir()]
+            if not roots:
+                raise DataError(f"{archive}: the archive holds no folder STS, so it is not SentEval's")
+            root = min(sorted(roots), key=lambda path: len(path.parts))
             for folder in (root / name for name in _FOLDERS if (root / name).is_dir()):
                 shutil.rmtree(target / folder.name, ignore_errors=True)
                 folder.replace(target / folder.name)
 
 
-def _root_of(unpacked: Path, archive: Path) -> Path:
-    """The folder that holds STS/, whatever the archive calls it."""
-    roots = sorted((path.parent for path in unpacked.rglob("STS") if path.is_dir()), key=lambda path: len(path.parts))
-    if not roots:
-        raise DataError(f"{archive}: the archive holds no folder STS, so it is not SentEval's")
-    return roots[0]
-
-
 def _check_text(name: DataName, path: Path) -> int:
-    """Items of a training text; DataError unless they are as many as they must be."""
-    if (count := _count(path)) != ITEMS[name]:
+    """Items of a training text, lines or rows under a header; DataError unless they are as many as they must be."""
+    count = len(read_lines(path)) if name == "wiki1m" else sum(1 for _ in csv_rows(path)) - 1
+    if count != ITEMS[name]:
         raise DataError(
             f"{path}: {count} items, but {FILES[name]} has {ITEMS[name]}: it is another file or a damaged one; "
             f"move it away and run `nlcse-tune data fetch {name}`"
         )
     return count
-
-
-def _count(path: Path) -> int:
-    """Lines of a text, or rows under the header of a triplet CSV."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        try:
-            if stream.readline().strip() != "sent0,sent1,hard_neg":
-                stream.seek(0)
-                return sum(1 for _ in stream)
-            return sum(1 for _ in csv.reader(stream, strict=True))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{path}: not readable as UTF-8 text: {error}") from None

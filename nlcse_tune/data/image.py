@@ -3,7 +3,6 @@
 C = 3 channels, H = W = 224 pixels.
 """
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms import functional as TF
 
 from nlcse_tune.data import synthetic
-from nlcse_tune.data.side import SideData, list_folder
+from nlcse_tune.data.side import VIEWS, SideData
 from nlcse_tune.errors import DataError
 
 SIZE = 224
@@ -21,7 +20,6 @@ SCALE, RATIO = (0.2, 1.0), (3 / 4, 4 / 3)
 BRIGHTNESS = CONTRAST = SATURATION = 0.4
 HUE, JITTER_P, GRAY_P, FLIP_P = 0.1, 0.8, 0.2, 0.5
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def crop_box(width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
@@ -32,26 +30,18 @@ def crop_box(width: int, height: int, rng: np.random.Generator) -> tuple[int, in
         w, h = round((area * ratio) ** 0.5), round((area / ratio) ** 0.5)
         if 0 < w <= width and 0 < h <= height:
             return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w
-    w, h = width, height  # fall back to the central crop of the nearest allowed ratio
-    if width / height < RATIO[0]:
-        h = round(w / RATIO[0])
-    elif width / height > RATIO[1]:
-        w = round(h * RATIO[1])
+    # Fall back to the central crop of the nearest allowed ratio.
+    w, h = min(width, round(height * RATIO[1])), min(height, round(width / RATIO[0]))
     return (height - h) // 2, (width - w) // 2, h, w
 
 
 def _jitter(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """ColorJitter(0.4, 0.4, 0.4, 0.1): four adjustments in random order."""
-    around = [float(rng.uniform(1 - s, 1 + s)) for s in (BRIGHTNESS, CONTRAST, SATURATION)]
-    hue = float(rng.uniform(-HUE, HUE))
-    adjust = (
-        lambda p: TF.adjust_brightness(p, around[0]),
-        lambda p: TF.adjust_contrast(p, around[1]),
-        lambda p: TF.adjust_saturation(p, around[2]),
-        lambda p: TF.adjust_hue(p, hue),
-    )
+    adjust = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF.adjust_hue)
+    amounts = [float(rng.uniform(1 - s, 1 + s)) for s in (BRIGHTNESS, CONTRAST, SATURATION)]
+    amounts.append(float(rng.uniform(-HUE, HUE)))
     for which in rng.permutation(4):
-        picture = adjust[which](picture)
+        picture = adjust[which](picture, amounts[which])
     return picture
 
 
@@ -71,40 +61,31 @@ def random_view(picture: Image.Image, rng: np.random.Generator) -> Tensor:
 
 
 class ImageData(SideData):
-    """Pictures with labels; `open` gives an item as an RGB picture."""
+    """Pictures with labels: JPEG and PNG files, or textured shapes by class; an item is an RGB picture."""
 
-    def __init__(self, labels: Sequence[int], open: Callable[[int], Image.Image]) -> None:
-        super().__init__(labels)
-        self.open = open
+    suffixes = (".jpg", ".jpeg", ".png")
+    synthetic = (synthetic.IMAGE_CLASSES, synthetic.IMAGES_PER_CLASS)
+
+    @staticmethod
+    def read(path: Path) -> Image.Image:
+        """Grey, palette and CMYK pictures become RGB."""
+        try:
+            with Image.open(path) as picture:
+                picture.draft("RGB", (2 * SIZE, 2 * SIZE))  # lets the JPEG decoder skip detail that is not kept
+                return picture.convert("RGB")
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            raise DataError(f"{path}: not readable as an image ({error}); remove or replace it") from None
+
+    @staticmethod
+    def make(label: int, item: int) -> Image.Image:
+        return Image.fromarray(synthetic.image(label, item))
 
     def views(self, item: int, rng: np.random.Generator) -> Tensor:
         """Two random views, uint8 (2, 3, 224, 224)."""
         picture = self.open(item)
-        return torch.stack([random_view(picture, rng), random_view(picture, rng)])
+        return torch.stack([random_view(picture, rng) for _ in range(VIEWS)])
 
     def normalise(self, stored: Tensor) -> Tensor:
         """uint8 (R, 3, H, W) -> float32, by ImageNet's mean and std."""
-        mean = torch.tensor(IMAGENET_MEAN, device=stored.device).view(3, 1, 1) * 255
-        std = torch.tensor(IMAGENET_STD, device=stored.device).view(3, 1, 1) * 255
+        mean, std = (torch.tensor(of, device=stored.device).view(3, 1, 1) * 255 for of in (IMAGENET_MEAN, IMAGENET_STD))
         return (stored.float() - mean) / std
-
-
-def image_folder(folder: Path) -> ImageData:
-    """JPEG and PNG files in a folder per class; grey, palette and CMYK pictures become RGB."""
-    files, labels = list_folder(folder, SUFFIXES)
-    return ImageData(labels, lambda item: _read(files[item]))
-
-
-def _read(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as picture:
-            picture.draft("RGB", (2 * SIZE, 2 * SIZE))  # lets the JPEG decoder skip detail that is not kept
-            return picture.convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: not readable as an image ({error}); remove or replace it") from None
-
-
-def synthetic_images() -> ImageData:
-    """Textured shapes by class."""
-    labels = np.repeat(np.arange(synthetic.IMAGE_CLASSES), synthetic.IMAGES_PER_CLASS).tolist()
-    return ImageData(labels, lambda item: Image.fromarray(synthetic.image(labels[item], item)))

@@ -1,5 +1,7 @@
-"""Lines and tab-separated rows of evaluation files, as SentEval reads them."""
+"""Lines and rows of text files: sentences, tab-separated values as SentEval reads them, quoted CSV."""
 
+import csv
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -7,6 +9,12 @@ from typing import Literal
 from nlcse_tune.errors import DataError
 
 FETCH = "run `nlcse-tune data fetch sts`"
+OFFICIAL: dict[str, tuple[int, ...]] = {
+    "sts12": (3108,), "sts13": (1500,), "sts14": (3750,), "sts15": (3000,), "sts16": (1186,), "stsb": (1379,),
+    "sickr": (4927,), "mr": (10662,), "cr": (3775,), "subj": (10000,), "mpqa": (10606,), "sst2": (67349, 872, 1821),
+    "trec": (5452, 500), "mrpc": (4076, 1725),
+}  # fmt: skip
+"""Scored pairs of each official STS test set; items of each official transfer set: all, or train (, dev), test."""
 
 
 class MissingDataError(DataError):
@@ -37,9 +45,7 @@ def read_lines(path: Path, *, encoding: Literal["utf-8", "latin-1"] = "utf-8", h
 
 def tab_rows(path: Path, *, columns: int, header: bool = False) -> Iterator[tuple[int, list[str]]]:
     """(line number, fields) of a tab-separated file without quoting; further columns are let through."""
-    for number, line in enumerate(read_lines(path), start=1):
-        if header and number == 1:
-            continue
+    for number, line in list(enumerate(read_lines(path), start=1))[header:]:
         fields = line.split("\t")
         if len(fields) < columns:
             raise DataError(
@@ -48,13 +54,26 @@ def tab_rows(path: Path, *, columns: int, header: bool = False) -> Iterator[tupl
         yield number, fields
 
 
+def csv_rows(path: Path, *, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
+    """(line number, fields) of a quoted CSV file; without `strict`, stray quotes are let through."""
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, strict=strict)
+        try:
+            for fields in reader:
+                yield reader.line_num, fields
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"{path}:{reader.line_num + 1}: not readable as UTF-8 CSV ({error})") from None
+
+
 def spaced(text: str) -> str:
     """As SentEval gives sentences to a model: split on whitespace, joined by one space."""
     return " ".join(text.split())
 
 
-def count_warning(task: str, counts: tuple[int, ...], official: tuple[int, ...]) -> str | None:
+def count_warning(task: str, counts: tuple[int, ...]) -> str | None:
     """What to tell a reader when a task holds other numbers of items than the official ones."""
+    official = OFFICIAL.get(task, counts)
     if counts == official:
         return None
     here, there = (" + ".join(map(str, numbers)) for numbers in (counts, official))

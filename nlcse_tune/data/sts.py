@@ -7,11 +7,9 @@
 Sentences are as SentEval gives them to a model: whitespace-split tokens, joined by one space.
 """
 
-import csv
-import io
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -20,13 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlcse_tune.config import SYNTHETIC, StsTask
-from nlcse_tune.data import synthetic
-from nlcse_tune.data.lines import MissingDataError, count_warning, read_lines, spaced, tab_rows
+from nlcse_tune.data import lines, synthetic
 from nlcse_tune.errors import DataError, nearest
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-
 SUBSETS: dict[StsTask, tuple[str, ...]] = {
     "sts12": ("MSRpar", "MSRvid", "SMTeuroparl", "surprise.OnWN", "surprise.SMTnews"),
     "sts13": ("FNWN", "headlines", "OnWN"),  # without SMT, which may not be given away; SentEval leaves it out too
@@ -34,13 +30,18 @@ SUBSETS: dict[StsTask, tuple[str, ...]] = {
     "sts15": ("answers-forums", "answers-students", "belief", "headlines", "images"),
     "sts16": ("answer-answer", "headlines", "plagiarism", "postediting", "question-question"),
 }
-PAIRS: dict[StsTask, int] = {
-    "sts12": 3108, "sts13": 1500, "sts14": 3750, "sts15": 3000, "sts16": 1186, "stsb": 1379, "sickr": 4927,
-}  # fmt: skip
-"""Scored pairs of each official test set."""
-
-_SICK = {"train": "SICK_train.txt", "dev": "SICK_trial.txt", "test": "SICK_test_annotated.txt"}
 _log = logging.getLogger(__name__)
+
+
+# Of the tasks with a file per split: title, files, columns of left, right and gold, whether a header comes first.
+_TABLES: dict[StsTask, tuple[str, dict[Split, str], tuple[int, int, int], bool]] = {
+    "stsb": ("STS-B", {split: f"STS/STSBenchmark/sts-{split}.csv" for split in SPLITS}, (5, 6, 4), False),
+    "sickr": (
+        "SICK-R",
+        {"train": "SICK/SICK_train.txt", "dev": "SICK/SICK_trial.txt", "test": "SICK/SICK_test_annotated.txt"},
+        (1, 2, 3), True,
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,130 +66,94 @@ def load_task(data: str, task: StsTask) -> list[Subset]:
     if data == SYNTHETIC:
         return [_synthetic(task)]
     subsets = read_task(data, task)
-    if warning := sts_count_warning(task, subsets):
+    if warning := lines.count_warning(task, (sum(map(len, subsets)),)):
         _log.warning("%s", warning)
     return subsets
 
 
 def read_task(data: str, task: StsTask) -> list[Subset]:
     """As `load_task`, from a folder, without a word about the number of pairs."""
-    match task:
-        case "stsb":
-            return [load_stsb(data, "test")]
-        case "sickr":
-            return [load_sick(data, "test")]
-        case _:
-            return [_load_semeval(name, *files) for name, files in _semeval_files(data, task).items()]
+    if task in _TABLES:
+        return [load_split(data, task, "test")]
+    files = task_files(data, task)
+    return [_load_semeval(*pair) for pair in zip(files[::2], files[1::2], strict=True)]
 
 
 def load_dev(data: str) -> Subset:
     """STS-B dev, on which every choice of this tool is made."""
-    return _synthetic("dev") if data == SYNTHETIC else load_stsb(data, "dev")
+    return _synthetic("dev") if data == SYNTHETIC else load_split(data, "stsb", "dev")
 
 
-def load_stsb(data: str, split: Split) -> Subset:
-    """One split of STS-B."""
-    path = _stsb_file(data, split)
-    rows = tab_rows(path, columns=7)
-    return _subset(f"STS-B {split}", path, ((n, row[5], row[6], row[4]) for n, row in rows))
+def load_split(data: str, task: StsTask, split: Split) -> Subset:
+    """One split of STS-B or SICK-R. Published tables use SICK-R's test; MTEB's SICK-R is all three together."""
+    title, files, (left, right, gold), header = _TABLES[task]
+    path = Path(data, files[split])
+    rows = lines.tab_rows(path, columns=max(left, right, gold) + 1, header=header)
+    return _subset(f"{title} {split}", path, ((n, row[left], row[right], row[gold]) for n, row in rows))
 
 
-def load_sick(data: str, split: Split) -> Subset:
-    """One split of SICK relatedness. Published tables use `test`; MTEB's SICK-R is all three together."""
-    path = _sick_file(data, split)
-    rows = tab_rows(path, columns=4, header=True)
-    return _subset(f"SICK-R {split}", path, ((n, row[1], row[2], row[3]) for n, row in rows))
-
-
-def load_multilingual_dev(folder: Path | str, lang: str) -> Subset:
+def load_multilingual_dev(folder: Path, lang: str) -> Subset:
     """STS-B dev in another language, from `stsb_multi_mt`: `stsb-LANG-dev.csv`, quoted CSV without header."""
-    path = Path(folder) / f"stsb-{lang}-dev.csv"
+    path = folder / f"stsb-{lang}-dev.csv"
     if not path.is_file():
         known = languages(folder)
-        raise MissingDataError(
+        raise lines.MissingDataError(
             f"{path}: not found{nearest(lang, known)}; languages there: {', '.join(known) or 'none'}; "
             "get the file from https://github.com/PhilipMay/stsb-multi-mt (folder data)"
         )
-    return _subset(f"STS-B dev {lang}", path, _csv_rows(path))
+    rows = list(lines.csv_rows(path))
+    if bad := next(((n, len(fields)) for n, fields in rows if len(fields) != 3), None):
+        raise DataError(f"{path}:{bad[0]}: must have 3 columns (pair, gold), got {bad[1]}")
+    return _subset(f"STS-B dev {lang}", path, ((n, left, right, gold) for n, (left, right, gold) in rows))
 
 
-def languages(folder: Path | str) -> list[str]:
+def languages(folder: Path) -> list[str]:
     """The languages that a `stsb_multi_mt` folder holds."""
-    return sorted(path.name.split("-")[1] for path in Path(folder).glob("stsb-*-dev.csv"))
+    return sorted(path.name.split("-")[1] for path in folder.glob("stsb-*-dev.csv"))
 
 
-def dev_files(data: str) -> list[Path]:
-    """The files in the folder `data` that `load_dev` reads, for a fingerprint."""
-    return [_stsb_file(data, "dev")]
+def task_files(data: str, task: StsTask, split: Split = "test") -> list[Path]:
+    """The files of a task in the folder `data`, in a fixed order; of SemEval's sub-sets pairs and gold in turn.
+
+    The sub-sets are the official ones, all of them, or one's own where there is none of those.
+    """
+    if task in _TABLES:
+        return [Path(data, _TABLES[task][1][split])]
+    folder, official = Path(data, "STS", f"{task.upper()}-en-test"), SUBSETS[task]
+    there = sorted(map(_subset_name, folder.glob("STS.input.*.txt")))
+    names = there if there and not set(there) & set(official) else official
+    return [folder / f"STS.{kind}.{name}.txt" for name in names for kind in ("input", "gs")]
 
 
-def task_files(data: str, task: StsTask) -> list[Path]:
-    """The files in the folder `data` that `load_task` reads, in a fixed order."""
-    match task:
-        case "stsb":
-            return [_stsb_file(data, "test")]
-        case "sickr":
-            return [_sick_file(data, "test")]
-        case _:
-            return [path for files in _semeval_files(data, task).values() for path in files]
-
-
-def sts_count_warning(task: StsTask, subsets: list[Subset]) -> str | None:
-    """`count_warning` of the scored pairs of a test set."""
-    return count_warning(task, (sum(map(len, subsets)),), (PAIRS[task],))
+def _subset_name(inputs: Path) -> str:
+    return inputs.name.removeprefix("STS.input.").removesuffix(".txt")
 
 
 def _synthetic(split: str) -> Subset:
-    rows = synthetic.sts_pairs(split)
-    gold = np.array([score for _, _, score in rows], dtype=np.float64)
-    return Subset(split, [spaced(left) for left, _, _ in rows], [spaced(right) for _, right, _ in rows], gold)
+    left, right, gold = zip(*synthetic.sts_pairs(split), strict=True)
+    return Subset(split, list(left), list(right), np.array(gold, dtype=np.float64))
 
 
-def _stsb_file(data: str, split: Split) -> Path:
-    return Path(data) / "STS" / "STSBenchmark" / f"sts-{split}.csv"
-
-
-def _sick_file(data: str, split: Split) -> Path:
-    return Path(data) / "SICK" / _SICK[split]
-
-
-def _semeval_files(data: str, task: StsTask) -> dict[str, tuple[Path, Path]]:
-    """Pairs and gold scores of each sub-set: the official ones, all of them, or one's own where there is none."""
-    folder, official = Path(data) / "STS" / f"{task.upper()}-en-test", SUBSETS[task]
-    there = sorted(p.name.removeprefix("STS.input.").removesuffix(".txt") for p in folder.glob("STS.input.*.txt"))
-    names = there if there and not set(there) & set(official) else official
-    return {name: (folder / f"STS.input.{name}.txt", folder / f"STS.gs.{name}.txt") for name in names}
-
-
-def _load_semeval(name: str, inputs: Path, gold: Path) -> Subset:
-    pairs, scores = list(tab_rows(inputs, columns=2)), read_lines(gold)
+def _load_semeval(inputs: Path, gold: Path) -> Subset:
+    pairs, scores = list(lines.tab_rows(inputs, columns=2)), lines.read_lines(gold)
     if len(pairs) != len(scores):
         raise DataError(
             f"{inputs} has {len(pairs)} lines, but {gold.name} has {len(scores)}: line i of one scores line i"
         )
-    return _subset(name, gold, ((n, row[0], row[1], score) for (n, row), score in zip(pairs, scores, strict=True)))
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
-    """(line number, left, right, gold) of a quoted CSV file of three columns."""
-    reader = csv.reader(io.StringIO("\n".join(read_lines(path)), newline=""), strict=True)
-    try:
-        for fields in reader:
-            if len(fields) != 3:
-                raise DataError(f"{path}:{reader.line_num}: must have 3 columns (pair, gold), got {len(fields)}")
-            yield reader.line_num, fields[0], fields[1], fields[2]
-    except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}: not readable as CSV: {error}") from None
+    rows = ((n, row[0], row[1], score) for (n, row), score in zip(pairs, scores, strict=True))
+    return _subset(_subset_name(inputs), gold, rows)
 
 
 def _subset(name: str, path: Path, rows: Iterable[tuple[int, str, str, str]]) -> Subset:
-    """The scored rows (line number, left, right, gold text), checked."""
+    """The rows (line number, left, right, gold) with a score, checked; a blank one: the pair was not annotated."""
     left, right, gold = [], [], []
     for number, first, second, score in rows:
-        if score.strip():  # a blank score: the pair was not annotated
+        if score.strip():
             gold.append(_gold(score, path, number))
-            left.append(_sentence(first, path, number))
-            right.append(_sentence(second, path, number))
+            left.append(lines.spaced(first))
+            right.append(lines.spaced(second))
+            if not (left[-1] and right[-1]):
+                raise DataError(f"{path}:{number}: a scored pair has an empty sentence")
     if len(set(gold)) < 2:
         raise DataError(
             f"{path}: {len(gold)} scored pairs, {len(set(gold))} distinct scores: a correlation needs 2 of each"
@@ -206,9 +171,3 @@ def _gold(text: str, path: Path, line: int) -> float:
     if not math.isfinite(value):
         raise DataError(f"{path}:{line}: the gold score must be a finite number, got {text.strip()!r}")
     return value
-
-
-def _sentence(text: str, path: Path, line: int) -> str:
-    if not (sentence := spaced(text)):
-        raise DataError(f"{path}:{line}: a scored pair has an empty sentence")
-    return sentence

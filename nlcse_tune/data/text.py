@@ -4,8 +4,6 @@ B items of a batch, b of them this worker's, V views (2, or 3 with hard negative
 ordered view by view: row v * B + i is view v of item i.
 """
 
-import csv
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -17,11 +15,12 @@ from transformers import PreTrainedTokenizerBase
 
 from nlcse_tune.config import SYNTHETIC, EncoderConfig, TextConfig
 from nlcse_tune.data import synthetic
+from nlcse_tune.data.lines import csv_rows, read_lines, spaced
 from nlcse_tune.data.tokens import TokenTable, cached_table
 from nlcse_tune.errors import DataError
 
 Columns = tuple[list[str], ...]
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SPECIAL_TOKENS = {f"{name.lower()}_token": f"[{name}]" for name in ("PAD", "UNK", "CLS", "SEP", "MASK")}
 CSV_COLUMNS = ("sent0", "sent1", "hard_neg")
 
 
@@ -34,22 +33,15 @@ def load_columns(config: TextConfig) -> Columns:
     path = Path(config.data)
     if not path.is_file():
         raise DataError(f"{path}: no such file; set text.data to one (or `nlcse-tune data fetch wiki1m`, or nli)")
-    columns = _read_lines(path) if config.objective == "unsupervised" else _read_csv(path)
+    columns = _read_sentences(path) if config.objective == "unsupervised" else _read_csv(path)
     if len(columns[0]) < config.batch_size:
         raise DataError(f"{path}: {len(columns[0])} rows do not fill one batch; text.batch_size is {config.batch_size}")
     return columns
 
 
-def _read_lines(path: Path) -> Columns:
-    sentences = []
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                sentence = " ".join(line.decode("utf-8").split())
-            except UnicodeDecodeError as error:
-                raise DataError(f"{path}:{number}: not UTF-8 ({error.reason}); convert the file to UTF-8") from None
-            if sentence:
-                sentences.append(sentence)
+def _read_sentences(path: Path) -> Columns:
+    lines = read_lines(path, hint="set text.data to another one")
+    sentences = [sentence for sentence in map(spaced, lines) if sentence]
     if path.suffix == ".csv" and sentences and sentences[0].split(",")[:2] == list(CSV_COLUMNS[:2]):
         raise DataError(
             f"{path}: a file of pairs or triplets; set text.objective=supervised, or give one sentence per line"
@@ -58,25 +50,18 @@ def _read_lines(path: Path) -> Columns:
 
 
 def _read_csv(path: Path) -> Columns:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    with path.open(encoding="utf-8", newline="") as stream:
-        reader = csv.reader(stream)
-        try:
-            header = next(reader, [])
-            if tuple(header) not in (CSV_COLUMNS, CSV_COLUMNS[:2]):
-                raise DataError(
-                    f"{path}:1: must have the header sent0,sent1 or sent0,sent1,hard_neg, got {','.join(header)}"
-                )
-            rows = []
-            for row in reader:
-                if len(row) != len(header) or not all(cell.strip() for cell in row):
-                    raise DataError(f"{path}:{reader.line_num}: must have {len(header)} filled columns, got {row!r}")
-                rows.append(row)
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{path}:{reader.line_num + 1}: not readable as UTF-8 CSV ({error})") from None
-    if not rows:
+    rows = csv_rows(path, strict=False)
+    _, header = next(rows, (0, []))
+    if tuple(header) not in (CSV_COLUMNS, CSV_COLUMNS[:2]):
+        raise DataError(f"{path}:1: must have the header sent0,sent1 or sent0,sent1,hard_neg, got {','.join(header)}")
+    filled = []
+    for number, row in rows:
+        if len(row) != len(header) or not all(cell.strip() for cell in row):
+            raise DataError(f"{path}:{number}: must have {len(header)} filled columns, got {row!r}")
+        filled.append(row)
+    if not filled:
         raise DataError(f"{path}: holds a header and no rows")
-    return tuple(list(column) for column in zip(*rows, strict=True))
+    return tuple(list(column) for column in zip(*filled, strict=True))
 
 
 class TextBatch(NamedTuple):
@@ -117,8 +102,7 @@ def load_text(config: TextConfig, tokenizer: PreTrainedTokenizerBase, columns: C
     pad = tokenizer.pad_token_id
     if pad is None:
         raise DataError("the encoder's tokenizer has no padding token, which batches need")
-    tables = tuple(cached_table(column, tokenizer, config.max_length) for column in columns)
-    return TextData(tables, int(pad))
+    return TextData(tuple(cached_table(column, tokenizer, config.max_length) for column in columns), int(pad))
 
 
 def train_tokenizer(columns: Columns, config: EncoderConfig) -> PreTrainedTokenizerBase:
@@ -140,14 +124,12 @@ def train_tokenizer(columns: Columns, config: EncoderConfig) -> PreTrainedTokeni
     )
     characters = sorted({character for word in words for character in word})
     frequent = sorted((word for word in words if len(word) > 1), key=lambda word: (-words[word], word))
-    pieces = [*SPECIAL_TOKENS, *characters, *(f"##{character}" for character in characters), *frequent]
+    pieces = [*SPECIAL_TOKENS.values(), *characters, *(f"##{character}" for character in characters), *frequent]
     vocabulary = {piece: index for index, piece in enumerate(pieces[: config.scratch.vocab_size])}
     model = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     model.normalizer, model.pre_tokenizer = normalizer, splitter
     model.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
     model.decoder = decoders.WordPiece()
-    pad, unknown, cls, sep, mask = SPECIAL_TOKENS
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=model, model_max_length=128, pad_token=pad, unk_token=unknown, cls_token=cls, sep_token=sep,
-        mask_token=mask,
-    )  # fmt: skip
+        tokenizer_object=model, model_max_length=128, **SPECIAL_TOKENS
+    )

@@ -84,6 +84,5 @@ def _cache_files(sentences: list[str], tokenizer: PreTrainedTokenizerBase, max_l
         definition.pop(setting, None)
     key = hashlib.blake2b(digest_size=16)
     for part in (json.dumps(definition), str(max_length), *sentences):
-        key.update(part.encode())
-        key.update(b"\n")
+        key.update(f"{part}\n".encode())
     return [cache_folder() / "tokens" / f"{key.hexdigest()}-{name}.npy" for name in ("ids", "offsets")]

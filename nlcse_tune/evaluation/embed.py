@@ -12,6 +12,7 @@ N sentences (distinct), B sentences of a batch, T tokens, D width.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -66,7 +67,7 @@ class Bank:
 
     def rows(self, sentences: Sequence[str]) -> NDArray[np.int64]:
         """The rows of these sentences' vectors."""
-        return rows_of(self.row, sentences)
+        return np.fromiter((self.row[sentence] for sentence in sentences), dtype=np.int64, count=len(sentences))
 
     def of(self, sentences: Sequence[str]) -> Vectors:
         """(len(sentences), D), a repeated sentence repeated."""
@@ -75,12 +76,7 @@ class Bank:
 
 def distinct(groups: Iterable[Sequence[str]]) -> Rows:
     """The distinct sentences of several lists, numbered in order of first appearance."""
-    return {s: row for row, s in enumerate(dict.fromkeys(sentence for group in groups for sentence in group))}
-
-
-def rows_of(row: Rows, sentences: Sequence[str]) -> NDArray[np.int64]:
-    """The rows of these sentences."""
-    return np.fromiter((row[sentence] for sentence in sentences), dtype=np.int64, count=len(sentences))
+    return {sentence: row for row, sentence in enumerate(dict.fromkeys(chain.from_iterable(groups)))}
 
 
 def tokens_of(model: Embedder, sentences: Iterable[str]) -> TokenTable:
@@ -118,11 +114,10 @@ def embed_tokens(
 
     The model works in evaluation mode and is left in the mode it was in. Raises RunError for NaN or infinite values.
     """
-    device, count = model.device, len(tokens)
-    if count == 0:
+    if (count := len(tokens)) == 0:
         raise RunError("no sentence to embed")
     done, vectors = 0, None
-    with evaluating(model), _arithmetic(device, precision or default_precision(device)):
+    with _inference(model, precision or default_precision(model.device)):
         for rows, batch in _one_behind(_embedded(model, tokens)):
             if vectors is None:
                 vectors = np.empty((count, batch.shape[1]), dtype=np.float32)
@@ -156,10 +151,7 @@ def _one_behind(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 
 def embed(
-    model: Embedder,
-    groups: Iterable[Sequence[str]],
-    precision: Precision | None = None,
-    progress: Progress = silent,
+    model: Embedder, groups: Iterable[Sequence[str]], precision: Precision | None = None, progress: Progress = silent
 ) -> Bank:
     """The vectors of several lists of sentences; what they share is embedded once. Errors as in `embed_tokens`."""
     row = distinct(groups)
@@ -167,29 +159,23 @@ def embed(
 
 
 @contextmanager
-def evaluating(model: Embedder) -> Iterator[None]:
-    """Evaluation mode without gradients; every sub-module's own mode is restored at the end."""
+def _inference(model: Embedder, precision: Precision) -> Iterator[None]:
+    """Evaluation mode without gradients, in bf16 autocast or in fp32 that is exact: no TF32, no autocast of a caller's.
+
+    Every sub-module's own mode is restored at the end, and so is the precision.
+    """
     modes = [(part, part.training) for part in model.modules()]
+    kind, before = model.device.type, torch.get_float32_matmul_precision()
+    exact = kind == "cuda" and precision == "fp32" and before != "highest"
     for part, _ in modes:
         part.training = False
+    if exact:
+        torch.set_float32_matmul_precision("highest")
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16"):
             yield
     finally:
         for part, mode in modes:
             part.training = mode
-
-
-@contextmanager
-def _arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
-    """bf16 autocast, or fp32 that is exact: no TF32, no autocast of a caller's."""
-    before = torch.get_float32_matmul_precision()
-    exact = device.type == "cuda" and precision == "fp32" and before != "highest"
-    if exact:
-        torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            yield
-    finally:
         if exact:
             torch.set_float32_matmul_precision(before)

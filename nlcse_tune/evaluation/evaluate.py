@@ -1,7 +1,7 @@
 """`nlcse-tune evaluate`, as a function: one model, any tasks, every distinct sentence embedded once."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +47,16 @@ class EvaluationResult(Frozen):
 
     def average(self, setting: Setting = "all") -> float | None:
         """Mean over the seven STS tasks; None unless all seven are there."""
-        scores = [getattr(self.sts[task], setting) for task in STS_TASKS if task in self.sts]
-        return float(sum(scores)) / len(scores) if len(scores) == len(STS_TASKS) else None
+        return _average(self.sts, STS_TASKS, setting)
 
     def transfer_average(self) -> float | None:
         """Mean accuracy over the seven transfer tasks; None unless all seven are there."""
-        scores = [self.transfer[task].accuracy for task in TRANSFER_TASKS if task in self.transfer]
-        return sum(scores) / len(scores) if len(scores) == len(TRANSFER_TASKS) else None
+        return _average(self.transfer, TRANSFER_TASKS, "accuracy")
+
+
+def _average(scores: Mapping[Any, Frozen], tasks: Sequence[str], value: str) -> float | None:
+    values = [getattr(scores[task], value) for task in tasks if task in scores]
+    return float(sum(values)) / len(values) if len(values) == len(tasks) else None
 
 
 def evaluate(
@@ -62,7 +65,7 @@ def evaluate(
     data: str,
     *,
     pooler: Pooler | None = None,
-    force_pooling: bool = False,
+    force: bool = False,
     out: Path = Path("runs"),
     precision: Precision | None = None,
     device: str = "cpu",
@@ -80,20 +83,15 @@ def evaluate(
         raise MissingDataError("\n".join(dict.fromkeys(missing.values())))
     if set(sets) & set(STS_TASKS) and (folder := find_model(model, out)) and (run := run_of(folder)):
         log_opening(StudyPaths(run.study.parent, run.study.name), [run.run_id], by="evaluate")
-    loaded = load_model(model, pooler, force=force_pooling, out=out, device=device)
+    loaded = load_model(model, pooler, force=force, out=out, device=device)
     started, where = time.perf_counter(), loaded.encoder.device
     precision = precision or default_precision(where)
     scores = _score(loaded.encoder, sets, precision, progress)
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else where.type
     return EvaluationResult(
-        model=loaded.name,
-        pooling=loaded.pooling,
-        data=data,
-        device=torch.cuda.get_device_name(where) if where.type == "cuda" else where.type,
-        precision=precision,
-        missing=missing,
-        seconds=time.perf_counter() - started,
-        **scores,
-    )
+        model=model, pooling=loaded.pooling, data=data, device=name, precision=precision, missing=missing,
+        seconds=time.perf_counter() - started, **scores,
+    )  # fmt: skip
 
 
 def expand_tasks(tasks: Sequence[str]) -> list[str]:
@@ -112,12 +110,6 @@ def expand_tasks(tasks: Sequence[str]) -> list[str]:
     return singles
 
 
-def multilingual_folder(data: str) -> Path:
-    """Where the `stsb_multi_mt` files are: in `data`, or beside it."""
-    inside, beside = Path(data) / "stsb_multi_mt", Path(data).resolve().parent / "stsb_multi_mt"
-    return beside if languages(beside) and not languages(inside) else inside
-
-
 def _load(task: str, data: str) -> list[Subset] | TransferData:
     """The data of one task."""
     if task in STS_TASKS:
@@ -132,7 +124,9 @@ def _load(task: str, data: str) -> list[Subset] | TransferData:
         )
     if task in TRANSFER_TASKS:
         return load_transfer(data, task)
-    return [load_multilingual_dev(multilingual_folder(data), task.removeprefix("stsb-"))]
+    inside, beside = Path(data) / "stsb_multi_mt", Path(data).resolve().parent / "stsb_multi_mt"
+    folder = beside if languages(beside) and not languages(inside) else inside
+    return [load_multilingual_dev(folder, task.removeprefix("stsb-"))]
 
 
 def _score(
@@ -145,14 +139,10 @@ def _score(
     bank = embed(encoder, [*sentences_of(pairs), *items], precision, progress)
     geometry = pairs.pop("geometry", None)
     scores = score_subsets(bank, pairs)[0]
-    accuracies = {}
+    fields: dict[str, Any] = {"sts": {}, "dev": {}, "transfer": {}, "sentences": len(bank.vectors)}
+    for task, score in scores.items():
+        fields["sts" if task in STS_TASKS else "dev"][task] = score
     for done, (task, data) in enumerate(transfer.items()):
         progress(f"{task}: logistic regression", done, len(transfer))
-        accuracies[task] = transfer_score(bank, data)
-    return {
-        "sts": {task: score for task, score in scores.items() if task in STS_TASKS},
-        "dev": {task: score for task, score in scores.items() if task not in STS_TASKS},
-        "transfer": accuracies,
-        "geometry": geometry_of(bank, geometry) if geometry else None,
-        "sentences": len(bank.vectors),
-    }
+        fields["transfer"][task] = transfer_score(bank, data)
+    return fields | {"geometry": geometry_of(bank, geometry) if geometry else None}

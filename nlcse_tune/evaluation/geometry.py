@@ -9,11 +9,10 @@ N distinct sentences, P positive pairs, D width.
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nlcse_tune.config import SYNTHETIC, Frozen
-from nlcse_tune.data.sts import SPLITS, Subset, load_dev, load_stsb, load_task
-from nlcse_tune.errors import DataError, RunError
+from nlcse_tune.data.sts import SPLITS, Subset, load_dev, load_split, load_task
+from nlcse_tune.errors import DataError
 from nlcse_tune.evaluation.embed import Bank, Embedder, Vectors, embed
 from nlcse_tune.evaluation.sts import check_vary, sentences_of
 from nlcse_tune.names import Precision
@@ -35,7 +34,7 @@ def load_geometry(data: str) -> list[Subset]:
     """STS-B, whole; of synthetic data dev and "test", which are all there is."""
     if data == SYNTHETIC:
         return [load_dev(data), *load_task(data, "stsb")]
-    return [load_stsb(data, split) for split in SPLITS]
+    return [load_split(data, "stsb", split) for split in SPLITS]
 
 
 def geometry_of(bank: Bank, subsets: Sequence[Subset]) -> GeometryScore:
@@ -49,14 +48,12 @@ def geometry_of(bank: Bank, subsets: Sequence[Subset]) -> GeometryScore:
     if not positive.any():
         raise DataError(f"no pair with a gold score of at least {POSITIVE}, so there is no alignment to measure")
     rows = np.unique(bank.rows([*left, *right]))
-    check_vary(bank.vectors[rows].astype(np.float64))
-    units = _unit(bank.vectors)
-    pairs = bank.rows(left)[positive], bank.rows(right)[positive]
+    vectors = bank.vectors[rows]
+    check_vary(vectors)
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    pairs = [units[np.searchsorted(rows, bank.rows(sentences)[positive])] for sentences in (left, right)]
     return GeometryScore(
-        alignment=alignment(units[pairs[0]], units[pairs[1]]),
-        uniformity=uniformity(units[rows]),
-        positives=int(positive.sum()),
-        sentences=len(rows),
+        alignment=alignment(*pairs), uniformity=uniformity(units), positives=int(positive.sum()), sentences=len(rows)
     )
 
 
@@ -86,10 +83,3 @@ def uniformity(units: Vectors) -> float:
         kernel = np.exp(4 * (products.astype(np.float64) - 1))  # |x - y|^2 = 2 - 2 x.y
         total += float(np.triu(kernel, k=1).sum())
     return float(np.log(total / (count * (count - 1) / 2)))
-
-
-def _unit(vectors: Vectors) -> NDArray[np.float32]:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not norms.all():
-        raise RunError("a sentence embedding is zero, so it has no direction")
-    return np.asarray(vectors / norms, dtype=np.float32)

@@ -30,9 +30,8 @@ MODULES_FILE = "modules.json"  # in every folder of sentence-transformers
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """An encoder, the name it goes by, and where its pooling comes from."""
+    """An encoder, and where its pooling comes from."""
 
-    name: str
     encoder: Embedder
     pooling: str  # for people: "avg (saved)"
 
@@ -86,9 +85,11 @@ def load_model(
             raise ConfigError(f"{model}: {', '.join(foreign)}: code of the model's own, which this tool does not run")
         return _load_theirs(model, pooler, force=force, device=device)
     else:
-        given, encoder = True, _load_plain(model, pooler)
+        given, encoder = True, load_encoder(model, pooler="cls_before_pooler" if pooler == "cls" else pooler)
+        if pooler == "cls":
+            encoder.pooler, encoder.head, encoder.head_at_test = "cls", _pooler_layer(model, encoder.width), True
     head = ", with its head" if encoder.head is not None else ""
-    return LoadedModel(model, encoder.to(device), f"{encoder.pooler} ({'given' if given else 'saved'}{head})")
+    return LoadedModel(encoder.to(device), f"{encoder.pooler} ({'given' if given else 'saved'}{head})")
 
 
 def _overrides(model: str, asked: Pooler | None, saved: str, *, head: bool, force: bool) -> bool:
@@ -133,10 +134,10 @@ def _load_theirs(model: str, asked: Pooler | None, *, force: bool, device: str) 
         )
     saved, rest = _saved_pooling(loaded)
     if not _overrides(model, asked, saved, head=rest, force=force):
-        return LoadedModel(model, Wrapped(loaded), f"{saved} (saved{', with its head' if rest else ''})")
+        return LoadedModel(Wrapped(loaded), f"{saved} (saved{', with its head' if rest else ''})")
     encoder = SentenceEncoder(first.auto_model, loaded.tokenizer, cast(Pooler, asked))
     encoder.prompt = _prompt(loaded)
-    return LoadedModel(model, encoder, f"{asked} (given)")
+    return LoadedModel(encoder, f"{asked} (given)")
 
 
 def _saved_pooling(model: "SentenceTransformer") -> tuple[str, bool]:
@@ -155,13 +156,6 @@ def _saved_pooling(model: "SentenceTransformer") -> tuple[str, bool]:
 def _prompt(model: "SentenceTransformer") -> str:
     """What it puts before each sentence unless told otherwise."""
     return (model.default_prompt_name and model.prompts[model.default_prompt_name]) or ""
-
-
-def _load_plain(model: str, asked: Pooler | None) -> SentenceEncoder:
-    encoder = load_encoder(model, pooler="cls_before_pooler" if asked == "cls" else asked)
-    if asked == "cls":
-        encoder.pooler, encoder.head, encoder.head_at_test = "cls", _pooler_layer(model, encoder.width), True
-    return encoder
 
 
 def _pooler_layer(source: str, width: int) -> nn.Module:

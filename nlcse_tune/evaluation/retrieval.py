@@ -49,17 +49,14 @@ def retrieve(
     for sentences in (corpus, queries):
         if not (lengths := np.linalg.norm(bank.of(sentences), axis=1)).all():
             raise RunError(f"{sentences[int(lengths.argmin())]!r} has the zero vector, so it has no cosine")
-    check_vary(bank.of(corpus[:4096]).astype(np.float64))
+    check_vary(bank.of(corpus[:4096]))
     vectors = bank.of(corpus)
     norms = np.linalg.norm(vectors, axis=1)
-    return {query: _nearest(query, bank.of([query])[0], vectors, norms, corpus, top) for query in queries}
-
-
-def _nearest(
-    query: str, vector: np.ndarray, vectors: np.ndarray, norms: np.ndarray, corpus: Sequence[str], top: int
-) -> list[Hit]:
-    cosines = vectors @ vector / (norms * np.linalg.norm(vector))
-    count = min(top + 1, len(cosines))  # one more than asked: the query may be in the corpus
-    best = np.argpartition(-cosines, count - 1)[:count]
-    ranked = sorted(best.tolist(), key=lambda row: -cosines[row])
-    return [Hit(sentence=corpus[row], cosine=float(cosines[row])) for row in ranked if corpus[row] != query][:top]
+    hits = {}
+    for query, vector in zip(queries, bank.of(queries), strict=True):
+        cosines = vectors @ vector / (norms * np.linalg.norm(vector))
+        count = min(top + 1, len(cosines))  # one more than asked: the query may be in the corpus
+        best = np.argpartition(-cosines, count - 1)[:count].tolist()
+        ranked = [row for row in sorted(best, key=lambda row: -cosines[row]) if corpus[row] != query][:top]
+        hits[query] = [Hit(sentence=corpus[row], cosine=float(cosines[row])) for row in ranked]
+    return hits

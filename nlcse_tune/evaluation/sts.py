@@ -6,7 +6,7 @@ own correlations, the latter by pairs (SentEval computes all three, and papers h
 N sentences, P pairs, D width.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from nlcse_tune.config import StsTask
 from nlcse_tune.data.lines import MissingDataError
 from nlcse_tune.data.sts import Subset, load_dev, load_task
 from nlcse_tune.errors import RunError
-from nlcse_tune.evaluation.embed import Bank, Embedder, Vectors, distinct, embed, embed_tokens, rows_of, tokens_of
+from nlcse_tune.evaluation.embed import Bank, Embedder, Vectors, distinct, embed, embed_tokens, tokens_of
 from nlcse_tune.names import Precision
 from nlcse_tune.records import TaskScore
 
@@ -32,14 +32,13 @@ class DevEvaluator:
     def __init__(self, data: str, model: Embedder) -> None:
         """`data` is a folder in SentEval's layout or "synthetic"; `model` says how sentences become tokens."""
         self.subset = load_dev(data)
-        row = distinct((self.subset.left, self.subset.right))
-        self.tokens = tokens_of(model, row)
-        self._left, self._right = rows_of(row, self.subset.left), rows_of(row, self.subset.right)
+        self.row = distinct((self.subset.left, self.subset.right))
+        self.tokens = tokens_of(model, self.row)
 
     def __call__(self, model: Embedder, precision: Precision | None = None) -> float:
         """Spearman x 100. The model is left in the mode it was in; RunError for NaN or constant embeddings."""
-        vectors = embed_tokens(model, self.tokens, precision)
-        return spearman(cosines(vectors, self._left, self._right), self.subset.gold)
+        bank = Bank(self.row, embed_tokens(model, self.tokens, precision))
+        return spearman(cosines(bank, self.subset), self.subset.gold)
 
 
 def score_test_sets(
@@ -69,21 +68,16 @@ def load_sets(tasks: Iterable[Key], load: Callable[[Key], Loaded]) -> tuple[dict
     return sets, missing
 
 
-def sentences_of(subsets: Mapping[Key, Sequence[Subset]]) -> Iterator[list[str]]:
+def sentences_of(subsets: Mapping[Key, Sequence[Subset]]) -> list[list[str]]:
     """Every list of sentences in several tasks, for `embed`."""
-    for group in subsets.values():
-        for subset in group:
-            yield from (subset.left, subset.right)
+    return [sentences for group in subsets.values() for subset in group for sentences in (subset.left, subset.right)]
 
 
 def score_subsets(
     bank: Bank, subsets: Mapping[Key, Sequence[Subset]]
 ) -> tuple[dict[Key, TaskScore], dict[Key, Similarities]]:
     """Scores and cosines of several tasks, each a list of sub-sets."""
-    similarities = {
-        key: [cosines(bank.vectors, bank.rows(subset.left), bank.rows(subset.right)) for subset in group]
-        for key, group in subsets.items()
-    }
+    similarities = {key: [cosines(bank, subset) for subset in group] for key, group in subsets.items()}
     scores = {key: task_score(group, similarities[key]) for key, group in subsets.items()}
     return scores, {key: np.concatenate(parts) for key, parts in similarities.items()}
 
@@ -116,24 +110,24 @@ def pearson(similarities: Similarities, gold: NDArray[np.float64]) -> float:
     return 100 * float(stats.pearsonr(similarities, gold).statistic)
 
 
-def cosines(vectors: Vectors, left: NDArray[np.int64], right: NDArray[np.int64]) -> Similarities:
-    """(P,) float64 cosines of rows `left` against rows `right` of (N, D) vectors.
+def cosines(bank: Bank, subset: Subset) -> Similarities:
+    """(P,) float64 cosines of the pairs of a sub-set.
 
     Raises RunError where a vector is zero, or all of them are one and the same: such a model has no score.
     """
-    used = vectors[np.union1d(left, right)].astype(np.float64)
-    check_vary(used)
-    first, second = vectors[left].astype(np.float64), vectors[right].astype(np.float64)
+    check_vary(bank.vectors[np.unique(bank.rows([*subset.left, *subset.right]))])
+    first, second = (bank.of(sentences).astype(np.float64) for sentences in (subset.left, subset.right))
     norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     return np.asarray(np.einsum("pd,pd->p", first, second) / norms)
 
 
-def check_vary(vectors: NDArray[np.float64]) -> None:
+def check_vary(vectors: Vectors) -> None:
     """RunError if a vector is zero, or all point the same way to within float32 rounding."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    precise = vectors.astype(np.float64)
+    norms = np.linalg.norm(precise, axis=1, keepdims=True)
     if zeros := int((norms == 0).sum()):
         raise RunError(f"{zeros} of {len(vectors)} sentence embeddings are zero, so their cosine is undefined")
-    units = vectors / norms
+    units = precise / norms
     if np.abs(units - units[0]).max() < 1e-6:
         raise RunError(
             f"all {len(vectors)} sentence embeddings are the same vector, so there is nothing to rank: the encoder has "

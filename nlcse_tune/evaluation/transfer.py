@@ -8,7 +8,7 @@ ends within scikit-learn's tolerance of a cold start (on 400 items that changed 
 I items, D features, K folds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ GRID_KFOLD = tuple(2.0**t for t in range(-1, 6))  # C of TREC and MRPC
 
 Features = NDArray[np.float32]  # (I, D)
 Labels = NDArray[np.int64]  # (I,)
-Folds = Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]
+Split = tuple[Features, Labels, Features, Labels]  # to fit, to score
 
 
 class TransferScore(Frozen):
@@ -41,60 +41,46 @@ class TransferScore(Frozen):
 
 def transfer_score(bank: Bank, data: TransferData) -> TransferScore:
     """One task's score from the vectors in `bank`; RunError if they are zero or constant."""
-    check_vary(bank.of(data.train.sentences[:4096]).astype(np.float64))
+    check_vary(bank.of(data.train.columns[0][:4096]))
     train = features(bank, data.train)
     if data.test is None:
         return nested(train, data.train.labels)
     if data.dev is not None:
-        dev_accuracies = accuracies(train, data.train.labels, features(bank, data.dev), data.dev.labels, GRID)
-        strength, dev_accuracy = best(GRID, dev_accuracies)
+        given = train, data.train.labels, features(bank, data.dev), data.dev.labels
+        strength, dev_accuracy = choose([given], GRID)
     else:
-        strength, dev_accuracy = choose(train, data.train.labels, GRID_KFOLD)
+        strength, dev_accuracy = choose(_folds(train, data.train.labels), GRID_KFOLD)
     model = _model(strength).fit(train, data.train.labels)
     predicted = model.predict(features(bank, data.test))
     accuracy = 100 * float((predicted == data.test.labels).mean())
-    f1 = 100 * float(f1_score(data.test.labels, predicted)) if data.test.seconds is not None else None
+    f1 = 100 * float(f1_score(data.test.labels, predicted)) if len(data.test.columns) == 2 else None
     return TransferScore(accuracy=accuracy, dev_accuracy=dev_accuracy, f1=f1)
 
 
 def features(bank: Bank, items: Labelled) -> Features:
     """(I, D) vectors of single sentences; (I, 2 D) |u - v| and u * v of pairs."""
-    first = bank.of(items.sentences)
-    if items.seconds is None:
-        return first
-    second = bank.of(items.seconds)
-    return np.concatenate([np.abs(first - second), first * second], axis=1)
+    first, *second = map(bank.of, items.columns)
+    return np.concatenate([np.abs(first - second[0]), first * second[0]], axis=1) if second else first
 
 
 def nested(inputs: Features, labels: Labels) -> TransferScore:
     """Mean accuracy over K outer folds; for each, C is chosen by K folds of its training part."""
     tests, devs = [], []
-    for train, test in _folds(inputs, labels):
-        strength, dev_accuracy = choose(inputs[train], labels[train], GRID)
-        model = _model(strength).fit(inputs[train], labels[train])
-        tests.append(100 * float(model.score(inputs[test], labels[test])))
+    for train, train_labels, test, test_labels in _folds(inputs, labels):
+        strength, dev_accuracy = choose(_folds(train, train_labels), GRID)
+        tests.append(100 * float(_model(strength).fit(train, train_labels).score(test, test_labels)))
         devs.append(dev_accuracy)
     return TransferScore(accuracy=float(np.mean(tests)), dev_accuracy=float(np.mean(devs)))
 
 
-def choose(inputs: Features, labels: Labels, grid: Sequence[float]) -> tuple[float, float]:
-    """(C, accuracy x 100) with the best mean accuracy over K folds."""
-    scores = [
-        accuracies(inputs[train], labels[train], inputs[test], labels[test], grid)
-        for train, test in _folds(inputs, labels)
-    ]
+def choose(splits: Iterable[Split], grid: Sequence[float]) -> tuple[float, float]:
+    """(C, accuracy x 100) of a rising grid with the best mean accuracy over the splits."""
+    scores = []
+    for inputs, labels, dev, dev_labels in splits:
+        model = _model(grid[0], warm_start=True)
+        fits = (model.set_params(C=strength).fit(inputs, labels) for strength in grid)
+        scores.append([100 * float(fit.score(dev, dev_labels)) for fit in fits])
     return best(grid, np.mean(scores, axis=0))
-
-
-def accuracies(
-    inputs: Features, labels: Labels, dev: Features, dev_labels: Labels, grid: Sequence[float]
-) -> NDArray[np.float64]:
-    """Accuracy x 100 on dev for each C of a rising grid."""
-    model, scores = _model(grid[0], warm_start=True), []
-    for strength in grid:
-        model.set_params(C=strength).fit(inputs, labels)
-        scores.append(100 * float(model.score(dev, dev_labels)))
-    return np.array(scores)
 
 
 def best(grid: Sequence[float], scores: NDArray[np.float64]) -> tuple[float, float]:
@@ -107,6 +93,6 @@ def _model(strength: float, *, warm_start: bool = False) -> LogisticRegression:
     return LogisticRegression(C=strength, max_iter=1000, random_state=SEED, warm_start=warm_start)
 
 
-def _folds(inputs: Features, labels: Labels) -> Folds:
-    splits: Folds = StratifiedKFold(n_splits=FOLDS, shuffle=True, random_state=SEED).split(inputs, labels)
-    return splits
+def _folds(inputs: Features, labels: Labels) -> Iterator[Split]:
+    for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(inputs, labels):
+        yield inputs[train], labels[train], inputs[test], labels[test]

@@ -6,6 +6,7 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
+from nlcse_tune import __version__
 from nlcse_tune.config import SCRATCH, flatten
 from nlcse_tune.models.encoder import SentenceEncoder
 from nlcse_tune.records import RunRecord, TestRecord
@@ -20,14 +21,20 @@ POOLINGS = {
 UNKNOWN = (
     "No record of this run was found beside its checkpoint, so its data, configuration and scores are not known here.\n"
 )
+USAGE = (
+    "## Use\n\n```python\nfrom sentence_transformers import SentenceTransformer\n\n"
+    'model = SentenceTransformer("%s")  # this folder\n'
+    'vectors = model.encode(["A dog carries a ball.", "The hound has a toy."])\n'
+    "print(model.similarity(vectors, vectors))\n```\n"
+)
 LICENCE = "## Licence\n\nNot stated. Whoever publishes this model chooses one that its data and base model allow.\n"
 
 
 def model_card(encoder: SentenceEncoder, record: RunRecord | None, test: TestRecord | None, name: str) -> str:
     """README.md in Markdown; the licence is the user's to state."""
     of_the_run = [_training(record), _scores(record, test)] if record else [UNKNOWN]
-    parts = [_front_matter(record), f"# {name}\n", _summary(encoder, record), _usage(name), *of_the_run]
-    return "\n".join([*parts, _versions(record), LICENCE])
+    sections = [_front_matter(record), f"# {name}\n", _summary(encoder, record), USAGE % name, *of_the_run]
+    return "\n".join([*sections, _versions(record), LICENCE])
 
 
 def _front_matter(record: RunRecord | None) -> str:
@@ -41,20 +48,11 @@ def _front_matter(record: RunRecord | None) -> str:
 
 
 def _summary(encoder: SentenceEncoder, record: RunRecord | None) -> str:
-    head = ", then a linear layer and tanh" if encoder.head is not None and encoder.head_at_test else ""
+    head = ", then a linear layer and tanh" if encoder.test_head is not None else ""
     method = f"{record.config.text.objective.capitalize()} {record.config.method}. " if record else ""
     return (
         f"{method}A sentence becomes {encoder.width} numbers: {POOLINGS[encoder.pooler]}{head}. Sentences are cut at "
         f"{encoder.max_length} tokens. Compare by cosine similarity.\n"
-    )
-
-
-def _usage(name: str) -> str:
-    return (
-        "## Use\n\n```python\nfrom sentence_transformers import SentenceTransformer\n\n"
-        f'model = SentenceTransformer("{name}")  # this folder\n'
-        'vectors = model.encode(["A dog carries a ball.", "The hound has a toy."])\n'
-        "print(model.similarity(vectors, vectors))\n```\n"
     )
 
 
@@ -91,8 +89,6 @@ def _scores(record: RunRecord, test: TestRecord | None) -> str:
 
 
 def _versions(record: RunRecord | None) -> str:
-    from nlcse_tune import __version__
-
     libraries = " and ".join(f"{name} {metadata.version(name)}" for name in ("sentence-transformers", "transformers"))
     exported = f"Exported by nlcse-tune {__version__} with {libraries}."
     if record is None:

@@ -11,19 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.export.card import model_card
-from nlcse_tune.models.encoder import HEAD_FILE, SentenceEncoder, load_encoder, model_options
+from nlcse_tune.models.encoder import FAMILIES, HEAD_FILE, SentenceEncoder, load_encoder
 from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS
 from nlcse_tune.paths import POOLING_FILE, find_model, run_of
 from nlcse_tune.records import RunRecord, TestRecord
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-TRANSFORMER_FILE = "sentence_bert_config.json"
 
 
 def export_run(run: str, to: Path, *, out: Path = Path("runs"), force: bool = False) -> Path:
@@ -42,8 +40,7 @@ def export_run(run: str, to: Path, *, out: Path = Path("runs"), force: bool = Fa
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         _write(model, unfinished, target.name)
-        if target.is_dir():
-            shutil.rmtree(target)
+        shutil.rmtree(target, ignore_errors=True)
         unfinished.replace(target)
     except OSError as error:
         raise RunError(f"{to}: cannot be written: {error.strerror or error}; choose another --to") from error
@@ -64,12 +61,12 @@ def _check_target(to: Path, *, force: bool) -> None:
 
 
 def _write(model: Path, folder: Path, name: str) -> None:
-    """The whole export of the model in the folder `model`."""
     encoder = load_encoder(model)
-    options = model_options(encoder.backbone.config.model_type)
+    options = FAMILIES.get(encoder.backbone.config.model_type, {})
     _as_sentence_transformer(model, encoder, options).save(str(folder), create_model_card=False)
-    described = json.loads((folder / TRANSFORMER_FILE).read_text())  # the library does not keep the options itself
-    (folder / TRANSFORMER_FILE).write_text(json.dumps({**described, "model_kwargs": options}, indent=2) + "\n")
+    transformer = folder / "sentence_bert_config.json"
+    described = {**json.loads(transformer.read_text()), "model_kwargs": options}  # the library does not keep these
+    transformer.write_text(json.dumps(described, indent=2) + "\n")
     for own in (POOLING_FILE, HEAD_FILE):
         if (model / own).is_file():
             shutil.copyfile(model / own, folder / own)
@@ -89,21 +86,14 @@ def _as_sentence_transformer(model: Path, encoder: SentenceEncoder, options: dic
             model_kwargs={"dtype": torch.float32, **options},
         )
     ]  # fmt: skip
-    if every:
-        weights = nn.Parameter(layer_weights(encoder))
-        modules.append(WeightedLayerPooling(width, len(weights) - 1, layer_start=0, layer_weights=weights))
+    if every:  # how much of each hidden state, the embedding layer's first
+        layers = int(encoder.backbone.config.num_hidden_layers)
+        taken = (1, layers) if encoder.pooler == "avg_first_last" else (layers - 1, layers)
+        weights = nn.Parameter(torch.bincount(torch.tensor(taken), minlength=layers + 1).float())
+        modules.append(WeightedLayerPooling(width, layers, layer_start=0, layer_weights=weights))
     modules.append(Pooling(width, "cls" if encoder.pooler in ("cls", "cls_before_pooler") else "mean"))
-    if encoder.head is not None:
-        linear = cast(nn.Linear, cast(nn.Sequential, encoder.head)[0])  # then comes Tanh, Dense's own default
+    if encoder.test_head is not None:
+        linear = cast(nn.Linear, cast(nn.Sequential, encoder.test_head)[0])  # then comes Tanh, Dense's own default
         modules.append(Dense(width, width, init_weight=linear.weight, init_bias=linear.bias))
     whole: SentenceTransformer = SentenceTransformer(modules=modules, device="cpu", similarity_fn_name="cosine")
     return whole
-
-
-def layer_weights(encoder: SentenceEncoder) -> Tensor:
-    """(L + 1,) how much of each hidden state a pooler of two layers takes, the embedding layer's first."""
-    layers = int(encoder.backbone.config.num_hidden_layers)
-    weights = torch.zeros(layers + 1)
-    for layer in (1, layers) if encoder.pooler == "avg_first_last" else (layers - 1, layers):
-        weights[layer] += 1
-    return weights

@@ -30,64 +30,50 @@ OBJECT_STORE_BYTES = 256 * 1024**2  # runs exchange configurations and scores; R
 
 
 @contextmanager
-def ray_cluster(address: str | None = None) -> Iterator[str | None]:
+def ray_cluster(address: str | None) -> Iterator[str | None]:
     """Joins the cluster at `address` (or `$RAY_ADDRESS`), else starts one here and stops it at the end.
 
     Yields the dashboard's address. A Ray that this process already runs in is used and left running.
     """
-    if ray.is_initialized():
-        yield _dashboard()
-        return
-    address = address or os.environ.get("RAY_ADDRESS")
+    if started := not ray.is_initialized():
+        _start(address or os.environ.get("RAY_ADDRESS"))
+    try:
+        url = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
+        yield f"http://{url}" if url else None
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _start(address: str | None) -> None:
     # Without its dashboard Ray Train cannot find out which workers to clean up, and the next run hangs
     # (docs/ray.md, point 1).
     own: dict[str, Any] = {} if address else {"include_dashboard": True, "object_store_memory": OBJECT_STORE_BYTES}
+    own |= {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
-        ray.init(
-            address=address or "local",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"env_vars": ENVIRONMENT},
-            **own,
-        )
+        ray.init(address=address or "local", runtime_env={"env_vars": ENVIRONMENT}, **own)
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"at {address} " if address else ""
         raise RunError(f"Ray {where}did not start: {error}") from error
-    try:
-        yield _dashboard()
-    finally:
-        ray.shutdown()
 
 
-def _dashboard() -> str | None:
-    url = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
-    return f"http://{url}" if url else None
+def fit(launch: Launch) -> tuple[Resources, int]:
+    """What a run will ask for, and how many run at a time.
 
-
-def cluster_nodes() -> list[tuple[float, float]]:
-    """(CPUs, GPUs) of every node of the running cluster."""
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    sizes = [node["Resources"] for node in nodes if node["Alive"]]
-    return [(float(size.get("CPU", 0)), float(size.get("GPU", 0))) for size in sizes]
-
-
-def fit(launch: Launch) -> Resources:
-    """What a run will ask for: a GPU for each worker where there are GPUs, one CPU unless said otherwise."""
-    any_gpu = any(gpus for _, gpus in cluster_nodes())
-    gpus_each = launch.gpus_per_worker if launch.gpus_per_worker is not None else (1.0 if any_gpu else 0.0)
-    return Resources(launch.workers, launch.cpus_per_worker if launch.cpus_per_worker is not None else 1.0, gpus_each)
-
-
-def concurrency(resources: Resources, wanted: int | None) -> int:
-    """How many runs at a time; RunError where not even one fits, since Ray would wait for ever (ray#17359)."""
-    nodes = cluster_nodes()
-    possible = resources.concurrent(nodes)
-    if possible < 1:
-        cpus, gpus = (sum(sizes) for sizes in zip(*nodes, strict=True))
+    A GPU for each worker where there are GPUs, one CPU unless said otherwise. RunError where not even one run fits,
+    since Ray would wait for ever (ray#17359).
+    """
+    alive: list[dict[str, Any]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    nodes = [(float(has.get("CPU", 0)), float(has.get("GPU", 0))) for has in alive]
+    cpus, gpus = (sum(sizes) for sizes in zip(*nodes, strict=True))
+    cpus_each = 1.0 if launch.cpus_per_worker is None else launch.cpus_per_worker
+    gpus_each = float(gpus > 0) if launch.gpus_per_worker is None else launch.gpus_per_worker
+    resources = Resources(launch.workers, cpus_each, gpus_each)
+    if (possible := resources.concurrent(nodes)) < 1:
         each = "; ".join(f"{n} CPUs and {g} GPUs" for n, g in sorted({(f"{n:g}", f"{g:g}") for n, g in nodes}))
         split = f" on {len(nodes)} nodes ({each}; a worker needs its own on one node)" if len(nodes) > 1 else ""
         raise RunError(
             f"a run asks for {resources}, and the cluster has {cpus:g} CPUs and {gpus:g} GPUs in all{split}; "
             "ask for fewer with --workers, --cpus-per-worker or --gpus-per-worker, or join a larger cluster (--address)"
         )
-    return min(possible, wanted or possible)
+    return resources, min(possible, launch.concurrent or possible)

@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nlcse_tune.errors import NlcseError, StorageError
+from nlcse_tune.errors import NlcseError
 from nlcse_tune.files import write_text
-from nlcse_tune.launch.cluster import concurrency, fit, ray_cluster  # sets Ray's environment before ray's import
+from nlcse_tune.launch.cluster import fit, ray_cluster  # sets Ray's environment before ray's import
 from nlcse_tune.launch.spec import Launch, Resources, RunSpec
-from nlcse_tune.launch.trial import refusal_of, trial
+from nlcse_tune.launch.trial import trial
 from nlcse_tune.records import RunRecord, now
 
 from ray import tune  # isort: skip
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
 WATCHER_BYTES = 2**20
@@ -77,21 +76,22 @@ class Pool:
         whose process dies (a node, preemption, out of memory) is started again up to three times. What would befall
         every other run alike, a wrong configuration, missing data, a full disk or a bug, ends it all and is raised.
         """
-        end = _End(seconds)
+        driver = _Driver(source, seconds)
         try:
-            self._tuner(source, end, storage, then_test).fit()
+            self._tuner(driver, storage, then_test).fit()
         except NlcseError:
             raise
         except Exception as error:
-            # Where the folder cannot be written, Tune meets that in many ways of its own (a missing snapshot, say).
-            end.refusal = end.refusal or _unwritable(storage)
-            if end.refusal is None:
+            with driver.guarding():  # a folder that cannot be written Tune meets in many ways of its own
+                write_text(storage / ".probe", "x" * 4096)
+                (storage / ".probe").unlink()
+            if driver.refusal is None:
                 raise
-            raise end.refusal from error
-        if end.refusal is not None:
-            raise end.refusal
+            raise driver.refusal from error
+        if driver.refusal is not None:
+            raise driver.refusal
 
-    def _tuner(self, source: RunSource, end: "_End", storage: Path, then_test: bool) -> tune.Tuner:
+    def _tuner(self, driver: "_Driver", storage: Path, then_test: bool) -> tune.Tuner:
         trainable = tune.with_parameters(trial, resources=self.resources, then_test=then_test)
         many = self.resources.workers > 1
         # A trial that only watches its workers asks for no CPU at all: with 0.01 of one, two workers on a machine of
@@ -101,8 +101,7 @@ class Pool:
         tuning = tune.TuneConfig(
             metric="dev",
             mode="max",
-            search_alg=_SourceSearcher(source, end),
-            scheduler=_SourceScheduler(source, end),
+            search_alg=driver,
             num_samples=-1,  # until the source has no more
             max_concurrent_trials=self.at_a_time,
             reuse_actors=not many,  # a fresh process costs 11 s a trial, mostly imports; a reused one 4 s (docs/ray.md)
@@ -111,7 +110,7 @@ class Pool:
             name=uuid.uuid4().hex[:12],
             storage_path=str(storage.resolve()),
             verbose=0,
-            stop=end,
+            stop=driver,
             failure_config=tune.FailureConfig(max_failures=RETRIES),
         )
         placed = tune.with_resources(trainable, tune.PlacementGroupFactory([request]))
@@ -122,37 +121,21 @@ class Pool:
 def open_pool(launch: Launch) -> Iterator[Pool]:
     """Joins or starts the cluster; RunError where not even one run fits on it."""
     with ray_cluster(launch.address) as dashboard:
-        resources = fit(launch)
-        yield Pool(resources, concurrency(resources, launch.concurrent), dashboard)
+        yield Pool(*fit(launch), dashboard)
 
 
-def _unwritable(storage: Path) -> StorageError | None:
-    """What is wrong with the folder, if nothing can be written there."""
-    probe = storage / ".probe"
-    try:
-        write_text(probe, "x" * 4096)
-        probe.unlink()
-    except StorageError as error:
-        return error
-    return None
+class _Driver(Searcher, tune.Stopper):
+    """A RunSource in the shape that Tune asks for, and whether all should end.
 
+    That is when time is up, or a run met what all others would meet.
+    """
 
-class _Driver:
-    """What stays in this process: Tune pickles its searcher, scheduler and stopper now and then, and never reads it."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-
-class _End(_Driver, tune.Stopper):
-    """Whether everything should end: time is up, or a run met what all others would meet."""
-
-    def __init__(self, seconds: float | None) -> None:
+    def __init__(self, source: RunSource, seconds: float | None) -> None:
+        super().__init__(metric="dev", mode="max")
+        self.source = source
         self.deadline = time.monotonic() + seconds if seconds is not None else None
         self.refusal: NlcseError | None = None
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
+        self.running: dict[str, RunSpec] = {}
 
     @contextmanager
     def guarding(self) -> Iterator[None]:
@@ -162,55 +145,42 @@ class _End(_Driver, tune.Stopper):
         except NlcseError as error:
             self.refusal = self.refusal or error
 
-    def stop_all(self) -> bool:
-        return self.refusal is not None or (self.deadline is not None and time.monotonic() > self.deadline)
-
-
-class _SourceScheduler(_Driver, FIFOScheduler):
-    """Asks the source about each dev score."""
-
-    def __init__(self, source: RunSource, end: _End) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.source, self.end = source, end
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        self.end.refusal = refusal_of(result) or self.end.refusal
-        if "record" not in result or self.end.refusal is not None:
-            return TrialScheduler.CONTINUE
-        spec, record = RunSpec.model_validate(trial.config["spec"]), RunRecord.model_validate_json(result["record"])
-        why = None
-        with self.end.guarding():
-            why = self.source.judge(spec, record) if record.status == "running" else None
-            if why is not None:
-                stopped = {"status": "stopped", "events": (*record.events, why), "finished": now()}
-                record.model_copy(update=stopped).write(spec.paths.record)
-        return TrialScheduler.CONTINUE if why is None else TrialScheduler.STOP
-
-
-class _SourceSearcher(_Driver, Searcher):
-    """A RunSource in the shape that Tune asks for."""
-
-    def __init__(self, source: RunSource, end: _End) -> None:
-        super().__init__(metric="dev", mode="max")
-        self.source, self.end = source, end
-        self.running: dict[str, RunSpec] = {}
-
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         spec = None
-        with self.end.guarding():
+        with self.guarding():
             spec = self.source.next()
         if spec is None:
-            return None if self.running and self.end.refusal is None else str(Searcher.FINISHED)
+            return None if self.running and self.refusal is None else str(Searcher.FINISHED)
         self.running[trial_id] = spec
         return {"spec": spec.model_dump(mode="json")}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if (spec := self.running.pop(trial_id, None)) is not None:
-            with self.end.guarding():
+            with self.guarding():
                 self.source.done(spec, RunRecord.read(spec.paths.record))
 
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Asks the source about each dev score; whether the run ends here."""
+        self.refusal = result.get("refusal") or self.refusal
+        spec, why = self.running.get(trial_id), None
+        if spec is None or "record" not in result or self.refusal is not None:
+            return False
+        record = RunRecord.model_validate_json(result["record"])
+        with self.guarding():
+            why = self.source.judge(spec, record) if record.status == "running" else None
+            if why is not None:
+                stopped = {"status": "stopped", "events": (*record.events, why), "finished": now()}
+                record.model_copy(update=stopped).write(spec.paths.record)
+        return why is not None
+
+    def stop_all(self) -> bool:
+        return self.refusal is not None or (self.deadline is not None and time.monotonic() > self.deadline)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles it now and then, and never reads that: the records are what a search continues from
+
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the records are what a search continues from."""
+        """Nothing, likewise."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing, likewise."""

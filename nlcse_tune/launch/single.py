@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from uuid import uuid4
 
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.files import locked
@@ -37,4 +36,4 @@ def train_one(
         from nlcse_tune.launch.pool import open_pool  # Ray, which one worker does without
 
         with open_pool(replace(launch, concurrent=1)) as pool:
-            return run_on_workers(spec, pool.resources, uuid4().hex[:8], callbacks=[])
+            return run_on_workers(spec, pool.resources)

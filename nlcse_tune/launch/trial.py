@@ -1,7 +1,6 @@
 """One Ray Tune trial: one run, and what its end, however it comes, tells the driver."""
 
 import traceback
-import uuid
 from typing import Any
 
 import torch
@@ -55,21 +54,20 @@ def _run(spec: RunSpec, resources: Resources, then_test: bool) -> RunRecord:
     to_test = then_test and not is_tested(paths, asked)
     if earlier and (earlier.status == "failed" or is_whole(earlier, paths) or (then_test and not to_test)):
         record = earlier
-    elif resources.workers == 1:
-        record = run_here(spec, reporting(tune.report), resources.cpus)
     else:
-        record = _run_on_workers(spec, resources)
+        record = _train(spec, resources)
     if to_test and record.status == "completed":
         score_run(record, paths, asked)
     return record
 
 
-def _run_on_workers(spec: RunSpec, resources: Resources) -> RunRecord:
+def _train(spec: RunSpec, resources: Resources) -> RunRecord:
+    if resources.workers == 1:
+        return run_here(spec, reporting(tune.report), resources.cpus)
     from ray.tune.integration.ray_train import TuneReportCallback
 
-    attempt = f"{tune.get_context().get_trial_id()}-{uuid.uuid4().hex[:4]}"
     try:
-        return run_on_workers(spec, resources, attempt, [TuneReportCallback()])  # type: ignore[no-untyped-call]
+        return run_on_workers(spec, resources, [TuneReportCallback()])  # type: ignore[no-untyped-call]
     except WorkerGroupError as error:
         raise _as_ours(error) from error
 
@@ -91,14 +89,7 @@ def _as_ours(error: WorkerGroupError) -> BaseException:
 
 def _refuse(error: NlcseError) -> None:
     """Tells the driver to end everything. Raised from here, it would only be tried again."""
-    kind = next(index for index, known in enumerate(ERRORS) if isinstance(error, known))
-    tune.report({"dev": float("nan"), "step": 0, "refusal": (kind, str(error))})
-
-
-def refusal_of(result: dict[str, Any]) -> NlcseError | None:
-    """The error by which a trial told the driver to end everything."""
-    kind, message = result.get("refusal", (None, ""))
-    return None if kind is None else ERRORS[kind](message)
+    tune.report({"dev": float("nan"), "step": 0, "refusal": error})
 
 
 def _keep_traceback(spec: RunSpec) -> str:

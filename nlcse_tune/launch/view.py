@@ -7,7 +7,7 @@ from nlcse_tune.records import KeptRule, RunRecord
 class SeedsView:
     """Each method may be left out."""
 
-    def started(self, runs: int, dashboard: str | None, at_a_time: int) -> None:
+    def started(self, runs: int, at_a_time: int) -> None:
         """Ray is up."""
 
     def finished(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:

@@ -3,7 +3,8 @@
 The loop sees a RunContext only; everything that knows Ray about a run is here.
 """
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,16 +16,13 @@ from nlcse_tune.run import run_one
 from nlcse_tune.training.checkpoint import finish
 from nlcse_tune.training.context import RunContext, StopRun
 
-Send = Callable[[dict[str, Any]], None]
 
-
-def reporting(send: Send) -> Callable[[RunRecord | None], None]:
+def reporting(send: Callable[[dict[str, Any]], None]) -> Callable[[RunRecord | None], None]:
     """Hands Ray the newest dev score, and the record so far for whoever decides about the run."""
 
     def report(record: RunRecord | None) -> None:
         try:
-            newest = {"dev": record.dev_curve[-1].score, "record": record.model_dump_json()} if record else {}
-            send(newest)
+            send({"dev": record.dev_curve[-1].score, "record": record.model_dump_json()} if record else {})
         except SystemExit:  # how Tune tells a function that its trial is over
             raise StopRun("told to stop") from None
 
@@ -57,7 +55,6 @@ def run_here(spec: RunSpec, report: Callable[[RunRecord | None], None], cpus: fl
 
 def _train_worker(settings: dict[str, Any]) -> None:
     """What each Ray Train worker runs."""
-    import ray.train
     import ray.train.torch
 
     place = ray.train.get_context()
@@ -68,16 +65,12 @@ def _train_worker(settings: dict[str, Any]) -> None:
     execute(spec, RunContext(spec.paths.folder, rank, workers, device, report))
 
 
-def run_on_workers(spec: RunSpec, resources: Resources, attempt: str, callbacks: list[Any]) -> RunRecord:
-    """One run on several workers through Ray Train; returns the record that the leading worker wrote.
-
-    `attempt` makes Train's own name for the run unique: two runs of one name and folder would share checkpoints.
-    """
+def run_on_workers(spec: RunSpec, resources: Resources, callbacks: Sequence[Any] = ()) -> RunRecord:
+    """One run on several workers through Ray Train; returns the record that the leading worker wrote."""
     from ray import train  # its types are those of Train V1
     from ray.train.torch import TorchTrainer
 
     v2: Any = train
-    storage = spec.study.ray_train
     each = {"CPU": resources.cpus} | ({"GPU": resources.gpus} if resources.gpus else {})
     trainer = TorchTrainer(
         _train_worker,
@@ -86,14 +79,14 @@ def run_on_workers(spec: RunSpec, resources: Resources, attempt: str, callbacks:
             num_workers=resources.workers, use_gpu=resources.gpus > 0, resources_per_worker=each
         ),
         run_config=v2.RunConfig(
-            name=f"{spec.run_id}-{attempt}",
-            storage_path=str(storage),
+            name=f"{spec.run_id}-{uuid.uuid4().hex[:8]}",  # two runs of one name and folder would share checkpoints
+            storage_path=str(spec.study.ray_train),
             failure_config=v2.FailureConfig(max_failures=0, controller_failure_limit=3),
-            callbacks=callbacks,
+            callbacks=list(callbacks),
             logging_config=v2.LoggingConfig(log_level="ERROR"),
         ),
     )
     trainer.fit()
     if (record := RunRecord.read(spec.paths.record)) is None:
-        raise RunError(f"{spec.run_id}: Ray Train ended without a record; see {storage}")
+        raise RunError(f"{spec.run_id}: Ray Train ended without a record; see {spec.study.ray_train}")
     return record

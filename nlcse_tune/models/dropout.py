@@ -9,7 +9,7 @@ makes it faster than torch's own on a CPU (LOG.md, 2026-11-21).
 Under torch.compile a mask is one opaque node of the graph, so that the masks, and the order in which the generator
 gives them, are those of the eager model.
 
-R rows at hand, G rows of the global batch.
+R rows at hand (views x items), G rows of the global batch.
 """
 
 import math
@@ -65,12 +65,6 @@ def masks_from(source: MaskSource) -> Iterator[None]:
         _current = before
 
 
-def _source() -> MaskSource:
-    if _current is None:
-        raise RuntimeError("a training forward pass needs `masks_from(...)` around it")
-    return _current
-
-
 @custom_op("nlcse::keep", mutates_args=("drawn",))
 def _keep_node(drawn: Tensor, shape: Sequence[int], p: float) -> Tensor:
     """`MaskSource.keep` as a node of a compiled graph.
@@ -79,7 +73,8 @@ def _keep_node(drawn: Tensor, shape: Sequence[int], p: float) -> Tensor:
     reordered, nor computed a second time in the backward pass.
     """
     drawn += 1
-    return _source().keep(shape, p)
+    assert _current is not None
+    return _current.keep(shape, p)
 
 
 @_keep_node.register_fake
@@ -88,9 +83,11 @@ def _(drawn: Tensor, shape: Sequence[int], p: float) -> Tensor:
 
 
 def _keep(shape: Sequence[int], p: float) -> Tensor:
+    if _current is None:
+        raise RuntimeError("a training forward pass needs `masks_from(...)` around it")
     if torch.compiler.is_compiling():
-        return _keep_node(_source().drawn, shape, p)  # type: ignore[no-any-return]
-    return _source().keep(shape, p)
+        return _keep_node(_current.drawn, shape, p)  # type: ignore[no-any-return]
+    return _current.keep(shape, p)
 
 
 class KeyedDropout(nn.Dropout):
@@ -99,8 +96,7 @@ class KeyedDropout(nn.Dropout):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return input
-        keep = _keep(input.shape, self.p)
-        return torch.where(keep, input * (1 / (1 - self.p)), torch.zeros((), dtype=input.dtype, device=input.device))
+        return torch.where(_keep(input.shape, self.p), input * (1 / (1 - self.p)), 0.0)
 
 
 def attention(
@@ -122,8 +118,7 @@ def attention(
     if attention_mask is not None:
         scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
     weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
-    keep = _keep(weights.shape, dropout)
-    kept = torch.where(keep, weights, torch.zeros((), dtype=weights.dtype, device=weights.device))
+    kept = torch.where(_keep(weights.shape, dropout), weights, 0.0)
     mixed = (kept @ value) * (1 / (1 - dropout))  # the rescaling, on the smaller tensor
     return mixed.transpose(1, 2).contiguous(), None
 
@@ -132,16 +127,11 @@ AttentionInterface.register(ATTENTION, attention)
 AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
 
-def key_dropout(model: PreTrainedModel) -> None:
-    """Makes every dropout of `model`, attention's included, a keyed one."""
-    model.set_attn_implementation(ATTENTION)
-    replace_dropout(model)
-
-
-def replace_dropout(module: nn.Module) -> None:
-    """Puts a KeyedDropout in the place of every nn.Dropout below `module`."""
-    for name, child in module.named_children():
-        if type(child) is nn.Dropout:
-            setattr(module, name, KeyedDropout(child.p))
-        else:
-            replace_dropout(child)
+def key_dropout(model: nn.Module) -> None:
+    """Makes every dropout in `model` a keyed one, that of a Transformer's attention included."""
+    for module in list(model.modules()):
+        if isinstance(module, PreTrainedModel):
+            module.set_attn_implementation(ATTENTION)
+        for name, child in module.named_children():
+            if type(child) is nn.Dropout:
+                setattr(module, name, KeyedDropout(child.p))

@@ -5,24 +5,17 @@ B sentences, T tokens, R rows of side input (views x items), D width.
 
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+import transformers
+from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoConfig, AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from nlcse_tune.config import EncoderConfig, Pooler, SideConfig
 from nlcse_tune.errors import ConfigError, RunError
-from nlcse_tune.models.dropout import MaskSource, key_dropout, masks_from, replace_dropout
+from nlcse_tune.models.dropout import MaskSource, key_dropout, masks_from
 from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS, pool
 from nlcse_tune.models.side_embedding import SideTower, tanh_head
 from nlcse_tune.paths import POOLING_FILE
@@ -31,38 +24,37 @@ from nlcse_tune.paths import POOLING_FILE
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
-FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "electra", "ernie")  # a stack driven as encoder(states)
-WITHOUT_POOLING_LAYER = ("electra",)  # of these, those whose AutoModel takes no `add_pooling_layer`
+# Whose layers are a stack driven as encoder(states); and what keeps transformers from making up a layer above [CLS]
+# that nobody uses, and from warning of it.
+FAMILIES: dict[str, dict[str, bool]] = {
+    family: {} if family == "electra" else {"add_pooling_layer": False}  # ELECTRA's models have no such layer
+    for family in ("bert", "roberta", "xlm-roberta", "camembert", "electra", "ernie")
+}
 HEAD_FILE = "nlcse_head.safetensors"
 
 
 class SentenceEncoder(nn.Module):
     """Sentences (token ids) to vectors; with a side tower, images or audio through the same layers too."""
 
-    def __init__(
-        self,
-        backbone: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        pooler: Pooler,
-        *,
-        head: nn.Module | None = None,
-        head_at_test: bool = False,
-        side: SideTower | None = None,
-    ) -> None:
-        """`head` is the MLP of pooler `cls`; `head_at_test` keeps it when embedding, as supervised models do."""
+    def __init__(self, backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pooler: Pooler) -> None:
         super().__init__()
         self.backbone = backbone
         self.tokenizer = tokenizer
         self.pooler: Pooler = pooler
-        self.head = head
-        self.head_at_test = head_at_test
-        self.side = side
+        self.head: nn.Module | None = None  # the MLP of pooler `cls`
+        self.head_at_test = False  # kept when embedding, as supervised models do
+        self.side: SideTower | None = None
         self.prompt = ""  # put before each sentence of an evaluation; models made elsewhere may have one
 
     @property
     def width(self) -> int:
         """D."""
         return int(self.backbone.config.hidden_size)
+
+    @property
+    def test_head(self) -> nn.Module | None:
+        """The MLP that an evaluation sees, where it is kept."""
+        return self.head if self.head_at_test else None
 
     @property
     def max_length(self) -> int:
@@ -94,7 +86,7 @@ class SentenceEncoder(nn.Module):
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """The vectors that an evaluation sees: (B, T), (B, T) -> (B, D)."""
         vectors = self.pooled(input_ids, attention_mask)
-        return self.head(vectors) if self.head is not None and self.head_at_test else vectors
+        return self.test_head(vectors) if self.test_head is not None else vectors
 
     def forward_side(self, inputs: Tensor) -> Tensor:
         """The vectors that a side loss sees: (R, C, H, W) -> (R, D). No text embedding layer, no mask (§3.3)."""
@@ -118,30 +110,30 @@ def build_encoder(
     generator: seed it before. A side draws after everything that a run without side has, so both start alike.
     `tokenizer` is needed for, and only for, a scratch encoder.
     """
-    if config.checkpoint == "scratch":
-        if tokenizer is None:
-            raise RunError("a scratch encoder needs the tokenizer trained on its text")
+    if config.checkpoint != "scratch":
+        backbone, tokenizer = _load_backbone(config.checkpoint, config.dropout)
+    elif tokenizer is not None:
         backbone = _scratch_backbone(config, tokenizer)
     else:
-        backbone, tokenizer = _load_backbone(config.checkpoint, dropout=config.dropout)
+        raise RunError("a scratch encoder needs the tokenizer trained on its text")
+    encoder = SentenceEncoder(backbone, tokenizer, config.pooler)
+    if config.pooler == "cls":
+        encoder.head, encoder.head_at_test = tanh_head(encoder.width), supervised
+    known = backbone.config.model_type in FAMILIES
     if side is not None:
-        _check_drivable(backbone, config.checkpoint)
-    width = int(backbone.config.hidden_size)
-    head = tanh_head(width) if config.pooler == "cls" else None
-    encoder = SentenceEncoder(backbone, tokenizer, config.pooler, head=head, head_at_test=supervised)
-    if side is not None:
-        encoder.side = SideTower(side.modality, width, float(backbone.config.hidden_dropout_prob))
+        if not known:
+            raise ConfigError(
+                f"encoder.checkpoint {config.checkpoint}: the layers of a {backbone.config.model_type!r} encoder "
+                "cannot be driven from image or audio embeddings; families that can: "
+                f"{', '.join(FAMILIES)} (or leave the side out)"
+            )
+        encoder.side = SideTower(side.modality, encoder.width, float(backbone.config.hidden_dropout_prob))
         if side.checkpoint is not None:
             encoder.side.embedding.load_vit(side.checkpoint)
-    key_dropout(backbone)
-    replace_dropout(encoder)
-    if backbone.config.model_type not in FAMILIES:
+    key_dropout(encoder)
+    if not known:
         _check_usable(encoder, config.checkpoint)
     return encoder.train()
-
-
-def _dropout_overrides(dropout: float | None) -> dict[str, float]:
-    return {} if dropout is None else {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
 
 
 def _check_usable(encoder: SentenceEncoder, checkpoint: str) -> None:
@@ -175,20 +167,18 @@ def _scratch_backbone(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase)
         max_position_embeddings=130,
         type_vocab_size=1 if shape.family == "roberta" else 2,
         pad_token_id=tokenizer.pad_token_id,
-        **_dropout_overrides(config.dropout),
     )
+    _override_dropout(model_config, config.dropout, config.checkpoint)
     return AutoModel.from_config(model_config, add_pooling_layer=False)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def _load_backbone(checkpoint: str, *, dropout: float | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _load_backbone(checkpoint: str, dropout: float | None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     try:
         model_config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=False)
         _override_dropout(model_config, dropout, checkpoint)
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False)
-        options = model_options(model_config.model_type)
-        backbone = AutoModel.from_pretrained(
-            checkpoint, config=model_config, dtype=torch.float32, trust_remote_code=False, **options
-        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False)
+        options = {"config": model_config, "dtype": torch.float32, **FAMILIES.get(model_config.model_type, {})}
+        backbone = AutoModel.from_pretrained(checkpoint, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(
@@ -198,41 +188,25 @@ def _load_backbone(checkpoint: str, *, dropout: float | None = None) -> tuple[Pr
     return backbone, tokenizer
 
 
-def model_options(family: str) -> dict[str, bool]:
-    """What keeps transformers from making up a layer above [CLS] that nobody uses, and from warning of it."""
-    return {"add_pooling_layer": False} if family in FAMILIES and family not in WITHOUT_POOLING_LAYER else {}
-
-
-def _override_dropout(model_config: PreTrainedConfig, dropout: float | None, checkpoint: str) -> None:
-    for name, value in _dropout_overrides(dropout).items():
+def _override_dropout(model_config: transformers.PreTrainedConfig, dropout: float | None, checkpoint: str) -> None:
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob") if dropout is not None else ():
         if not hasattr(model_config, name):
             raise ConfigError(
                 f"encoder.dropout: a {model_config.model_type!r} encoder ({checkpoint}) has no {name} to set to "
-                f"{value}; leave encoder.dropout out"
+                f"{dropout}; leave encoder.dropout out"
             )
-        setattr(model_config, name, value)
+        setattr(model_config, name, dropout)
 
 
-def _check_drivable(backbone: PreTrainedModel, checkpoint: str) -> None:
-    if backbone.config.model_type not in FAMILIES:
-        raise ConfigError(
-            f"encoder.checkpoint {checkpoint}: the layers of a {backbone.config.model_type!r} encoder cannot be driven "
-            f"from image or audio embeddings; families that can: {', '.join(FAMILIES)} (or leave the side out)"
-        )
-
-
-def save_encoder(encoder: SentenceEncoder, folder: Path, notes: dict[str, Any] | None = None) -> None:
+def save_encoder(encoder: SentenceEncoder, folder: Path) -> None:
     """Writes what an evaluation needs: a Hugging Face folder, the pooling, and the MLP where it is kept at test."""
     folder.mkdir(parents=True, exist_ok=True)
     encoder.backbone.save_pretrained(folder)
     encoder.tokenizer.save_pretrained(folder)
-    keeps_head = encoder.head is not None and encoder.head_at_test
-    pooling = {"pooler": encoder.pooler, "head_at_test": keeps_head, **(notes or {})}
+    pooling = {"pooler": encoder.pooler, "head_at_test": encoder.test_head is not None}
     (folder / POOLING_FILE).write_text(json.dumps(pooling, indent=1) + "\n")
-    if keeps_head and encoder.head is not None:
-        save_file(
-            {name: t.detach().cpu().contiguous() for name, t in encoder.head.state_dict().items()}, folder / HEAD_FILE
-        )
+    if encoder.test_head is not None:
+        save_model(encoder.test_head, str(folder / HEAD_FILE))
 
 
 def load_encoder(model: str | Path, *, pooler: Pooler | None = None) -> SentenceEncoder:
@@ -240,16 +214,13 @@ def load_encoder(model: str | Path, *, pooler: Pooler | None = None) -> Sentence
 
     `pooler` overrides the saved pooling (its MLP is then left out); a folder without saved pooling needs one.
     """
-    folder = Path(model)
-    pooling_file = folder / POOLING_FILE
+    pooling_file = Path(model) / POOLING_FILE
     saved = json.loads(pooling_file.read_text()) if pooling_file.is_file() else {}
     chosen = pooler or saved.get("pooler")
     if chosen is None:
         raise ConfigError(f"{model}: no pooling is saved with this model; say how to pool, for instance --pooling avg")
-    backbone, tokenizer = _load_backbone(str(model))
-    head = None
+    encoder = SentenceEncoder(*_load_backbone(str(model), None), chosen)
     if saved.get("head_at_test") and chosen == saved["pooler"]:
-        head = tanh_head(int(backbone.config.hidden_size))
-        head.load_state_dict(load_file(folder / HEAD_FILE))
-    encoder = SentenceEncoder(backbone, tokenizer, chosen, head=head, head_at_test=head is not None)
+        encoder.head, encoder.head_at_test = tanh_head(encoder.width), True
+        load_model(encoder.head, pooling_file.with_name(HEAD_FILE))
     return encoder.eval()

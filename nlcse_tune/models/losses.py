@@ -1,6 +1,6 @@
 """The contrastive losses of the paper: pure functions of tensors, mean over anchors.
 
-N items of a global batch, D width. Every similarity is a cosine, divided by the temperature tau.
+B items of a global batch, D width. Every similarity is a cosine, divided by the temperature tau.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from nlcse_tune.config import SideLoss
 
 
 def cosines(left: Tensor, right: Tensor, temperature: float) -> Tensor:
-    """sim(left_i, right_j) / tau, (N, D) and (M, D) -> (N, M); computed in at least fp32."""
+    """sim(left_i, right_j) / tau, (B, D) and (B, D) -> (B, B); computed in at least fp32."""
     dtype = torch.promote_types(left.dtype, torch.float32)
     return F.normalize(left.to(dtype), dim=-1) @ F.normalize(right.to(dtype), dim=-1).T / temperature
 
@@ -26,32 +26,32 @@ def info_nce(
     temperature: float,
     hard_negative_weight: float = 0.0,
 ) -> Tensor:
-    """Text loss: Eq. 2, or Eq. 3 where `hard_negatives` are given. All (N, D) -> scalar.
+    """Text loss: Eq. 2, or Eq. 3 where `hard_negatives` are given. All (B, D) -> scalar.
 
     Anchors are the rows of `view1`; row i of `view2` is the positive, its other rows and every row of
     `hard_negatives` are negatives. `hard_negative_weight` is added to the logit of an anchor's *own* hard
     negative, as SimCSE's option of that name does.
     """
-    logits = cosines(view1, view2, temperature)  # (N, N)
+    logits = cosines(view1, view2, temperature)  # (B, B)
     if hard_negatives is not None:
-        hard = cosines(view1, hard_negatives, temperature)  # (N, N)
+        hard = cosines(view1, hard_negatives, temperature)  # (B, B)
         own = torch.eye(len(hard), dtype=hard.dtype, device=hard.device)
-        logits = torch.cat([logits, hard + hard_negative_weight * own], dim=1)  # (N, 2N)
+        logits = torch.cat([logits, hard + hard_negative_weight * own], dim=1)  # (B, 2B)
     return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
 def simclr(view1: Tensor, view2: Tensor, labels: Tensor | None = None, *, temperature: float) -> Tensor:
-    """Eq. 5 (images) and Eq. 7 (audio): (N, D), (N, D) -> scalar. Eq. 2 with the side's tau; labels play no part."""
+    """Eq. 5 (images) and Eq. 7 (audio): (B, D), (B, D) -> scalar. Eq. 2 with the side's tau; labels play no part."""
     return info_nce(view1, view2, temperature=temperature)
 
 
 def supcon(view1: Tensor, view2: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
-    """Eq. 4 (images) and Eq. 6 (audio): (N, D), (N, D), (N,) -> scalar.
+    """Eq. 4 (images) and Eq. 6 (audio): (B, D), (B, D), (B,) -> scalar.
 
     The numerator sums the anchor's own second view and all second views of its class; the denominator sums the
     second views of *other* classes only, so the loss can be negative. The paper leaves open what an anchor
     contributes whose class fills the batch (its denominator is empty and the formula infinite): it then has
-    nothing to be told apart from and contributes 0, and the mean stays over all N anchors.
+    nothing to be told apart from and contributes 0, and the mean stays over all B anchors.
     """
     logits = cosines(view1, view2, temperature)
     same = labels[:, None] == labels[None, :]  # the diagonal is the anchor's own pair
@@ -65,12 +65,12 @@ def supcon(view1: Tensor, view2: Tensor, labels: Tensor, *, temperature: float) 
 
 
 def supcon_khosla(view1: Tensor, view2: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
-    """L_out of Khosla et al. 2020 (Eq. 2 there): (N, D), (N, D), (N,) -> scalar.
+    """L_out of Khosla et al. 2020 (Eq. 2 there): (B, D), (B, D), (B,) -> scalar.
 
-    All 2N views are anchors; positives are the other views of the anchor's class, averaged *outside* the log;
+    All 2B views are anchors; positives are the other views of the anchor's class, averaged *outside* the log;
     the denominator is every view but the anchor itself.
     """
-    views = torch.cat([view1, view2])  # (2N, D)
+    views = torch.cat([view1, view2])  # (2B, D)
     logits = cosines(views, views, temperature)
     itself = torch.eye(len(views), dtype=torch.bool, device=views.device)
     classes = torch.cat([labels, labels])
@@ -81,11 +81,11 @@ def supcon_khosla(view1: Tensor, view2: Tensor, labels: Tensor, *, temperature: 
 
 
 def supcon_as_released(view1: Tensor, view2: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
-    """What the released code computes under `--new_supcon`: (N, D), (N, D), (N,) -> scalar.
+    """What the released code computes under `--new_supcon`: (B, D), (B, D), (B,) -> scalar.
 
     It takes the rank of an anchor's label among the batch's sorted distinct labels as the *column* that
     cross-entropy should find, that is, as the position of an item in the batch. The item there is of the
-    anchor's class only by accident (3.6% of anchors with 60 classes and N = 48; the anchor's own second view
+    anchor's class only by accident (3.6% of anchors with 60 classes and B = 48; the anchor's own second view
     still rarer). Kept to reproduce the paper's tables; for a supervised contrastive loss use `supcon` (Eq. 4) or
     `supcon_khosla`.
     """

@@ -39,14 +39,8 @@ class PatchEmbedding(nn.Module):
         """Takes the patch embedding of a ViT checkpoint of the same width, patch size and image size."""
         from transformers import ViTModel
 
-        source = ViTModel.from_pretrained(checkpoint).embeddings.state_dict()
-        weights = {
-            "cls_token": source["cls_token"],
-            "position_embeddings": source["position_embeddings"],
-            "projection.weight": source["patch_embeddings.projection.weight"],
-            "projection.bias": source["patch_embeddings.projection.bias"],
-        }
-        own = self.state_dict()
+        own, source = self.state_dict(), ViTModel.from_pretrained(checkpoint).embeddings.state_dict()
+        weights = {name: source[name.replace("projection.", "patch_embeddings.projection.")] for name in own}
         if wrong := [name for name, weight in weights.items() if weight.shape != own[name].shape]:
             shapes = ", ".join(f"{n} {tuple(weights[n].shape)} instead of {tuple(own[n].shape)}" for n in wrong)
             raise ConfigError(f"side.checkpoint {checkpoint}: its patch embedding does not fit the encoder: {shapes}")

@@ -1,34 +1,35 @@
 """What a search leaves on disk: the checkpoints of its best few runs, and whether there is room for them."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from nlcse_tune.config import SCRATCH, RunConfig
 from nlcse_tune.errors import StorageError
-from nlcse_tune.launch.spec import RunSpec
+from nlcse_tune.paths import RunPaths
 from nlcse_tune.search.selection import FIRST
 from nlcse_tune.search.state import SearchState
 
 _WEIGHTS = (("*.safetensors", "model.safetensors"), ("pytorch_model*.bin", "pytorch_model.bin"))
 
 
-def clear_checkpoints(
-    state: SearchState, keep: int, winner: str | None = None, repeats: Sequence[RunSpec] = ()
-) -> None:
-    """Deletes the checkpoints of all finished runs that this search began but the best `keep` and the winner.
-
-    Those of `repeats` go too. Records stay, always. A run trained otherwise (`nlcse-tune train`) is left alone.
-    """
+def clear_checkpoints(state: SearchState, keep: int, winner: str | None = None) -> None:
+    """Clears the checkpoints of all runs but the best `keep`; the winner is one of them, however it scored."""
     ids = [candidate.record.run_id for candidate in state.candidates()]
-    kept = ids[:keep] if winner is None else [winner, *(name for name in ids if name != winner)][:keep]
-    paths = [state.paths.run(name) for name in ids if name not in kept]
-    for run in (*paths, *(spec.paths for spec in repeats)):
+    clear(state.paths.run(name) for name in sorted(ids, key=lambda name: name != winner)[keep:])
+
+
+def clear(runs: Iterable[RunPaths]) -> None:
+    """Deletes the checkpoints of those that are finished and that a search began; records stay, always.
+
+    A run trained otherwise (`nlcse-tune train`) is left alone.
+    """
+    for run in runs:
         if run.begun.is_file() and run.record.is_file():
             shutil.rmtree(run.folder, ignore_errors=True)
 
 
-def check_space(state: SearchState, at_a_time: int, keep: int, seeds: int = 1) -> None:
+def check_space(state: SearchState, at_a_time: int, keep: int, seeds: int) -> None:
     """StorageError where the disk has less room than the search will take, as far as that can be told beforehand."""
     weights = weights_bytes(state.study.config)
     if weights is None or len(state.done) >= state.trials:
@@ -38,7 +39,8 @@ def check_space(state: SearchState, at_a_time: int, keep: int, seeds: int = 1) -
     # Repetitions keep theirs until their round ends.
     kept = keep if seeds == 1 else max(keep, FIRST) + FIRST
     needed = 2 * at_a_time * (restart + weights) + kept * weights
-    free = shutil.disk_usage(_existing(state.paths.folder)).free
+    folder = state.paths.folder.resolve()
+    free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
     if free < needed:
         raise StorageError(
             f"{state.paths.folder}: {_gib(free)} free, and this search takes about {_gib(needed)} ({at_a_time} runs "
@@ -56,22 +58,16 @@ def weights_bytes(config: RunConfig) -> int | None:
         return 4 * (12 * shape.layers * shape.hidden_size**2 + shape.vocab_size * shape.hidden_size)
     folder = Path(name)
     for pattern, hub_file in _WEIGHTS:
-        local = [path.stat().st_size for path in folder.glob(pattern)]
-        sizes = local if folder.is_dir() else _cached(name, hub_file)
-        if sizes:
-            return sum(sizes)
+        if files := list(folder.glob(pattern)) if folder.is_dir() else _cached(name, hub_file):
+            return sum(path.stat().st_size for path in files)
     return None
 
 
-def _cached(name: str, file: str) -> list[int]:
+def _cached(name: str, file: str) -> list[Path]:
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(name, file)
-    return [Path(found).stat().st_size] if isinstance(found, str) else []
-
-
-def _existing(path: Path) -> Path:
-    return next(folder for folder in (path.resolve(), *path.resolve().parents) if folder.exists())
+    path = try_to_load_from_cache(name, file)
+    return [Path(path)] if isinstance(path, str) else []
 
 
 def _gib(count: int) -> str:

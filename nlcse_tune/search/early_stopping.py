@@ -9,9 +9,8 @@ one of 64 does, and learning rates fall to zero over a run.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import takewhile
+from collections.abc import Callable, Sequence
+from itertools import accumulate, count, takewhile
 from statistics import median
 
 from nlcse_tune.names import SchedulerName
@@ -25,65 +24,48 @@ TOO_LATE = 0.9  # nor after this one: coarse curves cross a rung late, and the r
 MEDIAN_NEEDS = 4  # curves to compare with before the median says anything
 
 
-@dataclass(frozen=True)
-class Asha:
-    """Asynchronous successive halving (Li et al. 2020), in its stopping form.
+def asha(own: Curve, others: Sequence[Curve], grace: float = GRACE) -> str | None:
+    """Why the run with curve `own`, which has just got a new point, should stop; None to go on.
 
-    At shares `grace`, `grace * factor`, ... a run is ranked once among all that came there; it goes on if it is in the
-    best 1/`factor` of them, rounded up. The first to arrive always goes on.
+    Asynchronous successive halving (Li et al. 2020), in its stopping form. At shares `grace`, `grace * FACTOR`, ... a
+    run is ranked once among all that came there; it goes on if it is in the best 1/FACTOR of them, rounded up. The
+    first to arrive always goes on.
     """
+    before = own[-2][0] if len(own) > 1 else 0.0
+    for rung in rungs(grace):
+        score = score_at(own, rung)
+        if score is None or _reached(before, rung) or own[-1][0] >= TOO_LATE:  # ranked when it crosses the rung
+            continue
+        arrived = [s for s in (score_at(curve, rung) for curve in others) if s is not None]
+        rank, among = 1 + sum(s > score for s in arrived), 1 + len(arrived)
+        if rank > (best := math.ceil(among / FACTOR)):
+            return f"asha at {rung:.0%} of the run: dev {score:.2f} is number {rank} of {among} there, {best} go on"
+    return None
 
-    grace: float = GRACE
-    factor: int = FACTOR
 
-    def judge(self, own: Curve, others: Sequence[Curve]) -> str | None:
-        """Why the run with curve `own`, which has just got a new point, should stop; None to go on."""
-        before = own[-2][0] if len(own) > 1 else 0.0
-        for rung in self.rungs():
-            score = score_at(own, rung)
-            if score is None or _reached(before, rung) or own[-1][0] >= TOO_LATE:  # ranked when it crosses the rung
-                continue
-            arrived = [s for s in (score_at(curve, rung) for curve in others) if s is not None]
-            rank, among = 1 + sum(s > score for s in arrived), 1 + len(arrived)
-            if rank > (best := math.ceil(among / self.factor)):
-                return f"asha at {rung:.0%} of the run: dev {score:.2f} is number {rank} of {among} there, {best} go on"
+def rungs(grace: float) -> tuple[float, ...]:
+    """The shares of a run at which ASHA compares."""
+    return tuple(takewhile(lambda share: share < 1, (grace * FACTOR**i for i in count())))
+
+
+def below_median(own: Curve, others: Sequence[Curve], grace: float = GRACE) -> str | None:
+    """As `asha`, by the median rule (Golovin et al. 2017): below the median of the others at the same share, stop."""
+    share, score = own[-1]
+    there = [s for s in (score_at(curve, share) for curve in others) if s is not None]
+    if not grace <= share < TOO_LATE or len(there) < MEDIAN_NEEDS or score >= (middle := median(there)):
         return None
-
-    def rungs(self) -> tuple[float, ...]:
-        """The shares at which runs are compared."""
-        return tuple(takewhile(lambda share: share < 1, (self.grace * self.factor**i for i in range(100))))
+    return f"median at {share:.0%} of the run: dev {score:.2f} is below {middle:.2f}, the median of {len(there)}"
 
 
-@dataclass(frozen=True)
-class Median:
-    """The median rule (Golovin et al. 2017): below the median of the others' scores at the same share, stop."""
-
-    grace: float = GRACE
-
-    def judge(self, own: Curve, others: Sequence[Curve]) -> str | None:
-        """As `Asha.judge`."""
-        share, score = own[-1]
-        there = [s for s in (score_at(curve, share) for curve in others) if s is not None]
-        if not self.grace <= share < TOO_LATE or len(there) < MEDIAN_NEEDS or score >= (middle := median(there)):
-            return None
-        return f"median at {share:.0%} of the run: dev {score:.2f} is below {middle:.2f}, the median of {len(there)}"
-
-
-Rule = Asha | Median
-
-
-def make_rule(scheduler: SchedulerName, grace: float = GRACE) -> Rule | None:
-    """The rule of that name; None for `none`."""
-    return {"none": None, "asha": Asha(grace), "median": Median(grace)}[scheduler]
+Rule = Callable[[Curve, Sequence[Curve], float], str | None]
+RULES: dict[SchedulerName, Rule] = {"none": lambda own, others, grace: None, "asha": asha, "median": below_median}
 
 
 def curve_of(record: RunRecord) -> Curve:
     """A record's dev scores, best so far, by share of the run."""
-    total, best, curve = record.total_steps or record.steps, -math.inf, []
-    for point in record.dev_curve:
-        best = max(best, point.score)
-        curve.append((point.step / total, best))
-    return tuple(curve)
+    total = record.total_steps or record.steps
+    best = accumulate((point.score for point in record.dev_curve), max)
+    return tuple((point.step / total, score) for point, score in zip(record.dev_curve, best, strict=True))
 
 
 def score_at(curve: Curve, share: float) -> float | None:

@@ -48,9 +48,8 @@ class Journal:
 
     def update(self, record: RunRecord) -> None:
         """A run has a new dev score (or several, where it went on from a restart point)."""
-        if (trial := self.trials.get(record.run_id)) is None:
-            return
         with writing(self.path):
+            trial = self.trials[record.run_id]
             told = self.study._storage.get_trial(trial._trial_id).intermediate_values
             for point in record.dev_curve:
                 if point.step not in told:
@@ -60,8 +59,7 @@ class Journal:
         """A run ended, with its record; without one it stays as failed, since Optuna has no word for it."""
         if record is not None:
             self.update(record)
-        if (trial := self.trials.pop(run_id, None)) is None:
-            return
+        trial = self.trials.pop(run_id)
         end = _STATES[record.status] if record else TrialState.FAIL
         with writing(self.path):
             for event in record.events if record else ():
@@ -87,13 +85,11 @@ def importances(state: SearchState, candidates: Sequence[Candidate]) -> Importan
     known = distributions(state.space)
     scored = [c for c in candidates if c.record.dev_curve and set(c.point) == set(known)]
     share = min((curve_of(c.record)[-1][0] for c in scored), default=1.0)
-    if len(scored) < 4:
+    values = [score_at(curve_of(c.record), share) for c in scored]
+    if len(scored) < 4 or len(set(values)) == 1:  # too few, or nothing varies that could be shared out
         return Importances({}, len(scored), share)
     study = optuna.create_study(direction="maximize")
-    for candidate in scored:
-        value = score_at(curve_of(candidate.record), share)
+    for candidate, value in zip(scored, values, strict=True):
         study.add_trial(optuna.trial.create_trial(params=candidate.point, distributions=known, value=value))
-    if len({trial.value for trial in study.trials}) == 1:
-        return Importances({}, len(scored), share)  # nothing varies that could be shared out
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     return Importances(optuna.importance.get_param_importances(study, evaluator=evaluator), len(scored), share)

@@ -25,17 +25,12 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 class Sampler:
     """Proposes points of a space, each at most once, and learns from their scores.
 
-    `own_point` (the study's own values) comes first. Suggestions depend on `seed` and on the order of
-    `tell` alone. A finite space is exhausted when every point was proposed.
+    The points of `first` come first, where the space has them. Suggestions depend on `seed` and on the order of
+    `tell` alone. A finite space is exhausted when every point was proposed. `base` as in `SearchSpace.active`.
     """
 
     def __init__(
-        self,
-        space: SearchSpace,
-        method: SamplerName,
-        seed: int,
-        own_point: Point,
-        base: Mapping[str, Any] | None = None,
+        self, space: SearchSpace, method: SamplerName, seed: int, first: Sequence[Point], base: Point | None = None
     ) -> None:
         self.space, self.method, self.base = space, method, base
         startup = max(5, 2 * len(space.fields))
@@ -47,20 +42,11 @@ class Sampler:
         places = {field: IntDistribution(0, len(order) - 1) for field, order in self.orders.items()}
         self.distributions = {**distributions(space), **places}
         self.known: set[str] = set()
-        self.queue: list[Point] = [own_point] if own_point and space.contains(own_point) else []
+        self.queue = [point for point in first if point and space.contains(point)]
         self.waiting: list[tuple[Point, float]] = []  # another search's scores
         self.scores: dict[str, float] = {}  # our own, of runs that ran to their end
         points = list(space.points(base)) if space.size(base) is not None else None
-        self.untried = points and [points[i] for i in np.random.default_rng(seed).permutation(len(points))]
-
-    def first(self, points: Sequence[Point]) -> None:
-        """Points to propose before all others, in this order, unless they are known by then."""
-        self.queue = [*points, *self.queue]
-
-    def learn(self, point: Point, score: float | None, *, stopped_at: float | None = None) -> None:
-        """A point scored earlier; None where it failed, `stopped_at` the share of its run where it was stopped."""
-        self._seen(point)
-        self.tell(point, score, stopped_at=stopped_at)
+        self.listed = points and [points[i] for i in np.random.default_rng(seed).permutation(len(points))]
 
     def prior(self, scored: Sequence[tuple[Point, float]]) -> None:
         """Another search's scores: its best points are proposed early, and all of them guide the sampler.
@@ -72,38 +58,48 @@ class Sampler:
         self.queue += [point for point, _ in self.waiting[:PRIOR_TRIES]]
 
     def ask(self) -> Point | None:
-        """The next point, never one proposed or learnt before; None when the space is exhausted.
+        """The next point, never one proposed or told before; None when the space is exhausted.
 
         What TPE and Optuna's other samplers repeat is passed over; where they do nothing else, a point is drawn at
         random. A space of infinitely many points counts as exhausted when TRIES such draws are all known.
         """
         self._take_prior()
-        while self.queue:
-            point = self.queue.pop(0)
-            if _key(point) not in self.known:
-                return self._seen(point)
-        if self.untried is not None and (not self.untried or self.method == "grid"):
-            return self._seen(self.untried[0]) if self.untried else None
-        suggestion = self._suggested(self.optuna)
-        if suggestion is None:
-            suggestion = self.untried[0] if self.untried else self._suggested(self.random)
-        return None if suggestion is None else self._seen(suggestion)
+        if (point := self._next()) is not None:
+            self.known.add(_key(point))
+        return point
+
+    def _next(self) -> Point | None:
+        queued, listed = (self._new(points) for points in (self.queue, self.listed or ()))
+        if queued is not None:
+            return queued
+        if self.listed is not None and (listed is None or self.method == "grid"):
+            return listed
+        point = self._suggested(self.optuna)
+        if point is None:
+            point = self._suggested(self.random) if listed is None else listed
+        return point
+
+    def _new(self, points: Sequence[Point]) -> Point | None:
+        return next((point for point in points if _key(point) not in self.known), None)
 
     def _suggested(self, study: optuna.Study) -> Point | None:
         """A new point among TRIES suggestions; None where all are known."""
         for _ in range(TRIES):
             trial = study.ask(self.distributions)
             study.tell(trial, state=TrialState.FAIL)  # `tell` enters it with its score, as after a restart
-            point = self.space.active(self._point(trial.params), self.base)
+            params = {name: self.orders[name][v] if name in self.orders else v for name, v in trial.params.items()}
+            point = self.space.active(params, self.base)
             if _key(point) not in self.known:
                 return point
         return None
 
     def tell(self, point: Point, score: float | None, *, stopped_at: float | None = None) -> None:
-        """The score of a proposed point; None where its run failed. A stopped run's score counts as pruned.
+        """The score of a point, proposed here or earlier; None where its run failed.
 
-        A parameter that was not active at the point is not in what Optuna is told.
+        A run that was stopped, at the share `stopped_at`, counts as pruned. A parameter that was not active at the
+        point is not in what Optuna is told.
         """
+        self.known.add(_key(point))
         if score is None or not np.isfinite(score):
             return
         known: dict[str, Any] = {**self._params(point), "value": score}
@@ -118,9 +114,6 @@ class Sampler:
         params = {field: self.orders[field].index(v) if field in self.orders else v for field, v in point.items()}
         return {"params": params, "distributions": {field: self.distributions[field] for field in point}}
 
-    def _point(self, params: Mapping[str, Any]) -> Point:
-        return {field: self.orders[field][v] if field in self.orders else v for field, v in params.items()}
-
     def _take_prior(self) -> None:
         if not (self.waiting and self.scores):
             return
@@ -130,12 +123,6 @@ class Sampler:
         for point, score in self.waiting:
             self.optuna.add_trial(optuna.trial.create_trial(value=score + shift, **self._params(point)))
         self.waiting = []
-
-    def _seen(self, point: Point) -> Point:
-        self.known.add(_key(point))
-        if self.untried is not None:
-            self.untried = [other for other in self.untried if _key(other) != _key(point)]
-        return point
 
 
 def _order(parameter: ValueList | Range) -> list[Any] | None:

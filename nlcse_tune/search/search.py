@@ -17,8 +17,8 @@ from nlcse_tune.launch.pool import ListedRuns, Pool, RunSource, open_pool
 from nlcse_tune.launch.spec import Launch, RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import Choice, RunRecord
-from nlcse_tune.search.disk import check_space, clear_checkpoints
-from nlcse_tune.search.runs import SearchRuns, make_sampler
+from nlcse_tune.search.disk import check_space, clear, clear_checkpoints
+from nlcse_tune.search.runs import SearchRuns
 from nlcse_tune.search.selection import FIRST, Standing, repeat
 from nlcse_tune.search.state import Candidate, SearchOptions, SearchState, View, load_state
 from nlcse_tune.study import Study
@@ -31,6 +31,7 @@ class SearchResult:
     study: str
     candidates: tuple[Candidate, ...]
     best: Candidate
+    scores: tuple[float, ...]  # the winner's, by which it was chosen: the search's own seed first
     trained: int  # runs of this call
     missing: int  # runs that it wanted and has no record of: time was up, or their process died
     unrepeated: bool  # the best few were to be repeated, and it did not come to that, or not to its end
@@ -48,12 +49,18 @@ def search(
 ) -> SearchResult:
     """Searches `study` until `options.trials` of its points have a record, and ranks them.
 
-    Raises RunError where another process works on the same folder, or no run finished.
+    Then the best few are repeated and the winner's checkpoint is kept. RunError where another process works on the
+    same folder, or no run finished.
     """
     with locked(paths.lock, str(paths.folder)), ExitStack() as stack:
         if options.fresh and (aside := paths.set_aside()) is not None:
-            view.set_aside(aside)
-        return _Search(load_state(study, paths, options.trials), options, launch, view, stack).whole()
+            view.note(f"{study.name}: earlier runs moved to {aside}; nothing was deleted")
+        under_way = _Search(load_state(study, paths, options.trials), options, launch, view, stack)
+        exhausted = under_way.try_points()
+        result = under_way.ranked(under_way.repeat_best(), exhausted=exhausted)
+        _write_choice(under_way.state, result)
+        under_way.keep_checkpoints(result)
+        return replace(result, seconds=under_way.elapsed())
 
 
 class _Search:
@@ -65,7 +72,6 @@ class _Search:
         self.state, self.options, self.launch, self.view, self.stack = state, options, launch, view, stack
         self.clock, self.on_record = time.perf_counter(), len(state.done)
         self.seeds = options.seeds_for(state.trials)
-        self.sampler = make_sampler(state, options)
 
     @cached_property
     def pool(self) -> Pool:
@@ -83,56 +89,42 @@ class _Search:
     def elapsed(self) -> float:
         return time.perf_counter() - self.clock
 
-    def whole(self) -> SearchResult:
-        """Tries points, repeats the best few, keeps the winner's checkpoint."""
-        exhausted = self.try_points()
-        standings = self.repeat_best() if len(self.state.done) >= self.state.trials else None
-        result = self.ranked(standings, exhausted=exhausted or len(self.state.done) == self.state.study.grid_size)
-        _write_choice(self.state, result)
-        self.keep_checkpoints(result)
-        return replace(result, seconds=self.elapsed())
-
     def try_points(self) -> bool:
-        """Runs points until the search has its number; whether the sampler ran dry, be the space infinite in name."""
+        """Runs points until the search has its number; whether the space has no more, be it infinite in name."""
         state = self.state
-        if self.on_record >= state.trials:
-            return False
-        source = SearchRuns(state, self.sampler, self.options, self.view)
-        self.run(source)
-        if source.exhausted:
-            state.trials = len(state.done) + len(source.running) + source.lost  # the space has no more
-        return source.exhausted
+        if self.on_record < state.trials:
+            source = SearchRuns(state, self.options, self.view)
+            self.run(source)
+            if source.exhausted:
+                state.trials -= source.left
+                return True
+        return len(state.done) == state.study.grid_size
 
     def repeat_best(self) -> dict[str, Standing] | None:
         """Repeats the best few configurations with further seeds; standings by run id of the search's own seed.
 
-        None where a repetition is missing: a mean that lacks it would favour whoever has it.
+        None where a point or a repetition is missing: a mean that lacks it would favour whoever has it.
         """
-        if self.seeds < 2:
-            return {}
-        state = self.state
+        state, lost = self.state, False
+        if len(state.done) < state.trials:
+            return None
         points = {c.record.run_id: c.point for c in state.candidates() if c.record.status == "completed"}
 
         def run(ids: Sequence[str], i: int) -> dict[str, float]:
+            nonlocal lost
             specs = {name: state.spec(points[name], state.seed + i) for name in ids}
-            self.run_missing(list(specs.values()), state.seed + i)
+            if missing := [spec for spec in specs.values() if not spec.paths.record.is_file()]:
+                self.view.note(f"  the best {len(missing)} so far again, with seed {state.seed + i}")
+                self.run_again(missing)
+                clear(spec.paths for spec in missing)
             records = {name: RunRecord.read(spec.paths.record) for name, spec in specs.items()}
-            if not all(records.values()):
-                raise _Incomplete
-            return {name: dev for name, record in records.items() if (dev := _finished_dev(record)) is not None}
+            lost = not all(records.values())
+            finished = {name: r.best_dev for name, r in records.items() if r and r.status == "completed"}
+            return {} if lost else {name: dev for name, dev in finished.items() if dev is not None}
 
         first = {name: dev for name in points if (dev := state.done[name].best_dev) is not None}
-        try:
-            return repeat(first, self.seeds, run)
-        except _Incomplete:
-            return None
-
-    def run_missing(self, specs: Sequence[RunSpec], seed: int) -> None:
-        """Trains those repetitions of a round that have no record; their checkpoints are not kept."""
-        if missing := [spec for spec in specs if not spec.paths.record.is_file()]:
-            self.view.round(seed, len(missing))
-            self.run_again(missing)
-            clear_checkpoints(self.state, len(self.state.done), repeats=missing)
+        standings = repeat(first, self.seeds, run) if self.seeds > 1 else {}
+        return None if lost else standings
 
     def run_again(self, specs: Sequence[RunSpec]) -> None:
         for spec in specs:
@@ -148,8 +140,9 @@ class _Search:
             raise RunError(f"{state.study.name}: no run of the search has finished: {why}")
         by_id = {candidate.record.run_id: candidate for candidate in candidates}
         ranking = tuple((by_id[name], standing) for name, standing in (standings or {}).items())
+        best = ranking[0][0] if ranking else candidates[0]
         return SearchResult(
-            state.study.name, candidates, best=ranking[0][0] if ranking else candidates[0],
+            state.study.name, candidates, best, ranking[0][1].scores if ranking else (best.record.best_dev or 0.0,),
             trained=len(state.done) - self.on_record, missing=max(0, state.trials - len(state.done)),
             unrepeated=standings is None, seconds=self.elapsed(), exhausted=exhausted, standings=ranking,
         )  # fmt: skip
@@ -161,28 +154,18 @@ class _Search:
         keep = max(self.options.keep, FIRST) if result.unrepeated else self.options.keep
         clear_checkpoints(self.state, keep, winner=best)
         if not self.state.paths.run(best).best.exists():
-            spec = self.state.spec(result.best.point)
-            self.view.again(spec)
-            self.run_again([spec])
-
-
-class _Incomplete(Exception):
-    """A repetition has no record: time was up, or its process died."""
-
-
-def _finished_dev(record: RunRecord | None) -> float | None:
-    return record.best_dev if record is not None and record.status == "completed" else None
+            self.view.note("  the winner's checkpoint was cleared by an earlier search, so it is trained again")
+            self.run_again([self.state.spec(result.best.point)])
 
 
 def _write_choice(state: SearchState, result: SearchResult) -> None:
-    best, record = result.best, result.best.record
-    scores = result.standings[0][1].scores if result.standings else (record.best_dev,)
+    record = result.best.record
     choice = Choice(
         study=state.study.name,
         run_id=record.run_id,
-        point=best.point,
+        point=result.best.point,
         dev=record.best_dev,
-        dev_by_seed={state.seed + i: score for i, score in enumerate(scores) if score is not None},
+        dev_by_seed={state.seed + i: score for i, score in enumerate(result.scores)},
         config=record.config,
         data=record.data,
         seed=state.seed,

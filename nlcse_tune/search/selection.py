@@ -1,8 +1,8 @@
 """Which configuration wins, once luck is taken into account.
 
 The best of 54 runs with one seed each is partly the luckiest: with 0.4 points between seeds it lies about 2.2
-standard deviations above its own mean. So the top few are repeated with further seeds, in rounds,
-and the winner is the best *mean*.
+standard deviations above its own mean. So the top few are repeated with further seeds, in rounds, and the winner is
+the best *mean*.
 """
 
 import math
@@ -47,9 +47,7 @@ def repeat(
     racing = list(standings)
     for i, size in enumerate(round_sizes(seeds), start=1):
         racing = sorted(racing, key=lambda key: -standings[key].mean)[:size]
-        if not racing:
-            break
-        scores = run(racing, i)
+        scores = run(racing, i) if racing else {}
         racing = [key for key in racing if key in scores]
         for key in racing:
             standings[key] = Standing((*standings[key].scores, scores[key]))

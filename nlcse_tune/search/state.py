@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nlcse_tune.config import RunConfig, digest, flatten, override
 from nlcse_tune.data.catalog import fingerprints
@@ -12,7 +12,7 @@ from nlcse_tune.errors import ConfigError, DataError
 from nlcse_tune.launch.spec import RunSpec, run_spec
 from nlcse_tune.names import SamplerName, SchedulerName
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import BegunRun, Choice, RunRecord, ledger, run_id
+from nlcse_tune.records import BegunRun, Choice, RunRecord, ledger
 from nlcse_tune.space import Point, SearchSpace
 from nlcse_tune.study import Study
 
@@ -23,7 +23,6 @@ LARGE_GRID = 18  # points from which on two thirds of a grid are tried
 # is nothing to choose from.
 MANY = 9
 SEEDS = 3
-_ORDER = {"completed": 0, "stopped": 1, "failed": 2}
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,7 @@ class SearchOptions:
         return replace(self, seconds=None if self.seconds is None else max(0.0, self.seconds - spent))
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One searched point and its run: dev only, as all that a search sees."""
 
     point: Point
@@ -89,14 +87,9 @@ class SearchState:
         assert self.study.space is not None
         return self.study.space
 
-    def config(self, point: Mapping[str, Any]) -> RunConfig:
-        return self.study.configure(point)
-
-    def run_id(self, point: Mapping[str, Any], seed: int | None = None) -> str:
-        return run_id(self.config(point), self.seed if seed is None else seed, self.data)
-
     def spec(self, point: Point, seed: int | None = None) -> RunSpec:
-        return run_spec(self.paths, self.config(point), self.seed if seed is None else seed, self.data)
+        """The run of a point; `seed` is the search's own unless said otherwise."""
+        return run_spec(self.paths, self.study.configure(point), self.seed if seed is None else seed, self.data)
 
     def point_of(self, config: RunConfig) -> Point:
         """The searched fields' values in a configuration."""
@@ -107,17 +100,17 @@ class SearchState:
         """Notes on disk that a run is under way, so that a later search goes on with it first."""
         BegunRun(config=spec.config, seed=spec.seed).write(spec.paths.begun)
 
-    def belongs(self, name: str, config: RunConfig, seed: int) -> bool:
+    def belongs(self, name: str, config: RunConfig) -> bool:
         """Whether a run is one that this search could make: of a point of its space, under its seed and the rest."""
         point = self.point_of(config)
-        named = seed == self.seed and name == run_id(config, seed, self.data)
-        return named and self.space.contains(point) and name == self.run_id(point)
+        return self.space.contains(point) and name == self.spec(point).run_id
 
     def candidates(self) -> tuple[Candidate, ...]:
         """What is on record, best first: finished runs, then stopped ones, then failed ones."""
 
         def rank(record: RunRecord) -> tuple[int, float, str]:
-            return _ORDER[record.status], math.inf if record.best_dev is None else -record.best_dev, record.run_id
+            group = ("completed", "stopped", "failed").index(record.status)
+            return group, math.inf if record.best_dev is None else -record.best_dev, record.run_id
 
         return tuple(Candidate(self.point_of(r.config), r) for r in sorted(self.done.values(), key=rank))
 
@@ -125,20 +118,14 @@ class SearchState:
 class View:
     """Whoever watches a search; this one looks away."""
 
-    def set_aside(self, folder: Path) -> None:
-        """Earlier runs were moved there."""
+    def note(self, text: str) -> None:
+        """Something that the search does by itself."""
 
-    def started(self, state: "SearchState", dashboard: str | None, concurrent: int) -> None:
+    def started(self, state: SearchState, dashboard: str | None, at_a_time: int) -> None:
         """Ray is up: the search, the dashboard's address, the runs at a time."""
 
     def finished(self, candidate: Candidate, done: int, trials: int) -> None:
         """A run has its record."""
-
-    def round(self, seed: int, runs: int) -> None:
-        """The best few are about to be repeated with another seed."""
-
-    def again(self, spec: RunSpec) -> None:
-        """The winner's checkpoint is gone, so its run is trained once more."""
 
     def repeated(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:
         """A repetition ended."""
@@ -150,13 +137,11 @@ def load_state(study: Study, paths: StudyPaths, trials: int | None, *, fresh: bo
         raise ConfigError(f"{study.name}: has no search space; add `space:` to the study or pass --space")
     state = SearchState(study, paths, study.search_seed, fingerprints(study.config), budget(study, trials))
     for point in state.space.points(flatten(study.config)) if study.grid_size else ():
-        state.config(point)  # values that do not go together are an error now, not after hours
+        study.configure(point)  # values that do not go together are an error now, not after hours
     if fresh:
         return state
-    for record in ledger(paths):
-        if record.data == state.data and state.belongs(record.run_id, record.config, record.seed):
-            state.done[record.run_id] = record
-    state.under_way = [point for point in _begun(state) if state.run_id(point) not in state.done]
+    state.done = {r.run_id: r for r in ledger(paths) if state.belongs(r.run_id, r.config)}
+    state.under_way = _under_way(state)
     return state
 
 
@@ -178,8 +163,8 @@ def last_choice(state: SearchState) -> Choice | None:
 def repetitions(state: SearchState, choice: Choice) -> list[RunRecord]:
     """Runs of the search's best few with the further seeds that it chose by."""
     searched = {record.key for record in state.done.values()}
-    again = (r for r in ledger(state.paths) if r.seed in choice.dev_by_seed and r.seed != state.seed)
-    return [record for record in again if record.key in searched]
+    seeds = choice.dev_by_seed.keys() - {state.seed}
+    return [record for record in ledger(state.paths) if record.seed in seeds and record.key in searched]
 
 
 def budget(study: Study, trials: int | None) -> int:
@@ -213,13 +198,11 @@ def prior(state: SearchState, paths: StudyPaths) -> list[tuple[Point, float]]:
 
 def complete_point(state: SearchState, values: Mapping[str, Any]) -> Point:
     """A point to try, its missing fields taken from the study; ConfigError where the space does not have it."""
-    for name in values:
-        if name not in state.space.fields:
-            raise ConfigError(
-                f"--try: {name} is not searched by {state.space.name}: {', '.join(state.space.fields)} are"
-            )
-    flat = flatten(override(state.study.config, values, where="--try"))
-    point = state.space.active({name: flat[name] for name in state.space.fields}, flat)
+    if stray := [name for name in values if name not in state.space.fields]:
+        raise ConfigError(
+            f"--try: {stray[0]} is not searched by {state.space.name}: {', '.join(state.space.fields)} are"
+        )
+    point = state.point_of(override(state.study.config, values, where="--try"))
     if not state.space.contains(point):
         wrong = {name: value for name, value in point.items() if not state.space.parameters[name].contains(value)}
         raise ConfigError(
@@ -228,14 +211,13 @@ def complete_point(state: SearchState, values: Mapping[str, Any]) -> Point:
     return point
 
 
-def _begun(state: SearchState) -> list[Point]:
-    """Points of this search that were begun, oldest first."""
-    begun = []
-    for paths in state.paths.checkpoints():
-        try:
-            run = BegunRun.read(paths.begun)
-        except DataError:  # of another version, or cut short: not worth an error
-            continue
-        if run is not None and state.belongs(paths.run_id, run.config, run.seed):
-            begun.append((paths.begun.stat().st_mtime, state.point_of(run.config)))
-    return [point for _, point in sorted(begun, key=lambda item: item[0])]
+def _under_way(state: SearchState) -> list[Point]:
+    """Points of this search that were begun and have no record, oldest first."""
+    begun = [run for run in state.paths.checkpoints() if run.begun.is_file() and run.run_id not in state.done]
+    points = []
+    for run in sorted(begun, key=lambda run: run.begun.stat().st_mtime):
+        with suppress(DataError):  # of another version, or cut short: not worth an error
+            noted = BegunRun.read(run.begun)
+            if noted is not None and state.belongs(run.run_id, noted.config):
+                points.append(state.point_of(noted.config))
+    return points

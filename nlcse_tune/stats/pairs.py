@@ -10,11 +10,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 from scipy import special
 
 from nlcse_tune.errors import DataError
+from nlcse_tune.stats.intervals import TAILS
 from nlcse_tune.stats.samples import CONFIDENCE, Floats, Values
-from nlcse_tune.stats.ttests import paired_t, welch_t
+from nlcse_tune.stats.tests import paired_t, welch_t
 
 
 @dataclass(frozen=True)
@@ -36,46 +38,41 @@ class TwoLevel:
     confidence: float = CONFIDENCE
 
 
-def resampled_spearman(similarities: Floats, gold: Floats, resamples: int, rng: np.random.Generator) -> Floats:
+def resampled_spearman(similarities: Floats, gold: Floats, resamples: int, rng: Generator) -> Floats:
     """Spearman x 100 of each run (S, P) with gold (P,) on resampled pairs: (M, S), all runs on the same draws.
 
     A resample is a count for each pair; midranks follow from the counts in sorted order, so nothing is sorted again
     (about 0.5 s for 10 runs, 4,927 pairs and 1,000 resamples). Assumes pairs drawn independently: pairs that share a
     source sentence make the true error larger.
     """
-    flat, count = _tie_groups(similarities, gold)
-    pairs = len(gold)
-    rhos = np.empty((resamples, count - 1))
-    for r in range(resamples):
-        weights = np.bincount(rng.integers(0, pairs, size=pairs), minlength=pairs).astype(np.float64)
-        rhos[r] = _weighted_spearman(flat, weights, count)
-    return 100 * rhos
+    groups, pairs = _tie_groups(similarities, gold), len(gold)
+    weights = (np.bincount(rng.integers(0, pairs, size=pairs), minlength=pairs) for _ in range(resamples))
+    return 100 * np.stack([_weighted_spearman(groups, row.astype(np.float64)) for row in weights])
 
 
 def spearman(similarities: Floats, gold: Floats) -> Floats:
     """Spearman x 100 of each run (S, P) with gold (P,): (S,). Ties share the mean of their ranks."""
-    flat, count = _tie_groups(similarities, gold)
-    return 100 * _weighted_spearman(flat, np.ones(len(gold)), count)
+    return 100 * _weighted_spearman(_tie_groups(similarities, gold), np.ones(len(gold)))
 
 
-def _tie_groups(similarities: Floats, gold: Floats) -> tuple[np.ndarray, int]:
-    """Rank of each value's tie group, gold's row first, rows offset by P and flattened; and the number of rows."""
+def _tie_groups(similarities: Floats, gold: Floats) -> np.ndarray:
+    """Rank of each value's tie group (1 + S, P), gold's row first, each row offset by P from the one before."""
     similarities = np.atleast_2d(np.asarray(similarities))
     if similarities.shape[1] != len(gold):
         raise DataError(f"similarities: {similarities.shape[1]} pairs against {len(gold)} gold scores")
     rows = [np.unique(row, return_inverse=True)[1] for row in (np.asarray(gold), *similarities)]
     if any(row.max() == 0 for row in rows):
         raise DataError("similarities: all equal in a run or in gold, so Spearman does not exist")
-    groups = np.stack(rows)
-    return (groups + np.arange(len(groups))[:, None] * len(gold)).ravel(), len(groups)
+    return np.stack(rows) + np.arange(len(rows))[:, None] * len(gold)
 
 
-def _weighted_spearman(flat: np.ndarray, weights: Floats, count: int) -> Floats:
-    """Spearman of rows 1.. with row 0, where pair p counts weights[p] times; `flat` (count * P) are tie groups."""
-    pairs = weights.size
-    in_group = np.bincount(flat, weights=np.tile(weights, count), minlength=count * pairs).reshape(count, pairs)
+def _weighted_spearman(groups: np.ndarray, weights: Floats) -> Floats:
+    """Spearman of rows 1.. with row 0 of `_tie_groups`, where pair p counts weights[p] times."""
+    count, pairs = groups.shape
+    repeated = np.tile(weights, count)
+    in_group = np.bincount(groups.ravel(), weights=repeated, minlength=groups.size).reshape(count, pairs)
     middle = np.cumsum(in_group, axis=1) - in_group / 2  # midrank - 1/2 of each tie group; its weighted mean is P / 2
-    ranks = middle.ravel()[flat].reshape(count, pairs) - pairs / 2
+    ranks = middle.ravel()[groups] - pairs / 2
     weighted = ranks * weights
     norms = np.sqrt(np.einsum("sp,sp->s", weighted, ranks))
     return np.asarray((weighted[1:] @ ranks[0]) / (norms[1:] * norms[0]))
@@ -86,7 +83,7 @@ def two_level(
     baseline: Values,
     method_resampled: Floats,
     baseline_resampled: Floats,
-    rng: np.random.Generator,
+    rng: Generator,
     *,
     paired: bool = False,
 ) -> TwoLevel:
@@ -108,8 +105,8 @@ def two_level(
     assert seeds.error is not None
     error = math.hypot(seeds.error, se_pairs)
     df = seeds.df * (error / seeds.error) ** 4
-    half = float(special.stdtrit(df, (1 + CONFIDENCE) / 2)) * error
-    low, high = np.quantile(_gaps(a, b, rng, paired), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    half = float(special.stdtrit(df, TAILS[1])) * error
+    low, high = np.quantile(_gaps(a, b, rng, paired), TAILS)
     return TwoLevel(seeds.gap, seeds.error, se_pairs, seeds.gap - half, seeds.gap + half, float(low), float(high))
 
 
@@ -126,7 +123,7 @@ def _covariance(a: Floats, b: Floats) -> float:
     return float(products.sum()) / (len(a) - 1)
 
 
-def _gaps(a: Floats, b: Floats, rng: np.random.Generator, paired: bool) -> Floats:
+def _gaps(a: Floats, b: Floats, rng: Generator, paired: bool) -> Floats:
     """One gap per resample (M,), its seeds drawn with replacement too."""
     rows = np.arange(len(a))[:, None]
     of_a = rng.integers(0, a.shape[1], size=a.shape)

@@ -5,6 +5,7 @@ rough guess (`std_interval`), so the number of seeds is one too: plan with the u
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -12,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from nlcse_tune.errors import DataError
-from nlcse_tune.stats.effects import noncentral_t_cdf
+from nlcse_tune.stats.intervals import noncentral_t_cdf
 from nlcse_tune.stats.samples import Floats
 
 MAX_SEEDS = 1_000_000
@@ -77,11 +78,8 @@ def seeds_needed(power_of: PowerOf, gap: float, *, power: float = 0.8) -> int | 
         high *= 2
         if high > MAX_SEEDS:
             return None
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if power_of(gap, middle) >= power else (middle, high)
-    return high
+    between = range(high // 2 + 1, high)  # the former `high` was too low
+    return high // 2 + 1 + bisect_left(between, True, key=lambda n: power_of(gap, n) >= power)
 
 
 def detectable_gap(power_of: PowerOf, n: int, *, power: float = 0.8) -> float:

@@ -1,4 +1,4 @@
-"""Scores of several seeds, as values or as (mean, std, n), and what a test gives back."""
+"""Scores of several seeds, as values or as (mean, std, n)."""
 
 import math
 from collections.abc import Sequence
@@ -49,42 +49,13 @@ class Summary:
 Sample = Summary | Values
 
 
-@dataclass(frozen=True)
-class TestResult:
-    """One two-sided test of `method` against `baseline`.
-
-    `gap` is the difference of means; `error` is its standard error, `low` and `high` bound it, where the
-    test has an interval of its own (the t-tests).
-    `floor` is the smallest p that the test can reach with these n whatever the data: 0 for the t-tests.
-    `exact` is False only where p was estimated from random rearrangements.
-    """
-
-    __test__ = False  # not a pytest class
-
-    test: str
-    gap: float
-    p: float
-    n_method: int
-    n_baseline: int
-    statistic: float
-    error: float | None = None
-    df: float | None = None
-    low: float | None = None
-    high: float | None = None
-    confidence: float | None = None
-    floor: float = 0.0
-    exact: bool = True
-
-
 def as_values(values: Values) -> Floats:
     """`values` as a float vector; DataError unless one-dimensional, not empty and finite."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or array.size == 0:
         raise DataError(f"values: must be a list of at least 1 number, got shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise DataError(
-            f"values: must be finite numbers, got {array[~np.isfinite(array)][0]}; leave missing scores out"
-        )
+    if (strange := array[~np.isfinite(array)]).size:
+        raise DataError(f"values: must be finite numbers, got {strange[0]}; leave missing scores out")
     return array
 
 
@@ -106,14 +77,21 @@ def summarise(values: Sample) -> Summary:
     return Summary(float(array.mean()), float(array.std(ddof=1)), array.size)
 
 
+def both_arms(what: str, method: Sample, baseline: Sample) -> tuple[Summary, Summary]:
+    """Summaries of both arms; DataError, naming what needs them, unless each has 2 seeds."""
+    a, b = summarise(method), summarise(baseline)
+    if min(a.n, b.n) < 2:
+        raise DataError(f"{what} needs at least 2 seeds per arm, got {a.n} and {b.n}; run more seeds")
+    return a, b
+
+
 def correlation(method: Values, baseline: Values) -> float | None:
     """Pearson correlation of both arms over shared seeds; None where an arm does not vary or n < 3.
 
     A paired test gains over an unpaired one only where this is clearly positive. With 5 seeds the estimate is loose:
     its 95% interval spans more than 1 unit around 0.
     """
-    as_pairs(method, baseline)
     a, b = as_values(method), as_values(baseline)
-    if a.size < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
+    if as_pairs(a, b).size < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
     return float(np.corrcoef(a, b)[0, 1])

@@ -18,12 +18,12 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
+from numpy.random import Generator
 from scipy import special
 
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.stats.samples import Floats
 
-SequentialTest = Literal["welch", "paired"]
 ALPHA = 0.05
 # Ratios of the arms' stds for which Welch's bounds are calibrated; the strictest bound holds.
 WELCH_RATIOS = (1.0, 2.0, 3.0, 4.5, 7.0, 1e6)
@@ -53,7 +53,7 @@ class Decision:
 class StoppingRule:
     """The looks (seeds per arm), the p each must fall to, the level of the whole. Write it down before the first."""
 
-    test: SequentialTest
+    test: Literal["welch", "paired"]
     spending: Literal["obrien-fleming"]
     alpha: float
     looks: tuple[int, ...]
@@ -84,24 +84,25 @@ def looks(first: int, maximum: int) -> tuple[int, ...]:
 
 
 def stopping_rule(
-    at: Sequence[int], rng: np.random.Generator, *, test: SequentialTest = "welch", simulations: int = 400_000
+    at: Sequence[int], rng: Generator, *, paired: bool = False, simulations: int = 400_000
 ) -> StoppingRule:
-    """The rule for looks at `at` seeds per arm, with an error rate of 5% over all of them.
+    """The rule for looks at `at` seeds per arm with Welch's or the paired test, error rate 5% over all of them.
 
     Assumes independent seeds and normal scores (paired: normal differences), equal n in both arms at each look. It
-    asks for very small p early and for close to 5% at the end. Welch's bounds are the strictest of those for six
-    ratios of the arms' stds, from 1 to infinity.
+    asks for very small p early and for close to 5% at the end. Welch's bounds are the strictest of those for
+    WELCH_RATIOS of the arms' stds.
     """
     at = tuple(at)
     if len(at) < 1 or at[0] < 2 or any(a >= b for a, b in pairwise(at)):
         raise ConfigError(f"looks: must be rising numbers of seeds from 2 on, got {list(at)}")
     noise = 2 * math.sqrt(ALPHA * (1 - ALPHA) / simulations)  # kept back, so that simulation noise cannot cost alpha
     spend = np.diff([0.0, *(_spent(n / at[-1], ALPHA - noise) for n in at)])
-    ratios = WELCH_RATIOS if test == "welch" else (1.0,)
-    bounds = np.min([_calibrate(p, spend) for p in null_p_values(at, test, rng, simulations, ratios)], axis=0)
-    if test == "paired":
+    bounds = np.min([_calibrate(p, spend) for p in null_p_values(at, rng, simulations, paired=paired)], axis=0)
+    if paired:
         bounds[0] = spend[0]  # an exact test's p is uniform: the first bound needs no simulation
-    return StoppingRule(test, "obrien-fleming", ALPHA, at, tuple(float(bound) for bound in bounds))
+    return StoppingRule(
+        "paired" if paired else "welch", "obrien-fleming", ALPHA, at, tuple(float(bound) for bound in bounds)
+    )
 
 
 def _spent(share: float, alpha: float) -> float:
@@ -131,19 +132,20 @@ def _calibrate(p: Floats, spend: Floats) -> Floats:
 
 def null_p_values(
     at: Sequence[int],
-    test: SequentialTest,
-    rng: np.random.Generator,
+    rng: Generator,
     simulations: int,
-    ratios: Sequence[float] = (1.0,),
+    ratios: Sequence[float] = WELCH_RATIOS,
+    *,
+    paired: bool = False,
 ) -> list[Floats]:
-    """p-values (M, L) of `test` at each look in studies of equal methods with normal scores, for each ratio of stds.
+    """p-values (M, L) at each look in studies of equal methods with normal scores: Welch's for each ratio of stds.
 
     Stds are `ratio` (method) and 1 (baseline); paired: the differences have std 1. The scores themselves are never
     drawn, only each round's mean and sum of squares.
     """
     n = np.asarray(at, dtype=np.float64)
     mean_a, ss_a = _running_moments(at, rng, simulations)
-    if test == "paired":
+    if paired:
         return [_two_sided(mean_a / np.sqrt(ss_a / (n - 1) / n), n - 1)]
     mean_b, ss_b = _running_moments(at, rng, simulations)
     p = []
@@ -158,7 +160,7 @@ def _two_sided(t: Floats, df: Floats) -> Floats:
     return np.asarray(2 * special.stdtr(df, -np.abs(t)))
 
 
-def _running_moments(at: Sequence[int], rng: np.random.Generator, simulations: int) -> tuple[Floats, Floats]:
+def _running_moments(at: Sequence[int], rng: Generator, simulations: int) -> tuple[Floats, Floats]:
     """Mean and centred sum of squares (M, L) of the first `at` standard normal scores, joined round by round."""
     mean, ss, n = np.zeros(simulations), np.zeros(simulations), 0
     means, squares = [], []

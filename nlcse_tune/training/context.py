@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nlcse_tune.paths import restart_point
 from nlcse_tune.records import RunRecord
 
 
@@ -21,13 +20,8 @@ class RunContext:
 
     @property
     def leads(self) -> bool:
-        """Whether this worker evaluates and writes: rank 0."""
+        """Whether this worker evaluates and writes."""
         return self.rank == 0
-
-    def restore(self) -> Path | None:
-        """The restart point to continue from, if there is one."""
-        last = restart_point(self.folder)
-        return last if last.is_file() else None
 
 
 class StopRun(Exception):

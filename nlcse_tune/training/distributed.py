@@ -1,6 +1,6 @@
 """The two things that workers of one run tell each other: embeddings forward, gradients back.
 
-W workers, V views, b items of this worker, B items of the global batch, D width.
+V views, b items of this worker, B items of the global batch, D width.
 """
 
 from collections.abc import Iterable

@@ -4,9 +4,9 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 
 import torch
+from pydantic import BaseModel
 
 from nlcse_tune.config import RunConfig
 from nlcse_tune.data.side import SideData
@@ -19,35 +19,26 @@ from nlcse_tune.training.checkpoint import clean_up, drop_former_best, load_last
 from nlcse_tune.training.context import RunContext, StopRun
 from nlcse_tune.training.steps import make_halves
 
-DevScore = Callable[[SentenceEncoder], float]
 
-
-@dataclass
-class Progress:
+class Progress(BaseModel):
     """How far a run has come; saved in its restart point."""
 
     step: int = 0
     total: int = 0
     dev_before: float | None = None
-    curve: list[DevPoint] = field(default_factory=list)
+    curve: list[DevPoint] = []
     best: DevPoint | None = None
-    events: list[str] = field(default_factory=list)
+    events: list[str] = []
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     stopped: str | None = None
-
-
-def total_steps(config: RunConfig, items: int) -> int:
-    """Steps of a run over `items` sentences: whole batches only, `epochs` times, at most `max_steps`."""
-    steps = config.train.epochs * (items // config.text.batch_size)
-    return min(steps, config.train.max_steps or steps)
 
 
 def train(
     encoder: SentenceEncoder,
     text: TextData,
     side: SideData | None,
-    dev_score: DevScore,
+    dev_score: Callable[[SentenceEncoder], float],
     snapshot: Callable[[Progress], RunRecord],
     config: RunConfig,
     seed: int,
@@ -58,16 +49,17 @@ def train(
     Every worker of a run calls this with the same arguments but for its context. `snapshot` makes the record so far,
     for whoever launched the run. Raises RunError where a loss stops being a number.
     """
-    steps = total_steps(config, len(text))
+    steps = config.train.epochs * (len(text) // config.text.batch_size)  # whole batches only
+    steps = min(steps, config.train.max_steps or steps)
     if steps == 0:
         raise RunError(f"text.batch_size {config.text.batch_size} is more than the {len(text)} items of text.data")
     halves = make_halves(encoder, text, side, config, seed, context, steps)
-    link, progress = best_model(context.folder), Progress(total=steps)
+    link, last, progress = best_model(context.folder), restart_point(context.folder), Progress(total=steps)
     losses = {half.name: torch.zeros((), device=context.device) for half in halves}  # sums since the last evaluation
     since = 0
-    if (last := context.restore()) is not None:
+    if restarted := last.is_file():
         saved = load_last(last, context.device)
-        progress = replace(_unpack(saved["progress"]), total=steps)
+        progress = Progress(**{**saved["progress"], "total": steps})
         encoder.load_state_dict(saved["encoder"])
         for half in halves:
             half.restore(saved["halves"][half.name])
@@ -76,17 +68,8 @@ def train(
     restart_best = progress.best.step if progress.best else None  # the best model that a restart would go back to
     if context.leads:
         clean_up(link, restart_best)
-        if last is None:
+        if not restarted:
             progress.dev_before = dev_score(encoder)
-
-    def state() -> dict[str, object]:
-        return {
-            "progress": _pack(progress),
-            "encoder": encoder.state_dict(),
-            "halves": {half.name: half.state() for half in halves},
-            "losses": losses,
-            "since": since,
-        }
 
     try:
         with _tf32(config.train.tf32):
@@ -119,7 +102,14 @@ def train(
                     context.report(snapshot(progress) if context.leads else None)
 
                 if context.leads and not last_step and progress.step % config.train.checkpoint_every == 0:
-                    save_last(restart_point(context.folder), state())
+                    state = {
+                        "progress": progress.model_dump(),  # plain values: it is loaded with `weights_only`
+                        "encoder": encoder.state_dict(),
+                        "halves": {half.name: half.state() for half in halves},
+                        "losses": losses,
+                        "since": since,
+                    }
+                    save_last(last, state)
                     restart_best = progress.best.step if progress.best else None
                     drop_former_best(link, restart_best)
                 progress.train_seconds += time.perf_counter() - started
@@ -136,19 +126,6 @@ def _check(means: dict[str, float], step: int) -> None:
     for name, mean in means.items():
         if not math.isfinite(mean):
             raise RunError(f"the {name} loss is {mean} by step {step}; lower {name}.learning_rate, or use bf16 or fp32")
-
-
-def _pack(progress: Progress) -> dict[str, object]:
-    """Plain values: a restart point is loaded with `weights_only`."""
-    return {**vars(progress), "curve": [point.model_dump() for point in progress.curve],
-            "best": progress.best and progress.best.model_dump()}  # fmt: skip
-
-
-def _unpack(packed: dict[str, object]) -> Progress:
-    progress = Progress(**packed)  # type: ignore[arg-type]
-    progress.curve = [DevPoint.model_validate(point) for point in progress.curve]
-    progress.best = DevPoint.model_validate(progress.best) if progress.best else None
-    return progress
 
 
 @contextmanager

@@ -1,18 +1,11 @@
 """Two optimizers over the same parameters, each with its own moments and schedule (Algorithm 1)."""
 
-from collections.abc import Callable
-
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
-from transformers.optimization import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
+from transformers import get_scheduler
 
 from nlcse_tune.config import SideConfig, TextConfig
-
-SCHEDULES: dict[str, Callable[..., LRScheduler]] = {
-    "linear": get_linear_schedule_with_warmup,
-    "cosine": get_cosine_schedule_with_warmup,
-}
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
@@ -27,7 +20,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, ob
 def make_optimizer(
     model: nn.Module, config: TextConfig | SideConfig, schedule: str, steps: int
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:
-    """AdamW over all of `model`, fused where the device has it, and its schedule to zero over `steps`.
+    """AdamW over all of `model`, fused where the device has it, and its `schedule` (linear, cosine) to zero.
 
     A parameter that a half never touches has no gradient there, and AdamW leaves it, its decay and its moments
     alone: the two halves meet only in the parameters that they share.
@@ -35,4 +28,4 @@ def make_optimizer(
     fused = next(model.parameters()).device.type == "cuda"
     groups = parameter_groups(model, config.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=fused)
-    return optimizer, SCHEDULES[schedule](optimizer, round(config.warmup * steps), steps)
+    return optimizer, get_scheduler(schedule, optimizer, round(config.warmup * steps), steps)

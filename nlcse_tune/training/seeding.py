@@ -8,7 +8,6 @@ micro-batch see the same masks, and a restarted run needs no generator state but
 import hashlib
 
 import numpy as np
-import torch
 
 
 def derive(seed: int, stream: str, *position: int) -> int:
@@ -18,13 +17,7 @@ def derive(seed: int, stream: str, *position: int) -> int:
 
 
 def numpy_generator(seed: int, stream: str, *position: int) -> np.random.Generator:
-    """A NumPy generator for (seed, stream, position)."""
     return np.random.default_rng(derive(seed, stream, *position))
-
-
-def torch_generator(device: str | torch.device, seed: int, stream: str, *position: int) -> torch.Generator:
-    """A torch generator on `device` for (seed, stream, position)."""
-    return torch.Generator(device).manual_seed(derive(seed, stream, *position))
 
 
 class Order:

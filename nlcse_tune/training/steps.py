@@ -10,15 +10,15 @@ caching (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Me
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nlcse_tune.config import RunConfig
+from nlcse_tune.config import RunConfig, SideConfig, TextConfig
 from nlcse_tune.data.side import VIEWS, SideData, stack_views
 from nlcse_tune.data.text import TextBatch, TextData
 from nlcse_tune.errors import ConfigError, RunError
@@ -28,22 +28,27 @@ from nlcse_tune.models.losses import SIDE_LOSSES, info_nce
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.distributed import gather_embeddings, share, sum_gradients
 from nlcse_tune.training.optim import make_optimizer
-from nlcse_tune.training.seeding import Order, numpy_generator, torch_generator
+from nlcse_tune.training.seeding import Order, derive, numpy_generator
 
-Forward = Callable[..., Tensor]
 Rows = Tensor | slice  # local row numbers; the full slice saves a copy of the inputs
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Half(ABC):
     """One objective with its own data order, optimizer and schedule over the shared encoder."""
 
     name: str
+    decay: str  # of the learning rate
     views: int  # V
-    items: int  # B
 
-    def __init__(self, encoder: SentenceEncoder, config: RunConfig, seed: int, context: RunContext) -> None:
+    def __init__(
+        self, encoder: SentenceEncoder, forward: Callable[..., Tensor], data: TextData | SideData,
+        half: TextConfig | SideConfig, config: RunConfig, seed: int, context: RunContext, steps: int,
+    ) -> None:  # fmt: skip
         self.encoder, self.config, self.seed, self.context = encoder, config, seed, context
+        self.items = half.batch_size  # B
         self.own = share(self.items, context.rank, context.world_size)
+        self.count = self.own.stop - self.own.start  # b
         if self.items < context.world_size:
             raise RunError(
                 f"{self.name}.batch_size {self.items} is less than the {context.world_size} workers of this run, and "
@@ -51,17 +56,13 @@ class Half(ABC):
             )
         self.micro_batch = config.train.micro_batch or self.items
         self.events: list[str] = []
-        fp16 = config.train.precision == "fp16" and context.device != "cpu"
-        self.scaler = torch.amp.GradScaler(torch.device(context.device).type, enabled=fp16)
-        self.optimizer: torch.optim.Optimizer
-        self.schedule: torch.optim.lr_scheduler.LRScheduler
-
-    def _compiled(self, forward: Forward) -> Forward:
-        """`forward`, through torch.compile where `train.compile` asks for it.
-
-        One graph serves every batch length. The evaluation is left alone: it meets hundreds of shapes once.
-        """
-        return torch.compile(forward, dynamic=True) if self.config.train.compile else forward
+        # Compiled, one graph serves every batch length. The evaluation is left alone: it meets hundreds of shapes once.
+        self.forward = torch.compile(forward, dynamic=True) if config.train.compile else forward
+        self.order = Order(len(data), self.items, seed, f"{self.name}-order")
+        self.optimizer, self.schedule = make_optimizer(encoder, half, self.decay, steps)
+        self.device_type = torch.device(context.device).type
+        fp16 = config.train.precision == "fp16" and self.device_type != "cpu"
+        self.scaler = torch.amp.GradScaler(self.device_type, enabled=fp16)
 
     @abstractmethod
     def load(self, step: int) -> Any:
@@ -94,20 +95,19 @@ class Half(ABC):
         self.schedule.step()
         return loss.detach()
 
-    def _chunks(self) -> list[range]:
-        """This worker's items in pieces of `micro_batch`."""
-        count = self.own.stop - self.own.start
-        return [range(i, min(i + self.micro_batch, count)) for i in range(0, count, self.micro_batch)]
+    def _chunks(self) -> tuple[Tensor, ...]:
+        """This worker's items, numbered from 0, in pieces of `micro_batch`."""
+        return torch.split(torch.arange(self.count, device=self.context.device), self.micro_batch)
 
-    def _embed_chunk(self, inputs: Any, step: int, chunk: range) -> Tensor:
+    def _embed_chunk(self, inputs: Any, step: int, chunk: Tensor) -> Tensor:
         """Items of `chunk` -> (V, len(chunk), D), with the dropout masks that the full batch would give them."""
-        count = self.own.stop - self.own.start
-        items = torch.tensor(list(chunk), device=self.context.device)
         views = torch.arange(self.views, device=self.context.device)[:, None]
-        generator = torch_generator(self.context.device, self.seed, f"{self.name}-dropout", step)
-        rows = (views * self.items + self.own.start + items).flatten()
-        local = slice(None) if len(chunk) == count else (views * count + items).flatten()
-        with masks_from(MaskSource(generator, rows, self.views * self.items)), self._autocast():
+        rows = (views * self.items + self.own.start + chunk).flatten()
+        local = slice(None) if len(chunk) == self.count else (views * self.count + chunk).flatten()
+        generator = torch.Generator(self.context.device).manual_seed(derive(self.seed, f"{self.name}-dropout", step))
+        dtype = AUTOCAST.get(self.config.train.precision)
+        autocast = torch.autocast(self.device_type, dtype=dtype, enabled=dtype is not None)
+        with masks_from(MaskSource(generator, rows, self.views * self.items)), autocast:
             return torch.unflatten(self.embed(inputs, local), 0, (self.views, len(chunk)))
 
     def _embed_all(self, inputs: Any, step: int) -> tuple[Tensor, list[Tensor]]:
@@ -129,7 +129,7 @@ class Half(ABC):
             return
         for chunk in self._chunks():
             output = self._embed_chunk(inputs, step, chunk)
-            output.backward(gradient[:, chunk.start : chunk.stop].to(output.dtype))  # type: ignore[no-untyped-call]
+            output.backward(gradient[:, chunk].to(output.dtype))  # type: ignore[no-untyped-call]
 
     def _retrying(self, work: Callable[[], Any]) -> Any:
         """`work()`, again with half the micro-batch as often as the device runs out of memory."""
@@ -137,7 +137,7 @@ class Half(ABC):
             try:
                 return work()
             except torch.OutOfMemoryError:
-                largest = max(len(chunk) for chunk in self._chunks())
+                largest = min(self.micro_batch, self.count)
                 if largest == 1:
                     raise RunError(
                         f"the device runs out of memory with one {self.name} item at a time; use a smaller encoder"
@@ -145,13 +145,6 @@ class Half(ABC):
                 self.micro_batch = (largest + 1) // 2
                 self.events.append(f"out of memory: {self.name} micro-batch halved to {self.micro_batch}")
             torch.cuda.empty_cache()
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        precision = self.config.train.precision
-        if precision == "fp32":
-            return nullcontext()
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float16
-        return torch.autocast(torch.device(self.context.device).type, dtype=dtype)
 
     def state(self) -> dict[str, Any]:
         """What a restart needs; random generators are functions of the step and need nothing."""
@@ -180,7 +173,7 @@ class Half(ABC):
 class TextHalf(Half):
     """Contrast sentences: Eq. 2 on one column, Eq. 3 on pairs or triplets."""
 
-    name = "text"
+    name, decay = "text", "linear"
 
     def __init__(
         self, encoder: SentenceEncoder, data: TextData, config: RunConfig, seed: int, context: RunContext, steps: int
@@ -190,11 +183,8 @@ class TextHalf(Half):
                 f"text.max_length: must be at most {encoder.max_length}, which this encoder holds, "
                 f"got {config.text.max_length}"
             )
-        self.data, self.views, self.items = data, data.views, config.text.batch_size
-        super().__init__(encoder, config, seed, context)
-        self.forward = self._compiled(encoder.forward)
-        self.order = Order(len(data), self.items, seed, "text-order")
-        self.optimizer, self.schedule = make_optimizer(encoder, config.text, "linear", steps)
+        self.data, self.views = data, data.views
+        super().__init__(encoder, encoder.forward, data, config.text, config, seed, context, steps)
 
     def load(self, step: int) -> TextBatch:
         batch = self.data.batch(self.order[step], self.own)
@@ -211,30 +201,31 @@ class TextHalf(Half):
 class SideHalf(Half):
     """Contrast images or audio, weighted by omega (Eq. 1)."""
 
-    name = "side"
-    views = VIEWS
+    name, decay, views = "side", "cosine", VIEWS
 
     def __init__(
         self, encoder: SentenceEncoder, data: SideData, config: RunConfig, seed: int, context: RunContext, steps: int
     ) -> None:
-        if config.side is None:
-            raise RunError("a run without side has no side half")
-        self.data, self.side, self.items = data, config.side, config.side.batch_size
-        super().__init__(encoder, config, seed, context)
-        self.forward = self._compiled(encoder.forward_side)
-        self.order = Order(len(data), self.items, seed, "side-order")
-        self.optimizer, self.schedule = make_optimizer(encoder, self.side, "cosine", steps)
-        self.loader = Prefetcher(self._item, config.train.loader_threads)
+        assert config.side is not None  # there is side data
+        self.data, self.side = data, config.side
+        super().__init__(encoder, encoder.forward_side, data, config.side, config, seed, context, steps)
+        threads = config.train.loader_threads
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="nlcse-side") if threads else None
+        self.begun: dict[int, Iterator[Tensor]] = {}
 
-    def _item(self, step: int, position: int, item: int) -> Tensor:
+    def _views(self, step: int, position: int, item: int) -> Tensor:
         return self.data.views(item, numpy_generator(self.seed, "side-views", step, position))
 
-    def _keys(self, step: int) -> list[tuple[int, int, int]]:
-        items = self.order[step]
-        return [(step, position, int(items[position])) for position in range(self.own.start, self.own.stop)]
+    def _begin(self, step: int) -> Iterator[Tensor]:
+        """The views of this worker's items: threads begin them now; without threads each is made when asked for."""
+        positions = range(self.own.start, self.own.stop)
+        items = self.order[step][self.own].tolist()
+        return (self.pool.map if self.pool else map)(self._views, repeat(step), positions, items)
 
     def load(self, step: int) -> Tensor:
-        stored = stack_views(self.loader.get(self._keys(step), ahead=self._keys(step + 1)))
+        views = self.begun.pop(step, None) or self._begin(step)
+        self.begun = {step + 1: self._begin(step + 1)}  # while this step is computed
+        stored = stack_views(list(views))
         return self.data.normalise(stored.to(self.context.device, non_blocking=True))
 
     def embed(self, inputs: Tensor, rows: Rows) -> Tensor:
@@ -246,32 +237,9 @@ class SideHalf(Half):
         return self.side.weight * loss
 
     def close(self) -> None:
-        self.loader.close()
-        super().close()
-
-
-Key = tuple[int, int, int]
-
-
-class Prefetcher:
-    """Makes the items of a batch on threads, and those of the next batch while this one is used."""
-
-    def __init__(self, make: Callable[[int, int, int], Tensor], threads: int) -> None:
-        self.make = make
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="nlcse-side") if threads else None
-        self.waiting: dict[Key, Future[Tensor]] = {}
-
-    def get(self, keys: list[Key], *, ahead: list[Key]) -> list[Tensor]:
-        """The items of `keys`; those of `ahead` are begun."""
-        if self.pool is None:
-            return [self.make(*key) for key in keys]
-        futures = [self.waiting.pop(key) if key in self.waiting else self.pool.submit(self.make, *key) for key in keys]
-        self.waiting.update((key, self.pool.submit(self.make, *key)) for key in ahead)
-        return [future.result() for future in futures]
-
-    def close(self) -> None:
         if self.pool is not None:
             self.pool.shutdown(wait=True, cancel_futures=True)
+        super().close()
 
 
 def make_halves(

@@ -97,7 +97,7 @@ def test_text_is_downloaded_once(hub: Hub, tmp_path: Path, monkeypatch: pytest.M
     hub.files["wiki1m_for_simcse.txt"] = b"a\nb\nc\n"
     monkeypatch.chdir(tmp_path)
     fetched = fetch.fetch("wiki1m")
-    assert fetched == (Path("data/text/wiki1m_for_simcse.txt"), fetch.Contents(["3 items"]))
+    assert fetched == (Path("data/text/wiki1m_for_simcse.txt"), fetch.Contents(["3 items"], []))
     assert fetched[0].read_bytes() == b"a\nb\nc\n"
     hub.asked.clear()
     assert fetch.fetch("wiki1m") == fetched

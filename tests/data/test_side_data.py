@@ -17,12 +17,11 @@ from nlcse_tune.data.audio import (
     MEL_BINS,
     RATE,
     STD,
-    audio_folder,
+    AudioData,
     filter_bank,
     spec_augment,
-    synthetic_audio,
 )
-from nlcse_tune.data.image import crop_box, image_folder, random_view, synthetic_images
+from nlcse_tune.data.image import ImageData, crop_box, random_view
 from nlcse_tune.data.modalities import load_side
 from nlcse_tune.data.side import stack_views
 from nlcse_tune.errors import DataError
@@ -49,7 +48,7 @@ def picture_folder(tmp_path: Path) -> Path:
 
 
 def test_every_kind_of_picture_becomes_two_rgb_views(picture_folder: Path) -> None:
-    data = image_folder(picture_folder)
+    data = ImageData(picture_folder)
     assert data.labels.tolist() == [0, 0, 1, 1]
     for item in range(4):
         views = data.views(item, rng(item))
@@ -62,15 +61,15 @@ def test_every_kind_of_picture_becomes_two_rgb_views(picture_folder: Path) -> No
 def test_a_broken_picture_is_named(picture_folder: Path) -> None:
     (picture_folder / "cat" / "a.jpg").write_bytes(b"\xff\xd8 not a jpeg")
     with pytest.raises(DataError, match=r"a.jpg: not readable as an image"):
-        image_folder(picture_folder).views(0, rng())
+        ImageData(picture_folder).views(0, rng())
 
 
 def test_missing_and_empty_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder; set side.data"):
-        image_folder(tmp_path / "none")
+        ImageData(tmp_path / "none")
     (tmp_path / "cat").mkdir()
     with pytest.raises(DataError, match=r"no files ending in .jpg, .jpeg, .png"):
-        image_folder(tmp_path)
+        ImageData(tmp_path)
     with pytest.raises(DataError, match="do not fill one batch"):
         load_side(SideConfig(data="synthetic", batch_size=4096))
 
@@ -119,9 +118,9 @@ def test_one_view_equals_torchvisions_operations_on_the_same_draws(monkeypatch: 
 
 
 def test_normalisation_is_imagenets() -> None:
-    stored = synthetic_images().views(0, rng())
+    stored = ImageData("synthetic").views(0, rng())
     expected = transforms.Normalize(image_module.IMAGENET_MEAN, image_module.IMAGENET_STD)(stored.float() / 255)
-    assert torch.allclose(synthetic_images().normalise(stored), expected, atol=1e-5)
+    assert torch.allclose(ImageData("synthetic").normalise(stored), expected, atol=1e-5)
 
 
 def test_views_are_stacked_view_by_view() -> None:
@@ -136,14 +135,14 @@ def test_clips_of_any_rate_become_the_same_tone(tmp_path: Path, rate: int, suffi
     time = np.arange(rate) / rate
     stereo = np.stack([np.sin(2 * np.pi * 1000 * time)] * 2, axis=1) * 0.5
     soundfile.write(tmp_path / "anna" / f"a.{suffix}", stereo, rate)
-    wave = audio_folder(tmp_path).open(0)
+    wave = AudioData(tmp_path).open(0)
     assert abs(len(wave) - RATE) <= 2
     spectrum = np.abs(np.fft.rfft(wave[1000:-1000]))
     assert abs(spectrum.argmax() * RATE / (len(wave) - 2000) - 1000) < 2
 
 
 def test_a_clip_is_1024_frames_and_both_views_are_the_same() -> None:
-    data = synthetic_audio()
+    data = AudioData("synthetic")
     views = data.views(3, rng())
     assert views.shape == (2, 1, MEL_BINS, FRAMES)
     assert torch.equal(views[0], views[1])
@@ -175,7 +174,7 @@ def test_broken_and_empty_clips_are_named(tmp_path: Path) -> None:
     (tmp_path / "anna" / "a.wav").write_bytes(b"RIFF not audio")
     soundfile.write(tmp_path / "anna" / "b.wav", np.zeros(0), 8000)
     soundfile.write(tmp_path / "anna" / "c.wav", np.zeros(40), 8000)
-    data = audio_folder(tmp_path)
+    data = AudioData(tmp_path)
     with pytest.raises(DataError, match=r"a.wav: not readable as audio"):
         data.open(0)
     with pytest.raises(DataError, match=r"b.wav: holds no samples"):
@@ -185,12 +184,12 @@ def test_broken_and_empty_clips_are_named(tmp_path: Path) -> None:
 
 @needs_data
 def test_the_real_folders_load() -> None:
-    cifar = image_folder(DATA / "images" / "cifar10")
+    cifar = ImageData(DATA / "images" / "cifar10")
     assert (len(cifar), len(set(cifar.labels))) == (3000, 10)
     assert cifar.views(0, rng()).shape == (2, 3, 224, 224)
-    speakers = audio_folder(DATA / "audio" / "fsdd")
+    speakers = AudioData(DATA / "audio" / "fsdd")
     assert (len(speakers), len(set(speakers.labels))) == (480, 6)
     assert speakers.views(0, rng()).isfinite().all()
-    samples = image_folder(DATA / "images" / "imagenet_samples")
+    samples = ImageData(DATA / "images" / "imagenet_samples")
     for item in range(0, len(samples), 9):
         assert samples.open(item).mode == "RGB"

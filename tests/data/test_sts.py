@@ -7,7 +7,7 @@ import pytest
 
 from nlcse_tune.config import STS_TASKS, SYNTHETIC, StsTask
 from nlcse_tune.data import sts
-from nlcse_tune.data.lines import MissingDataError
+from nlcse_tune.data.lines import OFFICIAL, MissingDataError
 from nlcse_tune.errors import DataError
 from tests.shared_data import DATA, needs_data
 
@@ -102,7 +102,7 @@ def test_stsb_and_its_extra_columns(tmp_path: Path) -> None:
     dev = sts.load_dev(str(tmp_path))
     assert dev.left == ['a "quoted sentence'] * 2
     assert dev.gold.tolist() == [2.5, 5.0]
-    assert sts.dev_files(str(tmp_path)) == [tmp_path / "STS/STSBenchmark/sts-dev.csv"]
+    assert sts.task_files(str(tmp_path), "stsb", "dev") == [tmp_path / "STS/STSBenchmark/sts-dev.csv"]
 
 
 def test_stsb_short_line(tmp_path: Path) -> None:
@@ -146,15 +146,14 @@ def test_synthetic_has_every_task_and_no_files() -> None:
 @pytest.mark.parametrize("task", STS_TASKS)
 def test_official_counts(task: StsTask) -> None:
     subsets = sts.load_task(str(DATA / "senteval"), task)
-    assert sum(map(len, subsets)) == sts.PAIRS[task]
-    assert sts.sts_count_warning(task, subsets) is None
+    assert sum(map(len, subsets)) == OFFICIAL[task][0]
     assert all(path.is_file() for path in sts.task_files(str(DATA / "senteval"), task))
 
 
 @needs_data
 def test_official_dev_sets() -> None:
     assert len(sts.load_dev(str(DATA / "senteval"))) == 1500
-    assert [len(sts.load_sick(str(DATA / "senteval"), split)) for split in ("train", "dev", "test")] == [
+    assert [len(sts.load_split(str(DATA / "senteval"), "sickr", split)) for split in ("train", "dev", "test")] == [
         4500,
         500,
         4927,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nlcse_tune.data import transfer
-from nlcse_tune.data.lines import MissingDataError
+from nlcse_tune.data.lines import OFFICIAL, MissingDataError, count_warning
 from nlcse_tune.data.transfer import TRANSFER_TASKS, TransferTask
 from nlcse_tune.errors import DataError
 from tests.shared_data import DATA, needs_data
@@ -20,25 +20,25 @@ def test_binary_sets_are_latin1_and_in_sentevals_order(tmp_path: Path) -> None:
     write(tmp_path / "MR/rt-polarity.pos", b"caf\xe9  au lait\nfine\n")
     write(tmp_path / "MR/rt-polarity.neg", b"bad\n\ntwo words\n")
     loaded = transfer.load_transfer(str(tmp_path), "mr")
-    assert loaded.train.sentences == ["", "bad", "fine", "two words", "café au lait"]
+    assert loaded.train.columns[0] == ["", "bad", "fine", "two words", "café au lait"]
     assert loaded.train.labels.tolist() == [0, 0, 1, 0, 1]
     assert loaded.dev is None
     assert loaded.test is None
-    assert "mr: 5 items, but officially there are 10662" in (transfer.transfer_count_warning(loaded) or "")
+    assert "mr: 5 items, but officially there are 10662" in (count_warning("mr", (len(loaded.train),)) or "")
 
 
 def test_sst_has_three_splits(tmp_path: Path) -> None:
     for split in ("train", "dev", "test"):
         write(tmp_path / f"SST/binary/sentiment-{split}", f"{split} good \t1\nbad\t0\n".encode())
     loaded = transfer.load_transfer(str(tmp_path), "sst2")
-    assert [part.sentences[1] for part in loaded.parts] == ["train good", "dev good", "test good"]
+    assert [part.columns[0][1] for part in loaded.parts] == ["train good", "dev good", "test good"]
 
 
 def test_trec_keeps_the_coarse_class(tmp_path: Path) -> None:
     write(tmp_path / "TREC/train_5500.label", b"NUM:dist How far is it ?\nHUM:ind Who caf\xe9 ?\n")
     write(tmp_path / "TREC/TREC_10.label", b"DESC:def What is an atom ?\nLOC:city Where ?\n")
     loaded = transfer.load_transfer(str(tmp_path), "trec")
-    assert loaded.train.sentences == ["Who café ?", "How far is it ?"]
+    assert loaded.train.columns[0] == ["Who café ?", "How far is it ?"]
     assert loaded.train.labels.tolist() == [3, 5]
 
 
@@ -47,8 +47,8 @@ def test_mrpc_is_pairs_under_a_header(tmp_path: Path) -> None:
         text = '\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\r\n1\t1\t2\ta "b\tc d\r\n0\t3\t4\te\tf\r\n'
         write(tmp_path / f"MRPC/msr_paraphrase_{split}.txt", text.encode())
     loaded = transfer.load_transfer(str(tmp_path), "mrpc")
-    assert loaded.train.sentences == ["e", 'a "b']
-    assert loaded.train.seconds == ["f", "c d"]
+    assert loaded.train.columns[0] == ["e", 'a "b']
+    assert loaded.train.columns[1] == ["f", "c d"]
 
 
 @pytest.mark.parametrize(
@@ -84,4 +84,4 @@ def test_missing(tmp_path: Path, task: TransferTask) -> None:
 @pytest.mark.parametrize("task", TRANSFER_TASKS)
 def test_official_counts(task: TransferTask) -> None:
     loaded = transfer.load_transfer(str(DATA / "senteval"), task)
-    assert transfer.transfer_count_warning(loaded) is None
+    assert tuple(map(len, loaded.parts)) == OFFICIAL[task]

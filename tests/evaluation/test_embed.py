@@ -11,7 +11,7 @@ from torch import Tensor
 from nlcse_tune.config import Pooler
 from nlcse_tune.errors import RunError
 from nlcse_tune.evaluation import embed as embed_module
-from nlcse_tune.evaluation.embed import batches, default_precision, distinct, embed, embed_tokens, rows_of, tokens_of
+from nlcse_tune.evaluation.embed import Bank, batches, default_precision, distinct, embed, embed_tokens, tokens_of
 from nlcse_tune.models.encoder import SentenceEncoder, load_encoder
 from nlcse_tune.models.side_embedding import tanh_head
 from tests.models.tiny import checkpoint
@@ -82,7 +82,7 @@ def test_a_sentence_longer_than_the_budget_goes_alone() -> None:
 def test_distinct_keeps_the_first_order_and_knows_every_row() -> None:
     row = distinct((["b", "a"], ["a", "c", "b"]))
     assert list(row) == ["b", "a", "c"]
-    assert rows_of(row, ["c", "a", "a"]).tolist() == [2, 1, 1]
+    assert Bank(row, np.zeros((3, 1), np.float32)).rows(["c", "a", "a"]).tolist() == [2, 1, 1]
 
 
 def test_each_distinct_sentence_is_embedded_once_and_memory_is_bounded(

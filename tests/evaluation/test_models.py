@@ -81,7 +81,6 @@ def test_a_run_by_id_by_folder_and_by_checkpoint(plain: Path, supervised: bool, 
     expected = vectors(load_encoder(folder))
     for name in (str(folder), str(run), "0123456789ab-s7", "01234"):
         loaded = load_model(name, out=tmp_path / "runs")
-        assert loaded.name == name
         assert loaded.pooling == ("cls (saved, with its head)" if supervised else "cls (saved)")
         np.testing.assert_array_equal(vectors(loaded.encoder), expected)
 

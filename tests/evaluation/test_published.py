@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nlcse_tune.config import STS_TASKS
-from nlcse_tune.data.sts import Subset, load_sick, load_task
+from nlcse_tune.data.sts import Subset, load_split, load_task
 from nlcse_tune.evaluation.embed import embed
 from nlcse_tune.evaluation.models import load_model
 from nlcse_tune.evaluation.sts import score_subsets, sentences_of
@@ -30,7 +30,7 @@ def test_all_minilm_scores_as_published(record_property: Callable[[str, object],
         pytest.skip(f"the package {PACKAGE} is not installed")
     data = str(DATA / "senteval")
     subsets: dict[str, list[Subset]] = {task: load_task(data, task) for task in STS_TASKS}
-    subsets["sickr-all"] = [load_sick(data, split) for split in ("train", "dev", "test")]
+    subsets["sickr-all"] = [load_split(data, "sickr", split) for split in ("train", "dev", "test")]
     model = load_model(str(Path(spec.origin).parent / "model"))
     assert model.pooling == "avg (saved, with its head)"
     bank = embed(model.encoder, sentences_of(subsets), precision="fp32")

@@ -71,7 +71,7 @@ def test_load_corpus(tmp_path: Path) -> None:
     path.write_text("a dog\n")
     with pytest.raises(DataError, match=r"corpus\.txt: 1 distinct sentences, nothing to choose from"):
         load_corpus(path)
-    with pytest.raises(DataError, match=r"nothing\.txt: not found: give a UTF-8 text file with one sentence a line"):
+    with pytest.raises(DataError, match=r"nothing\.txt: not found: give a UTF-8 text file with one sentence per line"):
         load_corpus(tmp_path / "nothing.txt")
 
 

@@ -74,11 +74,12 @@ def test_all_mean_and_wmean_of_two_subsets_by_hand() -> None:
 def test_cosines_are_those_of_a_plain_loop() -> None:
     vectors = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
     left, right = np.array([0, 2, 2]), np.array([1, 3, 5])
+    pairs = Subset("x", ["a", "c", "c"], ["b", "d", "f"], np.zeros(3))
     expected = [
         float(vectors[i] @ vectors[j]) / (np.linalg.norm(vectors[i]) * np.linalg.norm(vectors[j]))
         for i, j in zip(left, right, strict=True)
     ]
-    np.testing.assert_allclose(cosines(vectors, left, right), expected, atol=1e-6)
+    np.testing.assert_allclose(cosines(Bank(distinct(["abcdef"]), vectors), pairs), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

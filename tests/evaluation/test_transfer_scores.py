@@ -48,7 +48,7 @@ def embedded(encoder: SentenceEncoder, sentences: list[str]) -> np.ndarray:
 
 
 def every(part: Labelled, step: int) -> Labelled:
-    return Labelled(part.sentences[::step], part.seconds[::step] if part.seconds else None, part.labels[::step])
+    return Labelled([column[::step] for column in part.columns], part.labels[::step])
 
 
 def random_bank(count: int, width: int = 4, seed: int = 0) -> Bank:
@@ -63,7 +63,7 @@ def noisy(bank: Bank, rows: range, seed: int) -> np.ndarray:
 
 
 def items(rows: range, labels: np.ndarray) -> Labelled:
-    return Labelled([str(i) for i in rows], None, labels)
+    return Labelled([[str(i) for i in rows]], labels)
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +74,8 @@ def encoder() -> SentenceEncoder:
 @needs_data
 def test_subj_by_nested_folds_as_an_independent_run(encoder: SentenceEncoder) -> None:
     part = every(load_transfer(SENTEVAL, "subj").train, 12)  # near-ties of C flip an item here and there
-    score = transfer_score(embed(encoder, (part.sentences,), precision="fp32"), TransferData("subj", part))
-    inputs = embedded(encoder, part.sentences)
+    score = transfer_score(embed(encoder, part.columns, precision="fp32"), TransferData(part))
+    inputs = embedded(encoder, part.columns[0])
     expected = 100 * cross_val_score(search(NESTED_GRID), inputs, part.labels, cv=folds()).mean()
     print(f"SUBJ, {len(part)} items: {score.accuracy:.2f}, scikit-learn alone {expected:.2f}")
     assert score.accuracy == pytest.approx(expected, abs=0.5)
@@ -89,10 +89,10 @@ def test_trec_with_its_split_as_an_independent_run(encoder: SentenceEncoder) -> 
     loaded = load_transfer(SENTEVAL, "trec")
     assert loaded.test is not None
     train, test = every(loaded.train, 8), every(loaded.test, 1)
-    bank = embed(encoder, (train.sentences, test.sentences), precision="fp32")
-    score = transfer_score(bank, TransferData("trec", train, test=test))
-    model = search(SPLIT_GRID).fit(embedded(encoder, train.sentences), train.labels)
-    expected = 100 * model.score(embedded(encoder, test.sentences), test.labels)
+    bank = embed(encoder, (*train.columns, *test.columns), precision="fp32")
+    score = transfer_score(bank, TransferData(train, test=test))
+    model = search(SPLIT_GRID).fit(embedded(encoder, train.columns[0]), train.labels)
+    expected = 100 * model.score(embedded(encoder, test.columns[0]), test.labels)
     print(f"TREC, {len(train)} and {len(test)} items: {score.accuracy:.2f}, scikit-learn alone {expected:.2f}")
     assert score.accuracy == pytest.approx(expected, abs=0.5)
     chosen = model.cv_results_["mean_test_score"][model.best_index_]
@@ -104,7 +104,7 @@ def test_nested_folds_on_random_vectors(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(transfer, "FOLDS", 3)
     bank = random_bank(60)
     labels = noisy(bank, range(60), 1)
-    score = transfer_score(bank, TransferData("mr", items(range(60), labels)))
+    score = transfer_score(bank, TransferData(items(range(60), labels)))
     expected = cross_val_score(search(NESTED_GRID, 3), bank.vectors, labels, cv=folds(3)).mean()
     assert score.accuracy == pytest.approx(100 * expected, abs=1e-6)
 
@@ -113,7 +113,7 @@ def test_given_dev_set_chooses_the_strength() -> None:
     bank = random_bank(120)
     parts = [range(60), range(60, 90), range(90, 120)]
     labels = [noisy(bank, rows, seed) for seed, rows in enumerate(parts)]
-    data = TransferData("sst2", *(items(rows, own) for rows, own in zip(parts, labels, strict=True)))
+    data = TransferData(*(items(rows, own) for rows, own in zip(parts, labels, strict=True)))
     score = transfer_score(bank, data)
     inputs = [bank.vectors[list(rows)] for rows in parts]
     models = [LogisticRegression(C=c, max_iter=5000).fit(inputs[0], labels[0]) for c in NESTED_GRID]
@@ -127,12 +127,12 @@ def test_pairs_have_absolute_difference_and_product_and_f1(monkeypatch: pytest.M
     bank = random_bank(160)
     first, second = bank.vectors[:80], bank.vectors[80:]
     labels = (np.abs(first - second)[:, 0] + np.random.default_rng(3).normal(size=80) > 1).astype(np.int64)
-    pairs = Labelled([str(i) for i in range(80)], [str(i) for i in range(80, 160)], labels)
-    train = Labelled(pairs.sentences[:50], pairs.seconds[:50], labels[:50])  # type: ignore[index]
-    test = Labelled(pairs.sentences[50:], pairs.seconds[50:], labels[50:])  # type: ignore[index]
+    pairs = Labelled([[str(i) for i in range(80)], [str(i) for i in range(80, 160)]], labels)
+    train = Labelled([column[:50] for column in pairs.columns], labels[:50])
+    test = Labelled([column[50:] for column in pairs.columns], labels[50:])
     both = np.hstack([np.abs(first - second), first * second])
     np.testing.assert_allclose(features(bank, pairs), both)
-    score = transfer_score(bank, TransferData("mrpc", train, test=test))
+    score = transfer_score(bank, TransferData(train, test=test))
     model = search(SPLIT_GRID, 4).fit(both[:50], labels[:50])
     assert score.accuracy == pytest.approx(100 * model.score(both[50:], labels[50:]))
     assert score.f1 == pytest.approx(100 * f1_score(labels[50:], model.predict(both[50:])))
@@ -147,4 +147,4 @@ def test_constant_embeddings_are_an_error_not_the_majority_s_share() -> None:
     labels = noisy(bank, range(40), 1)
     same = Bank(bank.row, np.ones_like(bank.vectors))
     with pytest.raises(RunError, match="are the same vector"):
-        transfer_score(same, TransferData("mr", items(range(40), labels)))
+        transfer_score(same, TransferData(items(range(40), labels)))

@@ -35,7 +35,7 @@ def in_a_trial(spec: RunSpec) -> RunRecord:
 
 
 def on_two_workers(spec: RunSpec) -> RunRecord:
-    return run_on_workers(spec, Resources(workers=2), "test", [])
+    return run_on_workers(spec, Resources(workers=2))
 
 
 def in_a_trial_on_two_workers(spec: RunSpec) -> RunRecord:

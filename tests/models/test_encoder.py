@@ -96,7 +96,6 @@ def test_dropout_that_is_not_keyed_is_refused(
 ) -> None:
     folder = checkpoint("distilbert", tmp_path_factory)
     monkeypatch.setattr("nlcse_tune.models.encoder.key_dropout", lambda model: None)
-    monkeypatch.setattr("nlcse_tune.models.encoder.replace_dropout", lambda model: None)
     with pytest.raises(ConfigError, match="could be repeated"):
         build_encoder(EncoderConfig(checkpoint=str(folder)), supervised=False, side=None)
 

@@ -1,6 +1,7 @@
 """Early stopping: rules on curves, and a real search whose stopped runs say in their records where and why."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from nlcse_tune.launch.pool import ListedRuns, Pool
 from nlcse_tune.launch.spec import Resources
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord, ledger
-from nlcse_tune.search.early_stopping import Asha, Curve, Median, curve_of, make_rule
+from nlcse_tune.search.early_stopping import RULES, Curve, asha, below_median, curve_of, rungs
 from nlcse_tune.search.search import search
 from nlcse_tune.search.state import Candidate, SearchOptions, View, load_state
 from nlcse_tune.study import Study
@@ -21,48 +22,46 @@ def flat(score: float, upto: int = 4) -> Curve:
 
 
 def test_asha_ranks_a_run_once_at_each_rung_among_all_that_came_there() -> None:
-    rule = Asha(grace=0.25, factor=3)
-    assert rule.rungs() == (0.25, 0.75)
+    rule = asha
+    assert rungs(0.25) == (0.25, 0.75)
     others = [flat(60), flat(61), flat(62, 1), flat(63, 1), flat(64, 1)]
-    assert rule.judge(flat(63.5, 1), others) is None  # second of six: two go on
-    why = rule.judge(flat(62.5, 1), others)
+    assert rule(flat(63.5, 1), others) is None  # second of six: two go on
+    why = rule(flat(62.5, 1), others)
     assert why == "asha at 25% of the run: dev 62.50 is number 3 of 6 there, 2 go on"
-    assert rule.judge(flat(10, 2), others) is None  # at 50% there is no rung, however bad the score
-    assert rule.judge(flat(60.5, 3), others) is not None  # at 75% two have come: 60 and 61, and one of three goes on
-    assert rule.judge(flat(61.5, 3), others) is None
-    assert rule.judge(flat(0, 4), others) is None  # nothing is stopped at its end
+    assert rule(flat(10, 2), others) is None  # at 50% there is no rung, however bad the score
+    assert rule(flat(60.5, 3), others) is not None  # at 75% two have come: 60 and 61, and one of three goes on
+    assert rule(flat(61.5, 3), others) is None
+    assert rule(flat(0, 4), others) is None  # nothing is stopped at its end
 
 
 def test_the_first_at_a_rung_goes_on_and_of_two_the_better() -> None:
-    rule = Asha()
-    assert rule.judge(flat(1, 1), []) is None
-    assert rule.judge(flat(1, 1), [flat(2, 1)]) is not None
-    assert rule.judge(flat(3, 1), [flat(2, 1)]) is None
-    assert rule.judge(flat(2, 1), [flat(2, 1)]) is None  # a tie goes on
+    rule = asha
+    assert rule(flat(1, 1), []) is None
+    assert rule(flat(1, 1), [flat(2, 1)]) is not None
+    assert rule(flat(3, 1), [flat(2, 1)]) is None
+    assert rule(flat(2, 1), [flat(2, 1)]) is None  # a tie goes on
 
 
 def test_shares_compare_runs_of_different_length(tiny_study: Study) -> None:
     """A batch of 256 has a quarter of the steps: its first score may fall between the rungs of the other."""
-    rule = Asha(grace=0.25)
+    rule = asha
     coarse: Curve = ((0.4, 50.0), (0.8, 60.0))
-    assert rule.judge(((0.1, 40.0), (0.3, 49.0)), [coarse]) is not None  # 49 at 30% against 50 at 40%
-    assert rule.judge(coarse[:1], [((0.1, 40.0), (0.3, 49.0))]) is None
+    assert rule(((0.1, 40.0), (0.3, 49.0)), [coarse]) is not None  # 49 at 30% against 50 at 40%
+    assert rule(coarse[:1], [((0.1, 40.0), (0.3, 49.0))]) is None
 
 
 def test_the_median_rule_waits_for_its_grace_and_for_enough_curves() -> None:
-    rule = Median(grace=0.5)
+    rule = partial(below_median, grace=0.5)
     others = [flat(60), flat(61), flat(62), flat(63)]
-    assert rule.judge(flat(1, 1), others) is None
-    assert rule.judge(flat(61.4, 2), others) == ("median at 50% of the run: dev 61.40 is below 61.50, the median of 4")
-    assert rule.judge(flat(61.5, 2), others) is None
-    assert rule.judge(flat(1, 2), others[:3]) is None
-    assert rule.judge(flat(1, 4), others) is None
+    assert rule(flat(1, 1), others) is None
+    assert rule(flat(61.4, 2), others) == ("median at 50% of the run: dev 61.40 is below 61.50, the median of 4")
+    assert rule(flat(61.5, 2), others) is None
+    assert rule(flat(1, 2), others[:3]) is None
+    assert rule(flat(1, 4), others) is None
 
 
-def test_rules_by_name() -> None:
-    assert make_rule("none") is None
-    assert make_rule("asha", 0.2) == Asha(0.2)
-    assert make_rule("median", 0.2) == Median(0.2)
+def test_no_rule_stops_nothing() -> None:
+    assert RULES["none"](flat(0, 1), [flat(60), flat(61), flat(62), flat(63)], 0.25) is None
 
 
 @pytest.mark.ray

@@ -13,7 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import DevPoint
 from nlcse_tune.search.journal import Journal, importances
-from nlcse_tune.search.runs import SearchRuns, make_sampler
+from nlcse_tune.search.runs import SearchRuns
 from nlcse_tune.search.state import SearchOptions, View, load_state
 from nlcse_tune.study import Study
 from tests.search.test_state import plan_of, points, put
@@ -25,7 +25,7 @@ def loaded(paths: StudyPaths) -> optuna.Study:
 
 def test_each_run_is_a_trial_with_its_curve_live_and_after_a_restart(tiny_study: Study, tmp_path: Path) -> None:
     plan = plan_of(tiny_study, tmp_path, 4)
-    source = SearchRuns(plan, make_sampler(plan, SearchOptions()), SearchOptions(), View())
+    source = SearchRuns(plan, SearchOptions(), View())
     spec = source.next()
     assert spec is not None
     [trial] = loaded(plan.paths).trials

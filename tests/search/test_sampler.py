@@ -36,7 +36,7 @@ def exhaust(sampler: Sampler) -> list[Point]:
 
 @pytest.mark.parametrize("method", ["tpe", "random", "grid"])
 def test_a_finite_space_is_covered_once_each_and_then_exhausted(method: SamplerName) -> None:
-    points = exhaust(Sampler(space(), method, 0, OWN))
+    points = exhaust(Sampler(space(), method, 0, [OWN]))
     assert len(points) == 36
     assert len({repr(sorted(point.items())) for point in points}) == 36
     assert points[0] == OWN
@@ -44,17 +44,17 @@ def test_a_finite_space_is_covered_once_each_and_then_exhausted(method: SamplerN
 
 @pytest.mark.parametrize("method", ["tpe", "random", "grid"])
 def test_suggestions_depend_on_the_seed_alone(method: SamplerName) -> None:
-    first, again, other = (exhaust(Sampler(space(), method, seed, OWN)) for seed in (1, 1, 2))
+    first, again, other = (exhaust(Sampler(space(), method, seed, [OWN])) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
 @pytest.mark.parametrize("method", ["tpe", "random", "grid"])
 def test_what_was_learnt_is_never_proposed_again(method: SamplerName) -> None:
-    before = exhaust(Sampler(space(), method, 0, OWN))[:20]
-    sampler = Sampler(space(), method, 0, OWN)
+    before = exhaust(Sampler(space(), method, 0, [OWN]))[:20]
+    sampler = Sampler(space(), method, 0, [OWN])
     for point in before:
-        sampler.learn(point, score(point))
+        sampler.tell(point, score(point))
     rest = exhaust(sampler)
     assert len(rest) == 16
     assert not any(point in before for point in rest)
@@ -62,7 +62,7 @@ def test_what_was_learnt_is_never_proposed_again(method: SamplerName) -> None:
 
 def test_tpe_concentrates_on_what_scores_well() -> None:
     continuous = space({"text.learning_rate": {"low": 1e-6, "high": 1e-3, "log": True}})
-    sampler = Sampler(continuous, "tpe", 0, {})
+    sampler = Sampler(continuous, "tpe", 0, [])
     points = []
     for _ in range(40):
         point = sampler.ask()
@@ -75,7 +75,7 @@ def test_tpe_concentrates_on_what_scores_well() -> None:
 
 
 def test_failures_and_nan_are_no_scores() -> None:
-    sampler = Sampler(space(), "tpe", 0, {})
+    sampler = Sampler(space(), "tpe", 0, [])
     for value in (None, float("nan"), 70.0):
         point = sampler.ask()
         assert point is not None
@@ -85,7 +85,7 @@ def test_failures_and_nan_are_no_scores() -> None:
 
 
 def test_a_stopped_run_counts_as_pruned_with_what_it_reached() -> None:
-    sampler = Sampler(space(), "tpe", 0, {})
+    sampler = Sampler(space(), "tpe", 0, [])
     point = sampler.ask()
     assert point is not None
     sampler.tell(point, 61.0, stopped_at=0.25)
@@ -97,7 +97,7 @@ def test_conditional_parameters_are_dropped_where_they_do_not_apply() -> None:
     conditional = space(
         {"side.loss": ["supcon", "simclr"], "side.weight": {"values": [0.1, 1.0], "when": {"side.loss": "supcon"}}}
     )
-    points = exhaust_plain(Sampler(conditional, "tpe", 0, {}))
+    points = exhaust_plain(Sampler(conditional, "tpe", 0, []))
     assert len(points) == 3
     assert {"side.loss": "simclr"} in points
 
@@ -110,7 +110,7 @@ def test_an_infinite_space_is_searched_on_where_tpe_repeats_itself() -> None:
             "side.weight": {"low": 0.1, "high": 1.0, "when": {"side.loss": "supcon"}},
         }
     )
-    sampler = Sampler(conditional, "tpe", 0, {})
+    sampler = Sampler(conditional, "tpe", 0, [])
     points = []
     for _ in range(30):
         point = sampler.ask()
@@ -130,12 +130,12 @@ def test_a_sampler_rebuilt_from_scores_knows_what_it_knew(stopped_at: float | No
             "text.learning_rate": {"low": 1e-5, "high": 1e-3, "log": True},
         }
     )
-    live, rebuilt = (Sampler(conditional, "tpe", 0, {}) for _ in range(2))
+    live, rebuilt = (Sampler(conditional, "tpe", 0, []) for _ in range(2))
     for i in range(20):
         point = live.ask()
         assert point is not None
         live.tell(point, 50.0 + i % 7, stopped_at=stopped_at if i % 2 else None)
-        rebuilt.learn(point, 50.0 + i % 7, stopped_at=stopped_at if i % 2 else None)
+        rebuilt.tell(point, 50.0 + i % 7, stopped_at=stopped_at if i % 2 else None)
 
     def known(sampler: Sampler) -> list[object]:
         trials = [trial for trial in sampler.optuna.trials if trial.state.name != "FAIL"]
@@ -155,5 +155,5 @@ def exhaust_plain(sampler: Sampler) -> list[Point]:
 
 
 def test_own_point_outside_the_space_is_left_out() -> None:
-    sampler = Sampler(space(), "grid", 0, {**OWN, "side.weight": 7.0})
+    sampler = Sampler(space(), "grid", 0, [{**OWN, "side.weight": 7.0}])
     assert all(point["side.weight"] != 7.0 for point in exhaust(sampler))

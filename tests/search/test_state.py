@@ -46,7 +46,8 @@ def plan_of(study: Study, root: Path, trials: int | None = None) -> SearchState:
 def put(plan: SearchState, point: Point, dev: float, seed: int = 42, status: str = "completed") -> RunRecord:
     """A record as a run would leave it."""
     record = RunRecord(
-        run_id=plan.run_id(point, seed), study=plan.study.name, seed=seed, config=plan.config(point), status=status,  # type: ignore[arg-type]
+        run_id=plan.spec(point, seed).run_id, study=plan.study.name, seed=seed,
+        config=plan.study.configure(point), status=status,  # type: ignore[arg-type]
         dev_curve=(DevPoint(step=4, score=dev),), best_dev=dev, best_step=4,
         steps=4, total_steps=4, data=plan.data, versions=versions("cpu"), finished=now(),
     )  # fmt: skip
@@ -263,12 +264,12 @@ def test_a_disk_without_room_is_refused_with_the_arithmetic(
     plan = plan_of(tiny_study, tmp_path)
     weights = disk.weights_bytes(plan.study.config)
     assert weights is not None
-    needed = 2 * 2 * (5 + 1) * weights + 3 * weights  # two side by side, each file there twice; three kept
+    needed = 2 * 2 * (5 + 1) * weights + 3 * weights  # two at a time, each file there twice; three kept
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(needed))
-    disk.check_space(plan, 2, 3)
+    disk.check_space(plan, 2, 3, seeds=1)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(needed - 1))
-    with pytest.raises(StorageError, match=r"GiB free, and this search takes about .*2 runs side by side"):
-        disk.check_space(plan, 2, 3)
+    with pytest.raises(StorageError, match=r"GiB free, and this search takes about .*2 runs at a time"):
+        disk.check_space(plan, 2, 3, seeds=1)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(needed + 9 * weights - 1))
     with pytest.raises(StorageError, match="12 kept models"):  # six to repeat, and their repetitions
         disk.check_space(plan, 2, 3, seeds=3)
@@ -287,7 +288,7 @@ def test_a_large_space_is_exhausted_and_says_so(tiny_study: Study, tmp_path: Pat
     study = tiny_study.model_copy(update={"space": space})
     plan = plan_of(study, tmp_path, 100)
     assert plan.trials == 2
-    source = SearchRuns(plan, make_sampler(plan, SearchOptions()), SearchOptions(), View())
+    source = SearchRuns(plan, SearchOptions(), View())
     specs = [source.next(), source.next(), source.next()]
     assert specs[2] is None
     assert len({spec.run_id for spec in specs if spec}) == 2

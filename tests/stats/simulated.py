@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -86,11 +86,11 @@ def power_agreement(count: int, n: int, seed: int, *, gap: float, ratio: float =
 
 
 def sequential_error(
-    count: int, at: tuple[int, ...], test: Literal["welch", "paired"], seed: int, *, ratio: float = 1.0
+    count: int, at: tuple[int, ...], seed: int, *, paired: bool = False, ratio: float = 1.0
 ) -> tuple[float, float]:
     """(error rate of the rule, of stopping at the first p <= 0.05) over simulated null studies, score by score."""
-    rule = stats.stopping_rule(at, np.random.default_rng(seed), test=test)
-    run = {"welch": stats.welch_t, "paired": stats.paired_t}[test]
+    rule = stats.stopping_rule(at, np.random.default_rng(seed), paired=paired)
+    run = stats.paired_t if paired else stats.welch_t
     hits = peeks = 0
     for a, b in studies(count, at[-1], np.random.default_rng(seed + 1), ratio=ratio):
         p = [run(a[:n], b[:n]).p for n in at]

@@ -17,7 +17,7 @@ def test_looks_end_at_the_maximum() -> None:
 
 
 def test_the_rule_decides_only_where_it_looks(rng: np.random.Generator) -> None:
-    rule = stats.stopping_rule((5, 10), rng, test="paired", simulations=50_000)
+    rule = stats.stopping_rule((5, 10), rng, paired=True, simulations=50_000)
     assert rule.bounds[0] < rule.bounds[1] < 0.05
     first = rule.decide(5, rule.bounds[0])
     assert first.significant
@@ -40,11 +40,11 @@ def test_welch_bounds_hold_alpha_at_every_ratio_of_stds() -> None:
     at = (5, 8, 11, 14, 17, 20)
     rule = stats.stopping_rule(at, np.random.default_rng(1), simulations=100_000)
     ratios = (*WELCH_RATIOS, 1.5, 2.37, 5.0)
-    for p in null_p_values(at, "welch", np.random.default_rng(2), 100_000, ratios):
+    for p in null_p_values(at, np.random.default_rng(2), 100_000, ratios):
         assert (p <= rule.bounds).any(axis=1).mean() <= 0.052  # 3 standard errors of the simulation above 0.05
 
 
 def test_null_p_values_are_those_of_the_test_itself() -> None:
-    rate, peeking = sequential_error(2000, (4, 6, 8), "paired", seed=11)
+    rate, peeking = sequential_error(2000, (4, 6, 8), seed=11, paired=True)
     assert rate <= 0.065
     assert peeking > 0.075  # what the rule is there to prevent

@@ -1,13 +1,62 @@
-"""Tests by rearrangement against SciPy and by hand."""
+"""Tests of a gap against SciPy, statsmodels, Table 3 and by hand."""
 
 import math
 
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
+from statsmodels.stats.multitest import multipletests
 
 from nlcse_tune import stats
+from nlcse_tune.errors import DataError
 from tests.stats.conftest import A, B, C
+
+
+@pytest.mark.parametrize(
+    ("method", "baseline", "student", "welch"),
+    [((76.96, 0.38), (75.74, 0.90), 0.0235, 0.0354), ((77.74, 0.25), (76.36, 0.18), 8.4e-6, 1.6e-5)],
+)
+def test_table_3_of_the_paper(
+    method: tuple[float, float], baseline: tuple[float, float], student: float, welch: float
+) -> None:
+    a, b = stats.Summary(*method, 5), stats.Summary(*baseline, 5)
+    assert stats.student_t(a, b).p == pytest.approx(student, rel=0.025)
+    assert stats.welch_t(a, b).p == pytest.approx(welch, rel=0.025)
+
+
+@pytest.mark.parametrize("other", [B, C])
+def test_t_tests_agree_with_scipy(other: list[float]) -> None:
+    for ours, equal in ((stats.student_t(A, other), True), (stats.welch_t(A, other), False)):
+        theirs = scipy_stats.ttest_ind(A, other, equal_var=equal)
+        interval = theirs.confidence_interval(0.95)
+        assert (ours.statistic, ours.p, ours.df) == pytest.approx((theirs.statistic, theirs.pvalue, theirs.df))
+        assert (ours.low, ours.high) == pytest.approx((interval.low, interval.high))
+        assert ours.gap == pytest.approx(np.mean(A) - np.mean(other))
+
+
+def test_scores_and_their_summary_give_the_same() -> None:
+    assert stats.welch_t(A, B).p == stats.welch_t(stats.summarise(A), stats.summarise(B)).p
+
+
+def test_paired_t_agrees_with_scipy() -> None:
+    ours, theirs = stats.paired_t(A, B), scipy_stats.ttest_rel(A, B)
+    interval = theirs.confidence_interval(0.95)
+    assert (ours.statistic, ours.p, ours.df) == pytest.approx((theirs.statistic, theirs.pvalue, theirs.df))
+    assert (ours.low, ours.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_a_paired_test_refuses_what_is_not_paired(rng: np.random.Generator) -> None:
+    with pytest.raises(DataError, match="same seeds in both arms, got 5 and 7"):
+        stats.paired_t(A, C)
+    with pytest.raises(DataError, match="same seeds"):
+        stats.sign_flip_test(A, C, rng)
+
+
+def test_no_spread_is_refused_rather_than_called_certain() -> None:
+    with pytest.raises(DataError, match="do not vary from seed to seed"):
+        stats.welch_t([75.0] * 5, [74.0] * 5)
+    with pytest.raises(DataError, match="do not vary from seed to seed"):
+        stats.hedges_g([75.0] * 5, [74.0] * 5)
 
 
 def test_sign_flip_counts_every_pattern(rng: np.random.Generator) -> None:
@@ -21,7 +70,7 @@ def test_sign_flip_counts_every_pattern(rng: np.random.Generator) -> None:
 
 def test_five_seeds_never_reach_five_percent(rng: np.random.Generator) -> None:
     found = stats.sign_flip_test(np.add(B, 100), B, rng)
-    assert found.p == found.floor == stats.sign_flip_floor(5) == 0.0625
+    assert found.p == found.floor == 0.0625
     assert stats.wilcoxon_test(np.add(B, [1, 2, 3, 4, 5]), B, rng).p == 0.0625
     assert stats.sign_flip_seeds() == 6
     assert stats.sign_flip_seeds(comparisons=8) == 9
@@ -74,6 +123,12 @@ def test_drawn_rearrangements_agree_with_counted_ones(
     monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
     counted = stats.permutation_test(A, B, rng).p, stats.sign_flip_test(A, B, rng).p
-    monkeypatch.setattr("nlcse_tune.stats.exact.EXACT_LIMIT", 1)
+    monkeypatch.setattr("nlcse_tune.stats.tests.EXACT_LIMIT", 1)
     drawn = stats.permutation_test(A, B, rng).p, stats.sign_flip_test(A, B, rng).p
     assert drawn == pytest.approx(counted, abs=0.005)
+
+
+def test_holm_agrees_with_statsmodels(rng: np.random.Generator) -> None:
+    p = rng.random(8) ** 3
+    assert stats.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+    assert stats.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])

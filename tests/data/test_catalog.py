@@ -1,0 +1,57 @@
+"""Fingerprints of big files: read once for each version of a file."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nlcse_tune.data import catalog
+from nlcse_tune.data.catalog import fingerprint
+
+
+def rewrite(path: Path, content: bytes, mtime_ns: int) -> None:
+    """Other bytes in the same file, and a time of change of one's own."""
+    with path.open("r+b") as stream:
+        stream.write(content)
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+
+
+@pytest.fixture
+def big(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"a" * catalog.REMEMBERED_FROM)
+    return path
+
+
+def test_a_big_file_is_read_once_until_it_changes(big: Path) -> None:
+    state, first = big.stat(), fingerprint(str(big))
+    assert first == catalog._digest([big])
+    rewrite(big, b"b", state.st_mtime_ns)
+    assert fingerprint(str(big)) == first  # not read: nothing but its bytes says that it is another
+    rewrite(big, b"b", state.st_mtime_ns + 1)
+    assert fingerprint(str(big)) == catalog._digest([big]) != first
+
+
+def test_a_file_put_in_the_place_of_another_is_read(big: Path, tmp_path: Path) -> None:
+    state, first = big.stat(), fingerprint(str(big))
+    other = tmp_path / "other"
+    other.write_bytes(b"b" * catalog.REMEMBERED_FROM)
+    os.utime(other, ns=(state.st_mtime_ns, state.st_mtime_ns))
+    other.replace(big)
+    assert fingerprint(str(big)) == catalog._digest([big]) != first
+
+
+def test_a_link_of_another_name_has_a_digest_of_its_own(big: Path, tmp_path: Path) -> None:
+    first = fingerprint(str(big))
+    (tmp_path / "link.txt").symlink_to(big)
+    assert fingerprint(str(tmp_path / "link.txt")) == catalog._digest([tmp_path / "link.txt"]) != first
+
+
+def test_a_small_file_leaves_nothing_and_a_cache_that_cannot_be_written_is_no_error(
+    big: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "small.txt").write_text("a")
+    fingerprint(str(tmp_path / "small.txt"))
+    assert not (tmp_path / "cache" / "fingerprints").exists()
+    monkeypatch.setenv("NLCSE_CACHE", str(big))  # a file: no folder can be made in it
+    assert fingerprint(str(big)) == catalog._digest([big])
