@@ -41,7 +41,14 @@ def verdict(comparison: Comparison, report: Report) -> Iterator[str]:
     if not (kept := rule_of(comparison)):
         yield from (level(comparison.method.name, gap, options), *resolution(gap, report))
     else:
-        yield from (_stopping(kept), words.STOPPING_IS_VALID)
+        rule, last = kept.rule, kept.taken[-1] if kept.taken else None
+        outcome = "no decision yet"
+        if last and last.stop:
+            outcome = "the rule found a difference" if last.significant else "the rule ended without one"
+        taken = f"{'; '.join(map(words.look_words, kept.taken)) or 'none taken yet'}; {outcome}"
+        looks, test = ", ".join(map(str, rule.looks)), TEST_LABELS[rule.test]
+        yield words.STOPPING.format(test=test, rule=rule, looks=looks, scored=kept.scored, taken=taken)
+        yield words.STOPPING_IS_VALID
 
 
 def level(method: str, gap: Gap, options: ReportOptions) -> str:
@@ -76,13 +83,3 @@ def resolution(gap: Gap, report: Report) -> Iterator[str]:
         gap=abs(gap.gap),
         needed=f"{count:,} {each}" if count else f"more than {stats.MAX_SEEDS:,} {each}",
     )
-
-
-def _stopping(kept: KeptRule) -> str:
-    rule, last = kept.rule, kept.taken[-1] if kept.taken else None
-    outcome = "no decision yet"
-    if last and last.stop:
-        outcome = "the rule found a difference" if last.significant else "the rule ended without one"
-    taken = f"{'; '.join(map(words.look_words, kept.taken)) or 'none taken yet'}; {outcome}"
-    looks, test = ", ".join(map(str, rule.looks)), TEST_LABELS[rule.test]
-    return words.STOPPING.format(test=test, rule=rule, looks=looks, scored=kept.scored, taken=taken)
