@@ -70,13 +70,9 @@ def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | N
         study, choose = chosen.get(name) or find_study(name), options.choose.get(name, "")
         return collect(study, root, choose=choose, any_version=options.any_version, seeds=options.seeds)
 
-    blocks = [
-        _block(arm(name), [arm(study.name) for study in chosen.values() if study.baseline == name], options)
-        for name in baselines
-    ]
-    alone = [name for name, study in chosen.items() if not study.baseline and name not in baselines]
-    blocks += [_block(None, [arm(name)], options) for name in alone]
-    blocks = [block for block in blocks if block.tested]
+    rows = [(arm(name), [arm(study.name) for study in chosen.values() if study.baseline == name]) for name in baselines]
+    alone = [(None, [arm(name)]) for name, study in chosen.items() if not study.baseline and name not in baselines]
+    blocks = [block for arms in (*rows, *alone) if (block := _block(*arms, options)).tested]
     if not blocks:
         raise DataError(
             f"no test scores of {', '.join(chosen) or 'any study'} under {root}: run `nlcse-tune seeds` first, or name "

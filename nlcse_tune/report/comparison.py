@@ -60,7 +60,7 @@ class Gap:
     column: Column
     method: stats.Summary
     baseline: stats.Summary
-    seeds: tuple[tuple[int, ...], tuple[int, ...]]
+    seeds: dict[str, tuple[int, ...]]  # of "method" and "baseline"
     result: stats.TestResult | None = None
     why: str = ""
     holm: float | None = None
@@ -97,9 +97,7 @@ class Comparison:
 
 
 def check_comparable(method: Arm, baseline: Arm, *, any_version: bool = False) -> None:
-    """DataError naming what differs where two arms rest on different data, numerics or evaluation settings."""
-    if not method.runs or not baseline.runs:
-        return
+    """DataError naming what differs where two tested arms rest on different data, numerics or evaluation settings."""
     a, b = method.runs[0].record, baseline.runs[0].record  # within an arm all runs share configuration and data
     differences = differing(a.data, b.data, sorted(a.data.keys() & b.data.keys()), "data ")
     if not any_version:
@@ -133,7 +131,7 @@ def _gap(
 ) -> Gap:
     """The gap of scores by seed and all that is told of it."""
     x, y = list(a.values()), list(b.values())
-    gap = Gap(column, stats.summarise(x), stats.summarise(y), (tuple(a), tuple(b)))
+    gap = Gap(column, stats.summarise(x), stats.summarise(y), {"method": tuple(a), "baseline": tuple(b)})
     if len(x) < 2 or len(y) < 2:
         return replace(gap, why=f"a test needs at least 2 seeds per arm, got {len(x)} and {len(y)}")
     try:
@@ -159,7 +157,7 @@ def _pairs_error(
     arms: tuple[Arm, Arm], gap: Gap, tasks: tuple[StsTask, ...], options: ReportOptions, rng: np.random.Generator
 ) -> stats.TwoLevel | None:
     """Both errors of the average's gap; None where a run's per-pair similarities were not kept."""
-    pairs = zip(arms, gap.seeds, strict=True)
+    pairs = zip(arms, gap.seeds.values(), strict=True)
     kept = [(run, _similarities(arm, run)) for arm, seeds in pairs for run in arm.runs if run.seed in seeds]
     if not all(task in arrays and f"gold_{task}" in arrays for task in tasks for _, arrays in kept):
         return None

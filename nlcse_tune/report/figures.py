@@ -1,5 +1,9 @@
-"""Figures of a report, PNG and SVG: every seed as a dot, dev curves with their spread, alignment and uniformity."""
+"""Figures of a report, PNG and SVG: every seed as a dot, dev curves with their spread, alignment and uniformity.
 
+And the paper's Figure 4, of any models.
+"""
+
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,12 +13,14 @@ import numpy as np
 from nlcse_tune import stats
 from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.build import Block
-from nlcse_tune.report.drawing import look, new_axes, new_figure, write_figures
+from nlcse_tune.report.drawing import COLOURS, look, new_axes, new_figure, write_figure, write_figures
 from nlcse_tune.report.numbers import AVERAGE, Column, column_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Point = tuple[float, float, float | None]  # uniformity, alignment, STS average
 
 
 def write_block_figures(block: Block, folder: Path, *, prefix: str = "") -> list[Path]:
@@ -110,3 +116,22 @@ def _with_legend(figure: "Figure", block: Block) -> "Figure":
     columns = min(len(arms), int(figure.get_figwidth() // 2.3))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
     return figure
+
+
+def draw_geometry(points: Mapping[str, Point], path: Path) -> None:
+    """Figure 4: uniformity against alignment, a point per model, coloured by its STS average where all have one."""
+
+    def draw() -> "Figure":
+        figure, axes = new_axes(5.5, 4.5, xlabel="uniformity (lower is better)", ylabel="alignment (lower is better)")
+        uniformity, alignment, averages = zip(*points.values(), strict=True)
+        coloured = None not in averages
+        colours = {"c": averages, "cmap": "viridis"} if coloured else {"color": COLOURS[0]}
+        scattered = axes.scatter(uniformity, alignment, s=45, **colours)
+        for name, (x, y, _) in points.items():
+            axes.annotate(Path(name).name or name, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
+        if coloured:
+            figure.colorbar(scattered, label="STS average, Spearman x 100")
+        axes.margins(0.15)
+        return figure
+
+    write_figure(draw, path)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 from nlcse_tune import stats
 from nlcse_tune.config import StsTask
@@ -26,15 +25,6 @@ class Spread:
     borrowed: bool  # the baseline has too few seeds, so the method's std stands in for it
 
 
-class Row(NamedTuple):
-    """One gap: seeds per arm by the stds as seen, and by their upper 80% bounds; None where far too many."""
-
-    gap: float
-    unpaired: int | None
-    unpaired_upper: int | None
-    paired: int | None = None
-
-
 def spread(method: Arm, baseline: Arm | None, tasks: tuple[StsTask, ...], *, any_version: bool = False) -> Spread:
     """The stds to plan with, of the test average; DataError where the method has fewer than two tested seeds."""
     a = method.scores(AVERAGE, tasks)
@@ -44,7 +34,7 @@ def spread(method: Arm, baseline: Arm | None, tasks: tuple[StsTask, ...], *, any
             f"{method.name}: a plan needs the scores of at least 2 seeds, got {len(a)}: run `nlcse-tune seeds "
             f"{method.name} --n 3`"
         )
-    if baseline:
+    if baseline and baseline.runs:
         check_comparable(method, baseline, any_version=any_version)
     own = stats.summarise(list(a.values()))
     other = stats.summarise(list(b.values())) if len(b) >= 2 else own
@@ -56,23 +46,20 @@ def spread(method: Arm, baseline: Arm | None, tasks: tuple[StsTask, ...], *, any
     return Spread(own, other, difference, len(tasks), borrowed=len(b) < 2)
 
 
-def plan_rows(spread: Spread, gaps: Sequence[float], *, power: float, alpha: float) -> list[Row]:
-    """Seeds per arm for each gap."""
+def seeds_by_gap(spread: Spread, gaps: Sequence[float], *, power: float, alpha: float) -> dict[float, list[int | None]]:
+    """Seeds per arm for each gap: by the stds as seen, by their upper 80% bounds, paired; None where far too many."""
     arms = spread.method, spread.baseline
     seen = [summary.std or 0.0 for summary in arms]
     cautious = [stats.std_interval(summary, confidence=0.6).high for summary in arms]  # one-sided: 80% confidence
     designs = [partial(stats.power_unpaired, stds=(a, b), alpha=alpha) for a, b in (seen, cautious)]
     if spread.difference:
         designs.append(partial(stats.power_paired, std_difference=spread.difference, alpha=alpha))
-    needed = ([stats.seeds_needed(power_of, gap, power=power) for power_of in designs] for gap in gaps)
-    return [Row(gap, *seeds) for gap, seeds in zip(gaps, needed, strict=True)]
+    unknown = [None] * (3 - len(designs))
+    return {gap: [*(stats.seeds_needed(design, gap, power=power) for design in designs), *unknown] for gap in gaps}
 
 
 def hours(arms: Sequence[Arm], seeds: int) -> tuple[float, float] | None:
-    """(worker hours for `seeds` seeds of every arm, those still to run); None where nothing has timings.
-
-    On GPUs a worker hour is a GPU hour.
-    """
+    """(worker hours for `seeds` seeds of every arm, those still to run); None where nothing has timings."""
     times = [[r.record.timings.total * r.record.workers for r in arm.runs if r.record.timings] for arm in arms]
     known = [sum(seconds) / len(seconds) for seconds in times if seconds]
     if not known:

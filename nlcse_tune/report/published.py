@@ -10,7 +10,6 @@ from nlcse_tune.errors import ConfigError, DataError
 from nlcse_tune.names import TestName
 from nlcse_tune.report.numbers import TEST_LABELS, p_equals, plural, signed, signed_range
 
-POWER = 0.8
 Test = Callable[[stats.Summary, stats.Summary], stats.TestResult]
 
 
@@ -71,11 +70,10 @@ def compare_words(baseline: PublishedSummary, method: PublishedSummary) -> Itera
     yield f"Hedges' g: {effect.g:.2f} (95% interval {effect.low:.2f} to {effect.high:.2f}, equal variances assumed)"
     if a.std and b.std:
         power_of, gap, n = partial(stats.power_unpaired, stds=(a.std, b.std)), a.mean - b.mean, min(a.n, b.n)
-        smallest = stats.detectable_gap(power_of, n, power=POWER)
-        share = f"{POWER:.0%} of studies"
-        yield f"with these stds taken as true, {plural(n, 'seed')} per arm find a true gap of {smallest:.2f} in {share}"
-        if needed := stats.seeds_needed(power_of, gap, power=POWER):
-            yield f"a true gap of {abs(gap):.2f} is found in {share} with {plural(needed, 'seed')} per arm"
+        smallest, each = stats.detectable_gap(power_of, n), f"{plural(n, 'seed')} per arm"
+        yield f"with these stds taken as true, {each} find a true gap of {smallest:.2f} in 80% of studies"
+        if needed := stats.seeds_needed(power_of, gap):
+            yield f"a true gap of {abs(gap):.2f} is found in 80% of studies with {plural(needed, 'seed')} per arm"
     yield (
         "both tests take the seeds as independent and the scores as normal, which a mean and a std cannot show; "
         "paired, sign-flip and permutation tests need each seed's score (`nlcse-tune report`)"

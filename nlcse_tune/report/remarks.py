@@ -182,9 +182,9 @@ def _arm(arm: Arm, block: Block) -> Iterator[Line]:
         if log:
             again = f"{numbers.plural(len(log) - 1, 'time')} since, last {log[-1].time}"
             opened = words.OPENED.format(first=log[0], since=again if log[1:] else "not since")
-        n, seeds = numbers.plural(len(arm.runs), "seed"), numbers.seed_list(arm.seeds)
-        configuration = arm.runs[0].record.configuration
-        yield Rank.NOTE, words.TESTED.format(arm=arm, n=n, seeds=seeds, configuration=configuration, opened=opened)
+        n, configuration = numbers.plural(len(arm.runs), "seed"), arm.runs[0].record.configuration
+        told = {"n": n, "seeds": numbers.seed_list(arm.seeds), "configuration": configuration, "opened": opened}
+        yield Rank.NOTE, words.TESTED.format(arm=arm, **told)
     else:
         yield Rank.NO_ARM, words.NO_RUN.format(arm=arm)
     if overlap := arm.search_seeds & set(arm.seeds):

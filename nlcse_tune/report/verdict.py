@@ -10,8 +10,6 @@ from nlcse_tune.report.build import Report
 from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
 from nlcse_tune.report.numbers import AVERAGE, TEST_LABELS, p_equals, plural, seeds_per_arm, signed, signed_range
 
-POWER = 0.8  # the usual convention; `words.RESOLUTION` says 80%
-
 
 def rule_of(comparison: Comparison) -> KeptRule | None:
     """The stopping rule of a comparison that has a test; None where it has none."""
@@ -61,7 +59,7 @@ def level(method: str, gap: Gap, options: ReportOptions) -> str:
 
 
 def resolution(gap: Gap, report: Report) -> Iterator[str]:
-    """Which gap so many seeds can find, and how many the observed one would take."""
+    """Which gap so many seeds can find with 80% power, and how many seeds the observed one would take."""
     options, a, b = report.options, gap.method, gap.baseline
     tests = report.family if options.correct == "holm" else 1
     alpha = options.alpha / tests
@@ -74,12 +72,12 @@ def resolution(gap: Gap, report: Report) -> Iterator[str]:
         test, each = "Welch's t-test", "seeds per arm"
     else:
         return
-    count = stats.seeds_needed(needed, gap.gap, power=POWER)
+    count = stats.seeds_needed(needed, gap.gap)
     yield words.RESOLUTION.format(
         test=test,
         level=f"{options.alpha:g}" + (f" / {tests} (Holm's strictest step)" if options.correct == "holm" else ""),
         seeds=seeds_per_arm(a.n, b.n, paired=options.paired),
-        detectable=stats.detectable_gap(detected, a.n, power=POWER),
+        detectable=stats.detectable_gap(detected, a.n),
         gap=abs(gap.gap),
         needed=f"{count:,} {each}" if count else f"more than {stats.MAX_SEEDS:,} {each}",
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nlcse_tune.errors import RunError
-from nlcse_tune.report.geometry_figure import draw_geometry
+from nlcse_tune.report.figures import draw_geometry
 
 
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
