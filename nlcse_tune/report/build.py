@@ -55,10 +55,7 @@ class Report:
 
 
 def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | None = None) -> Report:
-    """The report over `studies` from the records under `root`; a baseline comes along with its methods.
-
-    DataError where no study has a tested run, or where records cannot be averaged or compared, naming why.
-    """
+    """The report over `studies` and their baselines; DataError where nothing is tested or arms do not compare."""
     options = options or ReportOptions()
     chosen = {study.name: study for study in (find_study(s) if isinstance(s, str) else s for s in studies)}
     baselines = list(dict.fromkeys(study.baseline for study in chosen.values() if study.baseline))

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Point = tuple[float, float, float | None]  # uniformity, alignment, STS average
-
 
 def write_block_figures(block: Block, folder: Path, *, prefix: str = "") -> list[Path]:
     """Writes every figure that the block has data for; returns the files."""
@@ -118,8 +116,8 @@ def _with_legend(figure: "Figure", block: Block) -> "Figure":
     return figure
 
 
-def draw_geometry(points: Mapping[str, Point], path: Path) -> None:
-    """Figure 4: uniformity against alignment, a point per model, coloured by its STS average where all have one."""
+def draw_geometry(points: Mapping[str, tuple[float, float, float | None]], path: Path) -> None:
+    """Figure 4: (uniformity, alignment, STS average) per model; the average is its colour where all have one."""
 
     def draw() -> "Figure":
         figure, axes = new_axes(5.5, 4.5, xlabel="uniformity (lower is better)", ylabel="alignment (lower is better)")

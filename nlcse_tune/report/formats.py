@@ -69,15 +69,11 @@ def _arm(arm: Arm, block: Block) -> dict[str, Any]:
 def seeds_csv(report: Report) -> str:
     """One line per run and column: study, method, seed, run_id, column, score, setting."""
     header = ("study", "method", "seed", "run_id", "column", "score", "setting", "opened")
-    rows = (
-        (
-            arm.name, run.record.config.method, run.seed, run.record.run_id, column, f"{scores[run.seed]:.4f}",
-            run.test.setting, run.test.opened,
-        )
-        for _, arm, column, scores, _ in _columns(report)
-        for run in arm.runs
-        if run.seed in scores
-    )  # fmt: skip
+    rows: list[tuple[Any, ...]] = []
+    for _, arm, column, scores, _ in _columns(report):
+        for run in (run for run in arm.runs if run.seed in scores):
+            identity = arm.name, run.record.config.method, run.seed, run.record.run_id
+            rows.append((*identity, column, f"{scores[run.seed]:.4f}", run.test.setting, run.test.opened))
     return _csv(header, rows)
 
 

@@ -24,18 +24,16 @@ class PublishedSummary:
 
 def parse_summary(text: str) -> PublishedSummary:
     """MEAN,STD,N; ConfigError says what is wrong with which part."""
-    parts = [part.strip() for part in text.split(",")]
     try:
-        mean, std, n = float(parts[0]), float(parts[1]), int(parts[2])
-        if len(parts) > 3:
-            raise ValueError
-    except (ValueError, IndexError):
+        *parts, count = map(str.strip, text.split(","))
+        (mean, std), n = map(float, parts), int(count)
+    except ValueError:
         rule = "must be MEAN,STD,N: two numbers and a whole number, for instance 75.74,0.90,5"
         raise ConfigError(f"{text}: {rule}") from None
     if n < 2:
         raise ConfigError(f"{text}: n must be at least 2, got {n}: one score has no spread to test with")
     # Half of the last digit's unit: 0.005 for 75.74.
-    slack = (0.0 if "e" in part.lower() else 0.5 * 10.0 ** -len(part.partition(".")[2]) for part in parts[:2])
+    slack = (0.0 if "e" in part.lower() else 0.5 * 10.0 ** -len(part.partition(".")[2]) for part in parts)
     try:
         return PublishedSummary(stats.Summary(mean, std, n), *slack)
     except DataError as error:
