@@ -129,7 +129,7 @@ def _show(study: "Study", paths: "StudyPaths", trials: int | None, figures: bool
     winner = last_choice(state)
     show_search.overview(state, candidates, importances(state, candidates), winner)
     if figures:
-        from nlcse_tune.report.search_figures import write_search_figures
+        from nlcse_tune.report.figures import write_search_figures
 
         best = winner.run_id if winner else candidates[0].record.run_id
         show.written(write_search_figures(study.name, candidates, best, show_search.heat_fields(state), paths.report))

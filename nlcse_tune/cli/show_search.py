@@ -9,7 +9,7 @@ from nlcse_tune.cli.show import console, duration, errors, number, outcome, poin
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import Choice, RunRecord
-from nlcse_tune.report.search_figures import best_by_pair
+from nlcse_tune.report.figures import best_by_pair
 from nlcse_tune.search.state import Candidate, SearchState, View, repetitions
 from nlcse_tune.space import ValueList
 

@@ -181,11 +181,9 @@ def _fate(record: RunRecord, tests: Mapping[str, TestRecord], seeds: Sequence[in
 
 def differing(a: Mapping[str, Any], b: Mapping[str, Any], names: Iterable[str], what: str = "") -> list[str]:
     """`name: value against value` for those of `names` that the two do not share."""
-    return [f"{what}{n}: {_value(a, n)} against {_value(b, n)}" for n in names if a.get(n, ...) != b.get(n, ...)]
-
-
-def _value(values: Mapping[str, Any], name: str) -> str:
-    return "absent" if name not in values else "null" if values[name] is None else f"{values[name]}"
+    ours, theirs = ({n: "null" if value is None else value for n, value in values.items()} for values in (a, b))
+    others = [n for n in names if a.get(n, ...) != b.get(n, ...)]
+    return [f"{what}{n}: {ours.get(n, 'absent')} against {theirs.get(n, 'absent')}" for n in others]
 
 
 def record_differences(a: RunRecord, b: RunRecord) -> list[str]:

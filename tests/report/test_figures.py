@@ -9,7 +9,7 @@ from nlcse_tune import records, report
 from nlcse_tune.errors import RunError
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.report.drawing import new_figure, write_figure
-from nlcse_tune.report.search_figures import best_by_pair, write_search_figures
+from nlcse_tune.report.figures import best_by_pair, write_search_figures
 from tests.report.made import METHOD, build
 
 
