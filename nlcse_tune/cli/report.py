@@ -74,7 +74,7 @@ def compare(
     method: Annotated[str, typer.Argument(help="mean,std,n of the method", metavar="MEAN,STD,N")],
 ) -> None:
     """The tests that published numbers allow: `compare 75.74,0.90,5 76.96,0.38,5` is Table 3's first row."""
-    from nlcse_tune.report.published import compare_words, parse_summary
+    from nlcse_tune.report.plan import compare_words, parse_summary
 
     for line in compare_words(parse_summary(baseline), parse_summary(method)):
         typer.echo(line)

@@ -92,8 +92,7 @@ def _own_numbers(comparison: Comparison, gap: Gap, report: Report) -> Iterator[L
         yield from ((Rank.NOTE, text) for text in resolution(gap, report))
         if apart := set(comparison.method.seeds) - set(kept.seeds):
             yield Rank.NOTE, words.APART_FROM_RULE.format(seeds=numbers.named_seeds(apart).capitalize())
-    rate = {"student": 0.060, "permutation": 0.062}.get(options.test)  # measured: benchmarks/statistics.py
-    if rate and gap.method.std is not None and gap.baseline.std is not None:
+    if rate := {"student": 0.060, "permutation": 0.062}.get(options.test):  # measured: benchmarks/statistics.py
         yield Rank.NOTE, words.EQUAL_SPREADS.format(test=options.test, rate=rate, gap=gap)
     if flip := gap.signflip:
         seeds = numbers.plural(flip.n_method, "shared seed")

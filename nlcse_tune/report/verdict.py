@@ -12,10 +12,9 @@ from nlcse_tune.report.numbers import AVERAGE, TEST_LABELS, p_equals, plural, se
 
 
 def rule_of(comparison: Comparison) -> KeptRule | None:
-    """The stopping rule of a comparison that has a test; None where it has none."""
+    """The stopping rule over the two arms' configurations; None where there is none."""
     keys = comparison.method.runs[0].record.key, comparison.baseline.runs[0].record.key
-    gap = comparison.gaps.get(AVERAGE)
-    return KeptRule.read(comparison.method.paths.rule(keys)) if gap and gap.result else None
+    return KeptRule.read(comparison.method.paths.rule(keys))
 
 
 def verdict(comparison: Comparison, report: Report) -> Iterator[str]:
