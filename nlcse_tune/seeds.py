@@ -18,7 +18,6 @@ from nlcse_tune.launch.pool import ListedRuns, open_pool
 from nlcse_tune.launch.spec import Launch, RunSpec, SeedsView, run_spec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import KeptRule, RunRecord
-from nlcse_tune.report.words import score_words
 from nlcse_tune.run import is_tested
 from nlcse_tune.study import Study
 
@@ -182,7 +181,7 @@ def _rule(arms: Sequence[PlannedArm], first: int, maximum: int) -> tuple[KeptRul
         raise ConfigError(f"{arms[0].study.name}: has no baseline to decide against; add `baseline:` to the study")
     method, baseline = arms
     keys = method.key, baseline.key
-    scored = score_words(method.config.eval.setting, method.config.eval.tasks)
+    scored = f'the "{method.config.eval.setting}" average of {", ".join(method.config.eval.tasks)}'
     if (kept := KeptRule.read(method.paths.rule(keys))) is None:
         rule = stats.stopping_rule(stats.looks(first, maximum), np.random.default_rng(0))
         return KeptRule(keys=keys, scored=scored, seeds=_fresh_seeds(arms, maximum), rule=rule), True

@@ -85,7 +85,7 @@ def evaluate(
 
 
 def _draw(results: "list[EvaluationResult]", path: Path) -> None:
-    from nlcse_tune.report.geometry_figure import draw_geometry
+    from nlcse_tune.report.figures import draw_geometry
 
     measured = [(result, result.geometry) for result in results if result.geometry]
     if not measured:

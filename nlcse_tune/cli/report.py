@@ -74,7 +74,7 @@ def compare(
     method: Annotated[str, typer.Argument(help="mean,std,n of the method", metavar="MEAN,STD,N")],
 ) -> None:
     """The tests that published numbers allow: `compare 75.74,0.90,5 76.96,0.38,5` is Table 3's first row."""
-    from nlcse_tune.report.published import compare_words, parse_summary
+    from nlcse_tune.report.plan import compare_words, parse_summary
 
     for line in compare_words(parse_summary(baseline), parse_summary(method)):
         typer.echo(line)
@@ -104,11 +104,11 @@ def plan(
     unit = plans.unit(arms)
     columns = ("gap>", "Welch>", "Welch, cautious>", "paired>", f"{unit} in all>", f"{unit} still to run>")
     table = show.table(*columns, title=f"{chosen.name}: seeds per arm")
-    for row in plans.plan_rows(spread, sorted({*plans.GAPS, gap}), power=power, alpha=alpha):
-        cost = plans.hours(arms, row.unpaired) if row.unpaired else None
-        cells = [str(n) if n else "-" for n in (row.unpaired, row.unpaired_upper, row.paired)]
+    for size, seeds in plans.seeds_by_gap(spread, sorted({*plans.GAPS, gap}), power=power, alpha=alpha).items():
+        cost = plans.hours(arms, seeds[0]) if seeds[0] else None
+        cells = [str(n) if n else "-" for n in seeds]
         times = [show.duration(3600 * spent) for spent in cost] if cost else ["-", "-"]
-        table.add_row(f"{row.gap:g}{' *' if row.gap == gap else ''}", *cells, *times)
+        table.add_row(f"{size:g}{' *' if size == gap else ''}", *cells, *times)
     show.console.print(table)
     for line in plans.plan_words(spread, power=power, alpha=alpha):
         show.console.print(f"- {line}", soft_wrap=False)

@@ -9,10 +9,6 @@ from nlcse_tune.report.figures import write_block_figures
 from nlcse_tune.report.formats import as_json, seeds_csv, summary_csv
 from nlcse_tune.report.tables import latex, markdown, terminal
 
-__all__ = [
-    "Report", "ReportOptions", "as_json", "build", "latex", "markdown", "seeds_csv", "summary_csv", "terminal",
-    "write_report",
-]  # fmt: skip
 FILES = {
     "report.md": markdown,
     "report.tex": latex,

@@ -75,14 +75,11 @@ class Arm:
         return {seed: score for seed, score in scores.items() if score is not None}
 
     def unpublished(self) -> list[str]:
-        """Fields in which the runs are not the study as published, less what a search may change.
-
-        Inputs count by the last part of their paths: the published ones lie in nobody's folder.
-        """
+        """Fields in which the runs are not the study as published, less what a search may change."""
         if not self.runs:
             return []
         written, inputs = self.study.written, [f for f in PATH_FIELDS if f != "eval.data"]  # test sets: fingerprints
-        ours, theirs = (
+        ours, theirs = (  # by the last part of a path: the published inputs lie in nobody's folder
             {field: Path(str(flat[field])).name if flat.get(field) else "none" for field in inputs}
             for flat in (flatten(self.config), flatten(written))
         )
@@ -104,10 +101,9 @@ def collect(
 ) -> Arm:
     """The arm of `study` from its records under `root`.
 
-    `choose` is the start of one configuration's run ids, or of its `configuration_key`. Without it, tested runs of
-    several configurations or data are a DataError that names what differs: they are never averaged together.
-    Different numerics of this tool are one too, unless `any_version`; of two records of a seed the later then
-    counts. `seeds` keeps these seeds only. What was searched or left out is counted over all records either way.
+    `choose` is the start of one configuration's run ids or key; without it, tested runs of several configurations
+    or data are a DataError that names what differs. Different numerics are one too, unless `any_version`; of two
+    records of a seed the later then counts. `seeds` keeps these only; what is left out is counted over all records.
     """
     paths = StudyPaths(root, study.name)
     records, tests = list(ledger(paths)), tests_ledger(paths)
@@ -129,7 +125,12 @@ def _one_configuration(name: str, runs: Iterable[Run], any_version: bool) -> tup
         key = run.record.key, "" if any_version else run.record.versions.numerics
         groups.setdefault(key, {})[run.seed] = run  # the ledger is oldest first: the last stays
     if len(groups) > 1:
-        raise DataError(_mixed(name, groups.values()))
+        records = [(next(iter(group.values())).record, group) for group in groups.values()]
+        lines = [f"{name}: tested runs of {len(records)} configurations cannot be averaged together:"]
+        lines += [f"  {record.configuration} (seeds {seed_list(group)})" for record, group in records]
+        for record, _ in records[1:]:
+            lines += [f"  they differ in {difference}" for difference in record_differences(records[0][0], record)]
+        raise DataError("\n".join([*lines, f"choose one: --config {name}={records[-1][0].configuration}"]))
     chosen = tuple(group[seed] for group in groups.values() for seed in sorted(group))
     for one, other in combinations(chosen, 2):  # each pair: a set that the first lacks may be another's on the rest
         if differences := scoring_differences(one.test, other.test):
@@ -138,16 +139,6 @@ def _one_configuration(name: str, runs: Iterable[Run], any_version: bool) -> tup
                 f"differ in {'; '.join(differences)}; `nlcse-tune seeds` tests them again on the data at hand"
             )
     return chosen
-
-
-def _mixed(name: str, groups: Iterable[Mapping[int, Run]]) -> str:
-    """What to say of runs by seed in several groups: which they are, how they differ, how to choose."""
-    records = [(next(iter(group.values())).record, group) for group in groups]
-    lines = [f"{name}: tested runs of {len(records)} configurations cannot be averaged together:"]
-    lines += [f"  {record.configuration} (seeds {seed_list(group)})" for record, group in records]
-    for record, _ in records[1:]:
-        lines += [f"  they differ in {difference}" for difference in record_differences(records[0][0], record)]
-    return "\n".join([*lines, f"choose one: --config {name}={records[-1][0].configuration}"])
 
 
 def _left_out(arm: Arm, records: Sequence[RunRecord], tests: Mapping[str, TestRecord], choose: str) -> LeftOut:
@@ -190,11 +181,9 @@ def _fate(record: RunRecord, tests: Mapping[str, TestRecord], seeds: Sequence[in
 
 def differing(a: Mapping[str, Any], b: Mapping[str, Any], names: Iterable[str], what: str = "") -> list[str]:
     """`name: value against value` for those of `names` that the two do not share."""
-    return [f"{what}{n}: {_value(a, n)} against {_value(b, n)}" for n in names if a.get(n, ...) != b.get(n, ...)]
-
-
-def _value(values: Mapping[str, Any], name: str) -> str:
-    return "absent" if name not in values else "null" if values[name] is None else f"{values[name]}"
+    ours, theirs = ({n: "null" if value is None else value for n, value in values.items()} for values in (a, b))
+    others = [n for n in names if a.get(n, ...) != b.get(n, ...)]
+    return [f"{what}{n}: {ours.get(n, 'absent')} against {theirs.get(n, 'absent')}" for n in others]
 
 
 def record_differences(a: RunRecord, b: RunRecord) -> list[str]:

@@ -55,10 +55,7 @@ class Report:
 
 
 def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | None = None) -> Report:
-    """The report over `studies` from the records under `root`; a baseline comes along with its methods.
-
-    DataError where no study has a tested run, or where records cannot be averaged or compared, naming why.
-    """
+    """The report over `studies` and their baselines; DataError where nothing is tested or arms do not compare."""
     options = options or ReportOptions()
     chosen = {study.name: study for study in (find_study(s) if isinstance(s, str) else s for s in studies)}
     baselines = list(dict.fromkeys(study.baseline for study in chosen.values() if study.baseline))
@@ -70,13 +67,9 @@ def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | N
         study, choose = chosen.get(name) or find_study(name), options.choose.get(name, "")
         return collect(study, root, choose=choose, any_version=options.any_version, seeds=options.seeds)
 
-    blocks = [
-        _block(arm(name), [arm(study.name) for study in chosen.values() if study.baseline == name], options)
-        for name in baselines
-    ]
-    alone = [name for name, study in chosen.items() if not study.baseline and name not in baselines]
-    blocks += [_block(None, [arm(name)], options) for name in alone]
-    blocks = [block for block in blocks if block.tested]
+    rows = [(arm(name), [arm(study.name) for study in chosen.values() if study.baseline == name]) for name in baselines]
+    alone = [(None, [arm(name)]) for name, study in chosen.items() if not study.baseline and name not in baselines]
+    blocks = [block for arms in (*rows, *alone) if (block := _block(*arms, options)).tested]
     if not blocks:
         raise DataError(
             f"no test scores of {', '.join(chosen) or 'any study'} under {root}: run `nlcse-tune seeds` first, or name "

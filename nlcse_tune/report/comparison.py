@@ -7,7 +7,6 @@ S runs, P sentence pairs, M resamples
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,16 @@ from nlcse_tune.names import Correction, TestName
 from nlcse_tune.report.arms import Arm, Run, differing, scoring_differences
 from nlcse_tune.report.numbers import AVERAGE, Column
 
-Kept = Sequence[tuple[Run, Mapping[str, NDArray[Any]]]]  # runs and their per-pair similarities and gold scores
+TESTS: dict[TestName, Callable[..., stats.TestResult]] = {
+    "welch": stats.welch_t,
+    "student": stats.student_t,
+    "paired": stats.paired_t,
+    "permutation": stats.permutation_test,
+    "signflip": stats.sign_flip_test,
+    "wilcoxon": stats.wilcoxon_test,
+}
+RANDOM = ("permutation", "signflip", "wilcoxon")  # these take a generator too
+Arrays = Mapping[str, NDArray[Any]]  # a run's per-pair similarities, and the gold scores
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class Gap:
     column: Column
     method: stats.Summary
     baseline: stats.Summary
-    seeds: tuple[tuple[int, ...], tuple[int, ...]]
+    seeds: dict[str, tuple[int, ...]]  # of "method" and "baseline"
     result: stats.TestResult | None = None
     why: str = ""
     holm: float | None = None
@@ -89,9 +97,7 @@ class Comparison:
 
 
 def check_comparable(method: Arm, baseline: Arm, *, any_version: bool = False) -> None:
-    """DataError naming what differs where two arms rest on different data, numerics or evaluation settings."""
-    if not method.runs or not baseline.runs:
-        return
+    """DataError naming what differs where two tested arms rest on different data, numerics or evaluation settings."""
     a, b = method.runs[0].record, baseline.runs[0].record  # within an arm all runs share configuration and data
     differences = differing(a.data, b.data, sorted(a.data.keys() & b.data.keys()), "data ")
     if not any_version:
@@ -125,9 +131,11 @@ def _gap(
 ) -> Gap:
     """The gap of scores by seed and all that is told of it."""
     x, y = list(a.values()), list(b.values())
-    gap = Gap(column, stats.summarise(x), stats.summarise(y), (tuple(a), tuple(b)))
+    gap = Gap(column, stats.summarise(x), stats.summarise(y), {"method": tuple(a), "baseline": tuple(b)})
+    if len(x) < 2 or len(y) < 2:
+        return replace(gap, why=f"a test needs at least 2 seeds per arm, got {len(x)} and {len(y)}")
     try:
-        result = _test(options.test, x, y, rng)
+        result = TESTS[options.test](x, y, *([rng] if options.test in RANDOM else []))
     except DataError as error:
         return replace(gap, why=str(error))
     gap = replace(gap, result=result, improvement=stats.probability_of_improvement(x, y))
@@ -145,28 +153,11 @@ def _gap(
     return gap
 
 
-def _test(
-    name: TestName, method: Sequence[float], baseline: Sequence[float], rng: np.random.Generator
-) -> stats.TestResult:
-    """The named test; paired ones take scores in the same order of seeds."""
-    tests: dict[TestName, Callable[..., stats.TestResult]] = {
-        "welch": stats.welch_t,
-        "student": stats.student_t,
-        "paired": stats.paired_t,
-        "permutation": partial(stats.permutation_test, rng=rng),
-        "signflip": partial(stats.sign_flip_test, rng=rng),
-        "wilcoxon": partial(stats.wilcoxon_test, rng=rng),
-    }
-    if len(method) < 2 or len(baseline) < 2:
-        raise DataError(f"a test needs at least 2 seeds per arm, got {len(method)} and {len(baseline)}")
-    return tests[name](method, baseline)
-
-
 def _pairs_error(
     arms: tuple[Arm, Arm], gap: Gap, tasks: tuple[StsTask, ...], options: ReportOptions, rng: np.random.Generator
 ) -> stats.TwoLevel | None:
     """Both errors of the average's gap; None where a run's per-pair similarities were not kept."""
-    pairs = zip(arms, gap.seeds, strict=True)
+    pairs = zip(arms, gap.seeds.values(), strict=True)
     kept = [(run, _similarities(arm, run)) for arm, seeds in pairs for run in arm.runs if run.seed in seeds]
     if not all(task in arrays and f"gold_{task}" in arrays for task in tasks for _, arrays in kept):
         return None
@@ -175,7 +166,7 @@ def _pairs_error(
     return stats.two_level(scores[:n], scores[n:], (again[:, :n], again[:, n:]), rng, paired=options.paired)
 
 
-def _similarities(arm: Arm, run: Run) -> dict[str, NDArray[Any]]:
+def _similarities(arm: Arm, run: Run) -> Arrays:
     """Per-pair cosines and gold scores of one run; empty where they were not kept."""
     path = arm.paths.run(run.record.run_id).similarities
     try:
@@ -187,11 +178,20 @@ def _similarities(arm: Arm, run: Run) -> dict[str, NDArray[Any]]:
         raise DataError(f"{path}: not readable as per-pair similarities: {error}; test the run again") from None
 
 
-def _again(kept: Kept, task: StsTask, resamples: int, rng: np.random.Generator) -> NDArray[Any]:
-    """Scores (M, S) of one task on resampled pairs, in the records' setting; sub-sets are resampled each in itself."""
+def _again(kept: Sequence[tuple[Run, Arrays]], task: StsTask, resamples: int, rng: np.random.Generator) -> NDArray[Any]:
+    """Scores (M, S) of one task on resampled pairs, in the records' setting; sub-sets are resampled each in itself.
+
+    DataError where a run's similarities are of other pairs, or of another checkpoint than its score.
+    """
     test, gold = kept[0][0].test, kept[0][1][f"gold_{task}"]
-    rows = np.stack([_checked(run, arrays, task, gold, test.run_id) for run, arrays in kept])
-    subsets = test.scores[task].subsets
+    for run, arrays in kept:
+        if not np.array_equal(arrays[f"gold_{task}"], gold) or len(arrays[task]) != len(gold):
+            raise DataError(f"{run.record.run_id}: {task}'s kept pairs are not those of {test.run_id}; test both again")
+        score, recorded = float(stats.spearman(arrays[task], gold)[0]), run.test.scores[task].all
+        if abs(score - recorded) > 0.02:  # cosines are kept as float32
+            differ = f"kept similarities give {score:.2f}, its record says {recorded:.2f}"
+            raise DataError(f"{run.record.run_id}: {task}'s {differ}; test the run again")
+    rows, subsets = np.stack([arrays[task] for _, arrays in kept]), test.scores[task].subsets
     if test.setting == "all" or len(subsets) <= 1:
         return stats.resampled_spearman(rows, gold, resamples, rng)
     sizes = [pairs for _, _, pairs in subsets.values()]
@@ -201,16 +201,3 @@ def _again(kept: Kept, task: StsTask, resamples: int, rng: np.random.Generator) 
     parts = zip(np.split(rows, cuts, axis=1), np.split(gold, cuts), strict=True)
     scores = [stats.resampled_spearman(part, own, resamples, rng) for part, own in parts]
     return np.average(scores, axis=0, weights=sizes if test.setting == "wmean" else None)
-
-
-def _checked(
-    run: Run, arrays: Mapping[str, NDArray[Any]], task: StsTask, gold: NDArray[Any], first: str
-) -> NDArray[Any]:
-    """A run's similarities (P,); DataError where they are of other pairs, or of another checkpoint than its score."""
-    if not np.array_equal(arrays[f"gold_{task}"], gold) or len(arrays[task]) != len(gold):
-        raise DataError(f"{run.record.run_id}: {task}'s kept pairs are not those of {first}; test both again")
-    score, recorded = float(stats.spearman(arrays[task], gold)[0]), run.test.scores[task].all
-    if abs(score - recorded) > 0.02:  # cosines are kept as float32
-        differ = f"kept similarities give {score:.2f}, its record says {recorded:.2f}"
-        raise DataError(f"{run.record.run_id}: {task}'s {differ}; test the run again")
-    return arrays[task]

@@ -58,10 +58,7 @@ def write_figures(drawings: "Mapping[str, Callable[[], Figure | None]]", folder:
 
 
 def write_figure(draw: "Callable[[], Figure | None]", *paths: Path) -> list[Path]:
-    """Draws once, in the style of all figures, and writes to each path in the format of its suffix.
-
-    Returns the files, none where `draw` has nothing to show. RunError where matplotlib knows no such format.
-    """
+    """Draws once and writes each path in its suffix's format (RunError if unknown); none where nothing is drawn."""
     import matplotlib
 
     with matplotlib.rc_context(STYLE):

@@ -1,20 +1,25 @@
-"""Figures of a report, PNG and SVG: every seed as a dot, dev curves with their spread, alignment and uniformity."""
+"""What figures show: a report's seeds, dev curves and geometry; a search's runs; any models as in Figure 4."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nlcse_tune import stats
+from nlcse_tune.records import RunRecord
 from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.build import Block
-from nlcse_tune.report.drawing import look, new_axes, new_figure, write_figures
+from nlcse_tune.report.drawing import COLOURS, look, new_axes, new_figure, write_figure, write_figures
 from nlcse_tune.report.numbers import AVERAGE, Column, column_label
+from nlcse_tune.space import Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Runs = Sequence[tuple[Point, RunRecord]]  # best first
 
 
 def write_block_figures(block: Block, folder: Path, *, prefix: str = "") -> list[Path]:
@@ -109,4 +114,82 @@ def _with_legend(figure: "Figure", block: Block) -> "Figure":
     handles = [Line2D([], [], linewidth=1.6, label=label, **style) for label, style in arms]
     columns = min(len(arms), int(figure.get_figwidth() // 2.3))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+    return figure
+
+
+def draw_geometry(points: Mapping[str, tuple[float, float, float | None]], path: Path) -> None:
+    """Figure 4: (uniformity, alignment, STS average) per model; the average is its colour where all have one."""
+
+    def draw() -> "Figure":
+        figure, axes = new_axes(5.5, 4.5, xlabel="uniformity (lower is better)", ylabel="alignment (lower is better)")
+        uniformity, alignment, averages = zip(*points.values(), strict=True)
+        coloured = None not in averages
+        colours = {"c": averages, "cmap": "viridis"} if coloured else {"color": COLOURS[0]}
+        scattered = axes.scatter(uniformity, alignment, s=45, **colours)
+        for name, (x, y, _) in points.items():
+            axes.annotate(Path(name).name or name, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
+        if coloured:
+            figure.colorbar(scattered, label="STS average, Spearman x 100")
+        axes.margins(0.15)
+        return figure
+
+    write_figure(draw, path)
+
+
+def write_search_figures(
+    study: str, runs: Runs, winner: str, fields: tuple[str, str] | None, folder: Path
+) -> list[Path]:
+    """Writes `search-curves` and, for two fields, `search-heat-map`; `winner` is the chosen configuration's run id."""
+    drawings = {"search-curves": partial(_curves_figure, study, runs, winner)}
+    if fields is not None:
+        drawings["search-heat-map"] = partial(_heat_figure, study, runs, *fields)
+    return write_figures(drawings, folder)
+
+
+def best_by_pair(runs: Runs, row: str, column: str) -> dict[tuple[Any, Any], RunRecord]:
+    """The best record at each pair of values of two fields; pairs without a dev score are not in it."""
+    best: dict[tuple[Any, Any], RunRecord] = {}
+    for point, record in runs:
+        if record.best_dev is not None and row in point and column in point:
+            best.setdefault((point[row], point[column]), record)
+    return best
+
+
+def _curves_figure(study: str, runs: Runs, winner: str) -> "Figure":
+    """Every run's dev curve over the share of a run: the winner in colour, stopped runs with a cross at their end."""
+    figure, axes = new_axes(6.4, 4.0, xlabel="share of the run (%)", ylabel="STS-B dev, Spearman x 100")
+    for _, record in reversed(runs):
+        total = record.total_steps or record.steps
+        shares = [100 * point.step / total for point in record.dev_curve]
+        scores = [point.score for point in record.dev_curve]
+        chosen = {"color": COLOURS[0], "linewidth": 2, "zorder": 3, "label": "winner"}
+        style: dict[str, Any] = chosen if record.run_id == winner else {"color": "#999999"}
+        axes.plot(shares, scores, **style)
+        if record.status == "stopped" and scores:
+            axes.plot(shares[-1], scores[-1], "x", color=COLOURS[1], markersize=5, zorder=4)
+    if any(record.status == "stopped" for _, record in runs):
+        axes.plot([], [], "x", color=COLOURS[1], label="stopped early")
+    axes.set_title(f"{study}: {len(runs)} runs", fontsize=10)
+    axes.legend(frameon=False)
+    return figure
+
+
+def _heat_figure(study: str, runs: Runs, row: str, column: str) -> "Figure":
+    """The best dev score at each pair of values of two fields; stopped runs in brackets, untried pairs empty."""
+    best = best_by_pair(runs, row, column)
+    scores = {pair: record.best_dev for pair, record in best.items() if record.best_dev is not None}
+    rows, columns = (sorted({key[i] for key in best}, key=lambda v: (str(type(v)), v)) for i in (0, 1))
+    width = max(4.2, 1.6 + 1.0 * len(columns))  # the title needs it
+    figure, axes = new_axes(width, 1.4 + 0.5 * len(rows), xlabel=column, ylabel=row)
+    axes.grid(visible=False)
+    axes.imshow([[scores.get((r, c), float("nan")) for c in columns] for r in rows], cmap="viridis", aspect="auto")
+    low, high = min(scores.values()), max(scores.values())
+    for (r, c), score in scores.items():
+        text = f"({score:.2f})" if best[r, c].status == "stopped" else f"{score:.2f}"
+        colour = "white" if score < low + 0.6 * (high - low) else "black"
+        axes.text(columns.index(c), rows.index(r), text, ha="center", va="center", fontsize=8, color=colour)
+    for axis, values in ((axes.xaxis, columns), (axes.yaxis, rows)):
+        axis.set_ticks(range(len(values)), [f"{v:g}" if isinstance(v, float) else str(v) for v in values])
+    stopped = "\n(in brackets: stopped early)" if any(record.status == "stopped" for record in best.values()) else ""
+    axes.set_title(f"{study}: best dev score{stopped}", fontsize=10)
     return figure

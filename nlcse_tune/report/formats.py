@@ -11,7 +11,7 @@ from typing import Any
 from nlcse_tune import stats
 from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.build import Block, Report
-from nlcse_tune.report.comparison import Comparison, Gap
+from nlcse_tune.report.comparison import Gap
 from nlcse_tune.report.numbers import AVERAGE
 from nlcse_tune.report.remarks import remarks
 from nlcse_tune.report.tables import caption
@@ -32,7 +32,14 @@ def as_json(report: Report) -> str:
             "setting": block.setting,
             "tasks": block.tasks,
             "arms": [_arm(arm, block) for arm in block.arms],
-            "comparisons": [_comparison(comparison) for comparison in block.comparisons],
+            "comparisons": [
+                {
+                    "method": c.method.name,
+                    "baseline": c.baseline.name,
+                    "columns": {column: asdict(gap) | {"gap": gap.gap} for column, gap in c.gaps.items()},
+                }
+                for c in block.comparisons
+            ],
             **asdict(said),
         }
         for block, said in zip(report.blocks, remarks(report), strict=True)
@@ -59,37 +66,24 @@ def _arm(arm: Arm, block: Block) -> dict[str, Any]:
     }
 
 
-def _comparison(comparison: Comparison) -> dict[str, Any]:
-    method, baseline = comparison.method.name, comparison.baseline.name
-    columns = {
-        column: {**asdict(gap), "gap": gap.gap, "seeds": {"method": gap.seeds[0], "baseline": gap.seeds[1]}}
-        for column, gap in comparison.gaps.items()
-    }
-    return {"method": method, "baseline": baseline, "columns": columns}
-
-
 def seeds_csv(report: Report) -> str:
     """One line per run and column: study, method, seed, run_id, column, score, setting."""
     header = ("study", "method", "seed", "run_id", "column", "score", "setting", "opened")
-    rows = (
-        (
-            arm.name, run.record.config.method, run.seed, run.record.run_id, column, f"{scores[run.seed]:.4f}",
-            run.test.setting, run.test.opened,
-        )
-        for _, arm, column, scores, _ in _columns(report)
-        for run in arm.runs
-        if run.seed in scores
-    )  # fmt: skip
+    rows: list[tuple[Any, ...]] = []
+    for _, arm, column, scores, _ in _columns(report):
+        for run in (run for run in arm.runs if run.seed in scores):
+            identity = arm.name, run.record.config.method, run.seed, run.record.run_id
+            rows.append((*identity, column, f"{scores[run.seed]:.4f}", run.test.setting, run.test.opened))
     return _csv(header, rows)
 
 
 def summary_csv(report: Report) -> str:
     """One line per study and column: n, mean, std, and where there is a baseline the gap and its statistics."""
     header = ("study", "baseline", "column", "n", "mean", "std", "sem", *GAP_COLUMNS)
-    rows = []
+    rows, paths = [], [path.split(".") for path in GAP_COLUMNS.values()]
     for block, arm, column, scores, gap in _columns(report):
         s, baseline = stats.summarise([*scores.values()]), block.baseline.name if gap and block.baseline else None
-        cells = (_at(gap, path) for path in GAP_COLUMNS.values())
+        cells = (reduce(lambda part, name: getattr(part, name, None), path, gap) for path in paths)  # None has nothing
         rows.append((arm.name, baseline, column, s.n, s.mean, s.std, s.sem, *cells))
     return _csv(header, rows)
 
@@ -104,11 +98,6 @@ def _columns(report: Report) -> Iterator[tuple[Block, Arm, str, dict[int, float]
                 if scores := arm.scores(column, block.tasks):
                     name = average if column == AVERAGE else column
                     yield block, arm, name, scores, gaps.get((arm.name, column))
-
-
-def _at(value: Any, path: str) -> Any:
-    """What lies at a dotted path of attributes; None where one on the way is None."""
-    return reduce(lambda part, name: getattr(part, name, None), path.split("."), value)
 
 
 def _csv(header: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> str:

@@ -56,14 +56,9 @@ def signed_range(low: float, high: float) -> str:
     return f"{signed(low)} to {signed(high)}"
 
 
-def plain(value: float) -> str:
-    """Two decimals, and never -0.00."""
-    return f"{value:z.2f}"
-
-
 def bounds(interval: stats.Interval | stats.Effect | stats.Probability | None) -> str:
-    """`-0.10 to 2.31`, for tables."""
-    return DASH if interval is None else f"{plain(interval.low)} to {plain(interval.high)}"
+    """`-0.10 to 2.31`, for tables; never -0.00."""
+    return DASH if interval is None else f"{interval.low:z.2f} to {interval.high:z.2f}"
 
 
 def seed_list(seeds: Collection[int]) -> str:

@@ -1,18 +1,20 @@
-"""`plan`: from a few seeds, how many more a stated gap takes, and how many hours."""
+"""`plan`: from a few seeds, how many more a gap takes, and how many hours. `compare`: what published means allow."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from itertools import product
 
 from nlcse_tune import stats
 from nlcse_tune.config import StsTask
-from nlcse_tune.errors import DataError
+from nlcse_tune.errors import ConfigError, DataError
+from nlcse_tune.names import TestName
 from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.comparison import check_comparable
-from nlcse_tune.report.numbers import AVERAGE, plural
+from nlcse_tune.report.numbers import AVERAGE, TEST_LABELS, p_equals, plural, signed, signed_range
 
 GAPS = (0.25, 0.5, 1.0, 2.0)
+Test = Callable[[stats.Summary, stats.Summary], stats.TestResult]
 
 
 @dataclass(frozen=True)
@@ -26,15 +28,6 @@ class Spread:
     borrowed: bool  # the baseline has too few seeds, so the method's std stands in for it
 
 
-class Row(NamedTuple):
-    """One gap: seeds per arm by the stds as seen, and by their upper 80% bounds; None where far too many."""
-
-    gap: float
-    unpaired: int | None
-    unpaired_upper: int | None
-    paired: int | None = None
-
-
 def spread(method: Arm, baseline: Arm | None, tasks: tuple[StsTask, ...], *, any_version: bool = False) -> Spread:
     """The stds to plan with, of the test average; DataError where the method has fewer than two tested seeds."""
     a = method.scores(AVERAGE, tasks)
@@ -44,7 +37,7 @@ def spread(method: Arm, baseline: Arm | None, tasks: tuple[StsTask, ...], *, any
             f"{method.name}: a plan needs the scores of at least 2 seeds, got {len(a)}: run `nlcse-tune seeds "
             f"{method.name} --n 3`"
         )
-    if baseline:
+    if baseline and baseline.runs:
         check_comparable(method, baseline, any_version=any_version)
     own = stats.summarise(list(a.values()))
     other = stats.summarise(list(b.values())) if len(b) >= 2 else own
@@ -56,23 +49,20 @@ def spread(method: Arm, baseline: Arm | None, tasks: tuple[StsTask, ...], *, any
     return Spread(own, other, difference, len(tasks), borrowed=len(b) < 2)
 
 
-def plan_rows(spread: Spread, gaps: Sequence[float], *, power: float, alpha: float) -> list[Row]:
-    """Seeds per arm for each gap."""
+def seeds_by_gap(spread: Spread, gaps: Sequence[float], *, power: float, alpha: float) -> dict[float, list[int | None]]:
+    """Seeds per arm for each gap: by the stds as seen, by their upper 80% bounds, paired; None where far too many."""
     arms = spread.method, spread.baseline
     seen = [summary.std or 0.0 for summary in arms]
     cautious = [stats.std_interval(summary, confidence=0.6).high for summary in arms]  # one-sided: 80% confidence
     designs = [partial(stats.power_unpaired, stds=(a, b), alpha=alpha) for a, b in (seen, cautious)]
     if spread.difference:
         designs.append(partial(stats.power_paired, std_difference=spread.difference, alpha=alpha))
-    needed = ([stats.seeds_needed(power_of, gap, power=power) for power_of in designs] for gap in gaps)
-    return [Row(gap, *seeds) for gap, seeds in zip(gaps, needed, strict=True)]
+    unknown = [None] * (3 - len(designs))
+    return {gap: [*(stats.seeds_needed(design, gap, power=power) for design in designs), *unknown] for gap in gaps}
 
 
 def hours(arms: Sequence[Arm], seeds: int) -> tuple[float, float] | None:
-    """(worker hours for `seeds` seeds of every arm, those still to run); None where nothing has timings.
-
-    On GPUs a worker hour is a GPU hour.
-    """
+    """(worker hours for `seeds` seeds of every arm, those still to run); None where nothing has timings."""
     times = [[r.record.timings.total * r.record.workers for r in arm.runs if r.record.timings] for arm in arms]
     known = [sum(seconds) / len(seconds) for seconds in times if seconds]
     if not known:
@@ -106,4 +96,69 @@ def plan_words(spread: Spread, *, power: float, alpha: float) -> Iterator[str]:
         "the gap must come from what matters to you, not from the gap these seeds show. If n is fixed from this table "
         "and the test is run once at that n, its error rate stays close to the level; to look in between, use "
         "`nlcse-tune seeds --until-decided`"
+    )
+
+
+@dataclass(frozen=True)
+class PublishedSummary:
+    """`75.74,0.90,5` as typed: the numbers, and half a unit of each last digit."""
+
+    summary: stats.Summary
+    mean_slack: float
+    std_slack: float
+
+
+def parse_summary(text: str) -> PublishedSummary:
+    """MEAN,STD,N; ConfigError says what is wrong with which part."""
+    try:
+        *parts, count = map(str.strip, text.split(","))
+        (mean, std), n = map(float, parts), int(count)
+    except ValueError:
+        rule = "must be MEAN,STD,N: two numbers and a whole number, for instance 75.74,0.90,5"
+        raise ConfigError(f"{text}: {rule}") from None
+    if n < 2:
+        raise ConfigError(f"{text}: n must be at least 2, got {n}: one score has no spread to test with")
+    # Half of the last digit's unit: 0.005 for 75.74.
+    slack = (0.0 if "e" in part.lower() else 0.5 * 10.0 ** -len(part.partition(".")[2]) for part in parts)
+    try:
+        return PublishedSummary(stats.Summary(mean, std, n), *slack)
+    except DataError as error:
+        raise ConfigError(f"{text}: {error}") from None
+
+
+def p_range(test: Test, method: PublishedSummary, baseline: PublishedSummary) -> tuple[float, float]:
+    """The smallest and largest p over the corners of what the rounded numbers may have been."""
+    a, b, slack = method.summary, baseline.summary, method.mean_slack + baseline.mean_slack
+    corners = []
+    for gap, sign_a, sign_b in product((-1, 1), repeat=3):
+        stds = (a.std or 0.0) + sign_a * method.std_slack, (b.std or 0.0) + sign_b * baseline.std_slack
+        if min(stds) >= 0 and max(stds) > 0:
+            moved = stats.Summary(a.mean + gap * slack, stds[0], a.n)
+            corners.append(test(moved, stats.Summary(b.mean, stds[1], b.n)).p)
+    return min(corners), 1.0 if abs(a.mean - b.mean) <= slack else max(corners)
+
+
+def compare_words(baseline: PublishedSummary, method: PublishedSummary) -> Iterator[str]:
+    """Lines to print: gap, both t-tests, effect size, and what the summary numbers cannot give."""
+    a, b = method.summary, baseline.summary
+    yield f"gap (second minus first): {signed(a.mean - b.mean)}, n = {a.n} and {b.n}"
+    tests: dict[TestName, Test] = {"welch": stats.welch_t, "student": stats.student_t}
+    for name, test in tests.items():
+        result, (low, high) = test(a, b), p_range(test, method, baseline)
+        interval = signed_range(*(bound for bound in (result.low, result.high) if bound is not None))
+        yield (
+            f"{TEST_LABELS[name]}: t = {result.statistic:.3f}, df = {result.df:.2f}, two-sided {p_equals(result.p)}, "
+            f"95% interval {interval}; rounding of the numbers allows {p_equals(low)} to {p_equals(high)}"
+        )
+    effect = stats.hedges_g(a, b)
+    yield f"Hedges' g: {effect.g:.2f} (95% interval {effect.low:.2f} to {effect.high:.2f}, equal variances assumed)"
+    if a.std and b.std:
+        power_of, gap, n = partial(stats.power_unpaired, stds=(a.std, b.std)), a.mean - b.mean, min(a.n, b.n)
+        smallest, each = stats.detectable_gap(power_of, n), f"{plural(n, 'seed')} per arm"
+        yield f"with these stds taken as true, {each} find a true gap of {smallest:.2f} in 80% of studies"
+        if needed := stats.seeds_needed(power_of, gap):
+            yield f"a true gap of {abs(gap):.2f} is found in 80% of studies with {plural(needed, 'seed')} per arm"
+    yield (
+        "both tests take the seeds as independent and the scores as normal, which a mean and a std cannot show; "
+        "paired, sign-flip and permutation tests need each seed's score (`nlcse-tune report`)"
     )

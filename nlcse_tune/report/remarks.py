@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import chain
 
 import nlcse_tune.report.numbers as numbers
 import nlcse_tune.report.words as words
@@ -11,7 +10,7 @@ from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS, StsTask
 from nlcse_tune.report.arms import Arm, config_differences
 from nlcse_tune.report.build import Block, Report
-from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
+from nlcse_tune.report.comparison import Comparison, Gap
 from nlcse_tune.report.numbers import AVERAGE, TASK_LABELS
 from nlcse_tune.report.verdict import level, resolution, rule_of, verdict
 
@@ -27,23 +26,11 @@ class Remarks:
     notes: tuple[str, ...]
 
 
-class Rank(IntEnum):
-    """What a reader must know, the gravest first. A NOTE can be read later."""
-
-    SEARCH_SEED = 1
-    NO_ARM = 2
-    CANNOT_REJECT = 3
-    NO_SCORE = 4
-    WITH_METHOD = 5
-    TUNING = 6
-    SETTINGS = 7
-    OTHER_SETTING = 8
-    MANY_TESTS = 9
-    N = 10
-    LEFT_OUT = 11
-    NOTE = 99
-
-
+# What a reader must know, the gravest first. A NOTE can be read later.
+Rank = IntEnum(
+    "Rank",
+    "SEARCH_SEED NO_ARM CANNOT_REJECT NO_SCORE WITH_METHOD TUNING SETTINGS OTHER_SETTING MANY_TESTS N LEFT_OUT NOTE",
+)
 Line = tuple[Rank, str]
 
 
@@ -55,9 +42,8 @@ def remarks(report: Report) -> list[Remarks]:
         verdicts = tuple(" ".join(verdict(comparison, report)) for comparison in block.comparisons)
         lines = {text: rank for rank, text in _lines(block, report) if text not in said}
         said |= lines.keys()
-        warnings = sorted((text for text in lines if lines[text] < Rank.NOTE), key=lambda text: lines[text])
-        warnings = warnings[:MOST_WARNINGS]
-        made.append(Remarks(verdicts, tuple(warnings), tuple(text for text in lines if text not in warnings)))
+        grave = sorted((text for text in lines if lines[text] < Rank.NOTE), key=lines.__getitem__)[:MOST_WARNINGS]
+        made.append(Remarks(verdicts, tuple(grave), tuple(text for text in lines if text not in grave)))
     return made
 
 
@@ -85,7 +71,7 @@ def _comparison(comparison: Comparison, report: Report, *, several: bool) -> Ite
     """What there is to say of one comparison; of `several` each number says whose it is."""
     method, gap, options = comparison.method, comparison.gaps.get(AVERAGE), report.options
     if gap is not None and gap.result is not None:
-        for rank, text in chain(_beside_the_rule(comparison, gap, report), _own_numbers(gap, options)):
+        for rank, text in _own_numbers(comparison, gap, report):
             yield rank, f"{method.name}: {text}" if several else text
         yield from _reach(gap, report)
     columns = [(gap.why, TASK_LABELS[c]) for c, gap in comparison.gaps.items() if not gap.result and c != AVERAGE]
@@ -97,20 +83,16 @@ def _comparison(comparison: Comparison, report: Report, *, several: bool) -> Ite
     yield from _fairness(method, comparison.baseline)
 
 
-def _beside_the_rule(comparison: Comparison, gap: Gap, report: Report) -> Iterator[Line]:
-    """What a verdict at a fixed n would say, where a stopping rule replaces it."""
+def _own_numbers(comparison: Comparison, gap: Gap, report: Report) -> Iterator[Line]:
+    """What a verdict at a fixed n would say where a stopping rule replaces it, and what further tests say."""
+    options = report.options
     if kept := rule_of(comparison):
-        fixed = level(comparison.method.name, gap, report.options)
+        fixed = level(comparison.method.name, gap, options)
         yield Rank.NOTE, words.WITH_N_FIXED.format(level=f"{fixed[0].lower()}{fixed[1:]}")
         yield from ((Rank.NOTE, text) for text in resolution(gap, report))
         if apart := set(comparison.method.seeds) - set(kept.seeds):
             yield Rank.NOTE, words.APART_FROM_RULE.format(seeds=numbers.named_seeds(apart).capitalize())
-
-
-def _own_numbers(gap: Gap, options: ReportOptions) -> Iterator[Line]:
-    """What further tests and intervals say of this gap."""
-    rate = {"student": 0.060, "permutation": 0.062}.get(options.test)  # measured: benchmarks/statistics.py
-    if rate and gap.method.std is not None and gap.baseline.std is not None:
+    if rate := {"student": 0.060, "permutation": 0.062}.get(options.test):  # measured: benchmarks/statistics.py
         yield Rank.NOTE, words.EQUAL_SPREADS.format(test=options.test, rate=rate, gap=gap)
     if flip := gap.signflip:
         seeds = numbers.plural(flip.n_method, "shared seed")
@@ -195,8 +177,12 @@ def _data(block: Block) -> Iterator[Line]:
 def _arm(arm: Arm, block: Block) -> Iterator[Line]:
     """What was tested of one row, and what is missing from it."""
     if arm.runs:
+        opened, log = words.NO_LOG.format(first=min(run.test.opened for run in arm.runs)), arm.openings
+        if log:
+            again = f"{numbers.plural(len(log) - 1, 'time')} since, last {log[-1].time}"
+            opened = words.OPENED.format(first=log[0], since=again if log[1:] else "not since")
         n, configuration = numbers.plural(len(arm.runs), "seed"), arm.runs[0].record.configuration
-        told = {"n": n, "seeds": numbers.seed_list(arm.seeds), "configuration": configuration, "opened": _opened(arm)}
+        told = {"n": n, "seeds": numbers.seed_list(arm.seeds), "configuration": configuration, "opened": opened}
         yield Rank.NOTE, words.TESTED.format(arm=arm, **told)
     else:
         yield Rank.NO_ARM, words.NO_RUN.format(arm=arm)
@@ -221,13 +207,6 @@ def _arm(arm: Arm, block: Block) -> Iterator[Line]:
         told = {"seeds": numbers.named_seeds(seeds), "task": TASK_LABELS[task], "why": why}
         yield Rank.NO_SCORE, words.NO_SCORE.format(arm=arm, **told)
     yield from _published(arm, block)
-
-
-def _opened(arm: Arm) -> str:
-    if not (log := arm.openings):
-        return words.NO_LOG.format(first=min(run.test.opened for run in arm.runs))
-    since = f"{numbers.plural(len(log) - 1, 'time')} since, last {log[-1].time}" if len(log) > 1 else "not since"
-    return words.OPENED.format(first=log[0], since=since)
 
 
 def _published(arm: Arm, block: Block) -> Iterator[Line]:

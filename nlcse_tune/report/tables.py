@@ -15,7 +15,7 @@ from nlcse_tune.config import STS_TASKS
 from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Comparison, ReportOptions
-from nlcse_tune.report.numbers import AVERAGE, DASH, TEST_LABELS, bounds, column_label, mean_std, p_value, plain, signed
+from nlcse_tune.report.numbers import AVERAGE, DASH
 from nlcse_tune.report.remarks import remarks
 
 _TEX = str.maketrans({character: f"\\{character}" for character in "&%_#${}"})
@@ -33,23 +33,18 @@ class Grid:
 
 
 def grids(block: Block, options: ReportOptions) -> list[Grid]:
-    """The block's tables in order."""
-    return [scores_grid(block, options), *(gaps_grid(c, block) for c in block.comparisons)]
-
-
-def scores_grid(block: Block, options: ReportOptions) -> Grid:
-    """Table 3 widened: a row per method with seven tasks, average, n, p and g; published rows below their own."""
-    columns = [column_label(column, len(block.tasks)) for column in (*block.tasks, AVERAGE)]
+    """Table 3 widened: a row per method with seven tasks, average, n, p and g, the published too; then the gaps."""
+    columns = [numbers.column_label(column, len(block.tasks)) for column in (*block.tasks, AVERAGE)]
     header = ("", *columns, "n", "p (Holm)" if options.correct == "holm" else "p", "g")
     rows = [row for arm in block.arms for row in (_arm_row(arm, block, options), *_published_rows(arm, block))]
-    return Grid(caption(block, options), header, tuple(rows))
+    return [Grid(caption(block, options), header, tuple(rows)), *(_gaps_grid(c, block) for c in block.comparisons)]
 
 
 def caption(block: Block, options: ReportOptions) -> str:
     """What the scores of the block's first table are."""
     against, corrected = "", ", Holm-corrected" if options.correct == "holm" else ""
     if block.comparisons and block.baseline:
-        names = {"test": TEST_LABELS[options.test], "baseline": block.baseline.name}
+        names = {"test": numbers.TEST_LABELS[options.test], "baseline": block.baseline.name}
         against = words.AGAINST_BASELINE.format(corrected=corrected, **names)
     return words.CAPTION.format(setting=block.setting, against=against)
 
@@ -59,10 +54,10 @@ def _arm_row(arm: Arm, block: Block, options: ReportOptions) -> tuple[str, ...]:
     for column in (*block.tasks, AVERAGE):
         scores = [*arm.scores(column, block.tasks).values()]
         fewer = "" if len(scores) == n else f" (n={len(scores)})"
-        cells.append(mean_std(stats.summarise(scores)) + fewer if scores else DASH)
+        cells.append(numbers.mean_std(stats.summarise(scores)) + fewer if scores else DASH)
     gap = next((c.gaps.get(AVERAGE) for c in block.comparisons if c.method is arm), None)
-    p, g = (p_value(gap.p(options.correct)), plain(gap.effect.g) if gap.effect else DASH) if gap else ("", "")
-    return (arm.name, *cells, str(n), p, g)
+    g = "" if gap is None else f"{gap.effect.g:z.2f}" if gap.effect else DASH
+    return (arm.name, *cells, str(n), numbers.p_value(gap.p(options.correct)) if gap else "", g)
 
 
 def _published_rows(arm: Arm, block: Block) -> list[tuple[str, ...]]:
@@ -71,32 +66,30 @@ def _published_rows(arm: Arm, block: Block) -> list[tuple[str, ...]]:
         return []
     rows, seven = [], len(block.tasks) == len(STS_TASKS)
     # A published average is over seven tasks, so it stands beside ours only where ours is too.
-    columns = (*block.tasks, AVERAGE) if seven else block.tasks
-    if any(column in published.scores for column in columns):
-        scores = [published.scores.get(column) for column in columns]
-        cells = [DASH if score is None else f"{score:.2f}" for score in scores] + ([] if seven else [DASH])
-        rows.append(("  published", *cells, "", "", ""))
+    scores = [published.scores.get(c) if c != AVERAGE or seven else None for c in (*block.tasks, AVERAGE)]
+    if any(score is not None for score in scores):
+        rows.append(("  published", *(DASH if s is None else f"{s:.2f}" for s in scores), "", "", ""))
     if published.seeds and seven:
         s = published.seeds
-        average = mean_std(stats.Summary(s.mean, s.std, s.n))
+        average = numbers.mean_std(stats.Summary(s.mean, s.std, s.n))
         rows.append(("  published, seeds", *[DASH] * len(block.tasks), average, str(s.n), "", ""))
     return rows
 
 
-def gaps_grid(comparison: Comparison, block: Block) -> Grid:
+def _gaps_grid(comparison: Comparison, block: Block) -> Grid:
     """A row per test set: gap, interval, p, adjusted p, effect sizes, and the n they rest on."""
     header = ("", "gap", "95% interval", "p", "p (Holm)", "g", "g, 95%", "P(better)", "P, 95%", "n")
     rows = tuple(
         (
-            column_label(column, len(block.tasks)),
-            signed(gap.gap),
-            bounds(gap.interval),
-            p_value(gap.result.p if gap.result else None),
-            p_value(gap.holm),
-            plain(gap.effect.g) if gap.effect else DASH,
-            bounds(gap.effect),
+            numbers.column_label(column, len(block.tasks)),
+            numbers.signed(gap.gap),
+            numbers.bounds(gap.interval),
+            numbers.p_value(gap.result.p if gap.result else None),
+            numbers.p_value(gap.holm),
+            f"{gap.effect.g:z.2f}" if gap.effect else DASH,
+            numbers.bounds(gap.effect),
             f"{gap.improvement.value:.2f}" if gap.improvement else DASH,
-            bounds(gap.improvement),
+            numbers.bounds(gap.improvement),
             str(gap.method.n) if gap.method.n == gap.baseline.n else f"{gap.method.n} / {gap.baseline.n}",
         )
         for column, gap in comparison.gaps.items()

@@ -10,14 +10,11 @@ from nlcse_tune.report.build import Report
 from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
 from nlcse_tune.report.numbers import AVERAGE, TEST_LABELS, p_equals, plural, seeds_per_arm, signed, signed_range
 
-POWER = 0.8  # the usual convention; `words.RESOLUTION` says 80%
-
 
 def rule_of(comparison: Comparison) -> KeptRule | None:
-    """The stopping rule of a comparison that has a test; None where it has none."""
+    """The stopping rule over the two arms' configurations; None where there is none."""
     keys = comparison.method.runs[0].record.key, comparison.baseline.runs[0].record.key
-    gap = comparison.gaps.get(AVERAGE)
-    return KeptRule.read(comparison.method.paths.rule(keys)) if gap and gap.result else None
+    return KeptRule.read(comparison.method.paths.rule(keys))
 
 
 def verdict(comparison: Comparison, report: Report) -> Iterator[str]:
@@ -41,7 +38,14 @@ def verdict(comparison: Comparison, report: Report) -> Iterator[str]:
     if not (kept := rule_of(comparison)):
         yield from (level(comparison.method.name, gap, options), *resolution(gap, report))
     else:
-        yield from (_stopping(kept), words.STOPPING_IS_VALID)
+        rule, last = kept.rule, kept.taken[-1] if kept.taken else None
+        outcome = "no decision yet"
+        if last and last.stop:
+            outcome = "the rule found a difference" if last.significant else "the rule ended without one"
+        taken = f"{'; '.join(map(words.look_words, kept.taken)) or 'none taken yet'}; {outcome}"
+        looks, test = ", ".join(map(str, rule.looks)), TEST_LABELS[rule.test]
+        yield words.STOPPING.format(test=test, rule=rule, looks=looks, scored=kept.scored, taken=taken)
+        yield words.STOPPING_IS_VALID
 
 
 def level(method: str, gap: Gap, options: ReportOptions) -> str:
@@ -54,7 +58,7 @@ def level(method: str, gap: Gap, options: ReportOptions) -> str:
 
 
 def resolution(gap: Gap, report: Report) -> Iterator[str]:
-    """Which gap so many seeds can find, and how many the observed one would take."""
+    """Which gap so many seeds can find with 80% power, and how many seeds the observed one would take."""
     options, a, b = report.options, gap.method, gap.baseline
     tests = report.family if options.correct == "holm" else 1
     alpha = options.alpha / tests
@@ -67,22 +71,12 @@ def resolution(gap: Gap, report: Report) -> Iterator[str]:
         test, each = "Welch's t-test", "seeds per arm"
     else:
         return
-    count = stats.seeds_needed(needed, gap.gap, power=POWER)
+    count = stats.seeds_needed(needed, gap.gap)
     yield words.RESOLUTION.format(
         test=test,
         level=f"{options.alpha:g}" + (f" / {tests} (Holm's strictest step)" if options.correct == "holm" else ""),
         seeds=seeds_per_arm(a.n, b.n, paired=options.paired),
-        detectable=stats.detectable_gap(detected, a.n, power=POWER),
+        detectable=stats.detectable_gap(detected, a.n),
         gap=abs(gap.gap),
         needed=f"{count:,} {each}" if count else f"more than {stats.MAX_SEEDS:,} {each}",
     )
-
-
-def _stopping(kept: KeptRule) -> str:
-    rule, last = kept.rule, kept.taken[-1] if kept.taken else None
-    outcome = "no decision yet"
-    if last and last.stop:
-        outcome = "the rule found a difference" if last.significant else "the rule ended without one"
-    taken = f"{'; '.join(map(words.look_words, kept.taken)) or 'none taken yet'}; {outcome}"
-    looks, test = ", ".join(map(str, rule.looks)), TEST_LABELS[rule.test]
-    return words.STOPPING.format(test=test, rule=rule, looks=looks, scored=kept.scored, taken=taken)

@@ -4,8 +4,6 @@ Which of them applies is decided in `verdict` and `remarks`. `arm`, `gap`, `meth
 themselves; numbers that need a sign, or the care of a p-value, come as words of `numbers`.
 """
 
-from collections.abc import Iterable
-
 from nlcse_tune.names import TestName
 from nlcse_tune.report.numbers import p_equals, p_value, plural, signed_range
 from nlcse_tune.stats import Decision, TwoLevel
@@ -136,11 +134,6 @@ PUBLISHED_SCORE = (
 CAPTION = 'Spearman x 100, "{setting}" setting, mean ± sample std over n seeds{against}'
 AGAINST_BASELINE = "; p{corrected} ({test}) and Hedges' g of the average against {baseline}"
 NOTES_HIDDEN = "{notes} on tests, data and limits: `nlcse-tune report --notes`, or report.md."
-
-
-def score_words(setting: str, tasks: Iterable[str]) -> str:
-    """`the "all" average of sts12, ..., sickr`: what a stopping rule's file says it is about."""
-    return f'the "{setting}" average of {", ".join(tasks)}'
 
 
 def look_words(decision: Decision) -> str:

@@ -1,4 +1,4 @@
-"""Figures of a report and of a search."""
+"""Figures of a report, of a search, and Figure 4."""
 
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from nlcse_tune import records, report
 from nlcse_tune.errors import RunError
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.report.drawing import new_figure, write_figure
-from nlcse_tune.report.search_figures import best_by_pair, write_search_figures
+from nlcse_tune.report.figures import best_by_pair, draw_geometry, write_search_figures
 from tests.report.made import METHOD, build
 
 
@@ -46,3 +46,17 @@ def test_a_figure_is_written_in_the_format_of_its_suffix(tmp_path: Path) -> None
     with pytest.raises(RunError, match="no such figure format"):
         write_figure(partial(new_figure, 1, 1), tmp_path / "one.xyz")
     assert write_figure(lambda: None, tmp_path / "none.png") == []
+
+
+@pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
+def test_figure_4_is_written(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / "new" / f"figure.{suffix}"
+    average = 76.0 if suffix == "png" else None
+    draw_geometry({"runs/a": (-2.5, 0.2, average), "runs/b": (-1.5, 0.3, 70.0)}, path)
+    magic = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}[suffix]
+    assert path.read_bytes().startswith(magic)
+
+
+def test_a_figure_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"figure\.odd: no such figure format"):
+        draw_geometry({"a": (-2.5, 0.2, None)}, tmp_path / "figure.odd")
