@@ -67,9 +67,9 @@ def cached_table(sentences: list[str], tokenizer: PreTrainedTokenizerBase, max_l
     files = _cache_files(sentences, tokenizer, max_length)
     if not all(path.is_file() for path in files):
         table = tokenize(sentences, tokenizer, max_length)
-        for path, array in zip(files, (table.ids, table.offsets), strict=True):
+        for path, array in ((files[0], table.ids), (files[1], table.offsets)):
             with replacing(path) as temporary, temporary.open("wb") as stream:
-                np.save(stream, array)
+                np.save(stream, np.asarray(array))
     ids, offsets = (np.load(path, mmap_mode="r") for path in files)
     return TokenTable(ids, offsets)
 
