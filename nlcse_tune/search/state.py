@@ -94,8 +94,8 @@ class SearchState:
 
     def belongs(self, name: str, config: RunConfig) -> bool:
         """Whether a run is one that this search could make: of a point of its space, under its seed and the rest."""
-        point = self.point_of(config)
-        return self.space.contains(point) and name == self.spec(point).run_id
+        point, own = self.point_of(config), run_spec(self.paths, config, self.seed, self.data).run_id
+        return self.space.contains(point) and name == own == self.spec(point).run_id
 
     def candidates(self) -> tuple[Candidate, ...]:
         """What is on record, best first: finished runs, then stopped ones, then failed ones."""
