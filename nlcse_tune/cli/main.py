@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nlcse_tune.cli import data, evaluate, export, options, report, search, seeds
+from nlcse_tune.cli import data, evaluate, options, report, search, seeds
 from nlcse_tune.errors import NlcseError
 
 app = typer.Typer(
@@ -56,9 +56,21 @@ def studies(study: Annotated[str | None, typer.Argument(help="a study to show wh
         show.study(find_study(study))
 
 
-for command in (
-    search.search, seeds.seeds, report.report, report.compare, report.plan, evaluate.evaluate, export.export,
-):  # fmt: skip
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="a run id, a run's folder, or a checkpoint folder", metavar="RUN")],
+    to: Annotated[Path, typer.Option("--to", help="the folder to write", metavar="DIR")],
+    force: Annotated[bool, typer.Option("--force", help="replace an earlier export in DIR")] = False,
+    out: Annotated[Path, typer.Option("--out", help="where runs are looked up")] = Path("runs"),
+) -> None:
+    """Write a run as a folder that sentence-transformers loads, with a model card."""
+    from nlcse_tune.export.folder import export_run
+
+    folder = export_run(run, to, out=out, force=force)
+    typer.echo(f'wrote {folder}: load it with SentenceTransformer("{folder}"); state a licence in its README.md')
+
+
+for command in (search.search, seeds.seeds, report.report, report.compare, report.plan, evaluate.evaluate):
     app.command()(command)
 app.add_typer(data.app)
 

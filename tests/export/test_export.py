@@ -13,7 +13,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from nlcse_tune.cli.export import export
+from nlcse_tune.cli.main import export
 from nlcse_tune.config import EncoderConfig, Pooler
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.evaluation.models import load_model
