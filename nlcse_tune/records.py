@@ -228,12 +228,6 @@ def is_whole(record: RunRecord, paths: RunPaths) -> bool:
     return record.status == "completed" and paths.best.exists()
 
 
-def searched_seeds(paths: StudyPaths) -> tuple[int, ...]:
-    """The seeds over which the study's last search chose its winner; empty where it was not searched."""
-    choice = Choice.read(paths.search)
-    return tuple(choice.dev_by_seed) if choice else ()
-
-
 def log_opening(paths: StudyPaths, runs: Sequence[str], by: Literal["seeds", "evaluate"]) -> None:
     """Notes that the test sets of a study are about to be scored for `runs`: one line a time, never rewritten."""
     opening = Opening(time=now(), command=" ".join(("nlcse-tune", *sys.argv[1:])), by=by, runs=tuple(runs))

@@ -206,6 +206,7 @@ def _fresh_seeds(arms: Sequence[PlannedArm], n: int) -> tuple[int, ...]:
     """n seeds after all that the method's configuration was tested with, from 1 on, less those of searches."""
     method = arms[0]
     seen = {record.seed for record in method.records() if method.paths.run(record.run_id).test.is_file()}
-    searched = {seed for arm in arms for seed in (arm.study.search_seed, *records.searched_seeds(arm.paths))}
+    choices = [choice for arm in arms if (choice := records.Choice.read(arm.paths.search))]
+    searched = {arm.study.search_seed for arm in arms} | {seed for choice in choices for seed in choice.dev_by_seed}
     fresh = (seed for seed in count(max(seen, default=0) + 1) if seed not in searched)
     return tuple(islice(fresh, n))

@@ -30,11 +30,6 @@ class Standing:
         return sum(self.scores[1:]) / len(self.scores[1:]) if len(self.scores) > 1 else math.nan
 
 
-def round_sizes(seeds: int) -> tuple[int, ...]:
-    """How many configurations are repeated in each round: (6, 3) for three seeds."""
-    return tuple(max(2, math.ceil(FIRST / 2**i)) for i in range(seeds - 1))
-
-
 def repeat(
     first: Mapping[Key, float], seeds: int, run: Callable[[Sequence[Key], int], Mapping[Key, float]]
 ) -> dict[Key, Standing]:
@@ -45,7 +40,8 @@ def repeat(
     """
     standings = {key: Standing((score,)) for key, score in first.items()}
     racing = list(standings)
-    for i, size in enumerate(round_sizes(seeds), start=1):
+    for i in range(1, seeds):
+        size = max(2, math.ceil(FIRST / 2 ** (i - 1)))  # 6, then 3 for three seeds
         racing = sorted(racing, key=lambda key: -standings[key].mean)[:size]
         scores = run(racing, i) if racing else {}
         racing = [key for key in racing if key in scores]

@@ -100,7 +100,10 @@ def two_level(
     error = math.hypot(seeds.error, se_pairs)
     df = seeds.df * (error / seeds.error) ** 4
     half = float(special.stdtrit(df, TAILS[1])) * error
-    low, high = np.quantile(_gaps(a, b, rng, paired), TAILS)
+    of_a = rng.integers(0, a.shape[1], size=a.shape)  # seeds drawn with replacement too
+    of_b = of_a if paired else rng.integers(0, b.shape[1], size=b.shape)
+    gaps = np.take_along_axis(a, of_a, 1).mean(axis=1) - np.take_along_axis(b, of_b, 1).mean(axis=1)
+    low, high = np.quantile(gaps, TAILS)
     return TwoLevel(seeds.gap, seeds.error, se_pairs, seeds.gap - half, seeds.gap + half, float(low), float(high))
 
 
@@ -115,10 +118,3 @@ def _shared(replicates: Floats) -> float:
 def _covariance(a: Floats, b: Floats) -> float:
     products: Floats = (a - a.mean()) * (b - b.mean())
     return float(products.sum()) / (len(a) - 1)
-
-
-def _gaps(a: Floats, b: Floats, rng: Generator, paired: bool) -> Floats:
-    """One gap per resample (M,), its seeds drawn with replacement too."""
-    of_a = rng.integers(0, a.shape[1], size=a.shape)
-    of_b = of_a if paired else rng.integers(0, b.shape[1], size=b.shape)
-    return np.asarray(np.take_along_axis(a, of_a, 1).mean(axis=1) - np.take_along_axis(b, of_b, 1).mean(axis=1))

@@ -84,7 +84,10 @@ def train(
                     means = {name: float(total) / (progress.step - since) for name, total in losses.items()}
                     progress.train_seconds += time.perf_counter() - started
                     started = time.perf_counter()
-                    _check(means, progress.step)
+                    for name, mean in means.items():
+                        if not math.isfinite(mean):
+                            advice = f"lower {name}.learning_rate, or use bf16 or fp32"
+                            raise RunError(f"the {name} loss is {mean} by step {progress.step}; {advice}")
                     if context.leads:
                         score = dev_score(encoder)
                         point = DevPoint(
@@ -120,12 +123,6 @@ def train(
             half.close()
             progress.events += [event for event in half.events if event not in progress.events]
     return progress
-
-
-def _check(means: dict[str, float], step: int) -> None:
-    for name, mean in means.items():
-        if not math.isfinite(mean):
-            raise RunError(f"the {name} loss is {mean} by step {step}; lower {name}.learning_rate, or use bf16 or fp32")
 
 
 @contextmanager

@@ -8,8 +8,7 @@ import pytest
 from nlcse_tune import records, report
 from nlcse_tune.errors import RunError
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.report.drawing import new_figure, write_figure
-from nlcse_tune.report.figures import best_by_pair, draw_geometry, write_search_figures
+from nlcse_tune.report.figures import best_by_pair, draw_geometry, new_figure, write_figure, write_search_figures
 from tests.report.made import METHOD, build
 
 

@@ -13,7 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import DevPoint
 from nlcse_tune.search.journal import Journal, importances
-from nlcse_tune.search.runs import SearchRuns
+from nlcse_tune.search.search import SearchRuns
 from nlcse_tune.search.state import SearchOptions, View, load_state
 from nlcse_tune.study import Study
 from tests.search.test_state import plan_of, points, put

@@ -10,15 +10,21 @@ import pytest
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import ledger
 from nlcse_tune.search.search import search
-from nlcse_tune.search.selection import Standing, repeat, round_sizes
+from nlcse_tune.search.selection import Standing, repeat
 from nlcse_tune.search.state import SearchOptions
 from nlcse_tune.study import Study
 
 
-def test_each_round_repeats_half_as_many() -> None:
-    assert round_sizes(1) == ()
-    assert round_sizes(2) == (6,)
-    assert round_sizes(4) == (6, 3, 2)
+@pytest.mark.parametrize(("seeds", "rounds"), [(1, []), (2, [6]), (4, [6, 3, 2])])
+def test_each_round_repeats_half_as_many(seeds: int, rounds: list[int]) -> None:
+    asked: list[int] = []
+
+    def run(names: Sequence[int], i: int) -> Mapping[int, float]:
+        asked.append(len(names))
+        return dict.fromkeys(names, 80.0)
+
+    repeat(dict.fromkeys(range(10), 80.0), seeds, run)
+    assert asked == rounds
 
 
 def test_the_winner_is_the_best_mean_not_the_best_single_score() -> None:

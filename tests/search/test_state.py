@@ -20,8 +20,7 @@ from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord, ledger, now
 from nlcse_tune.search import disk
 from nlcse_tune.search.journal import importances
-from nlcse_tune.search.runs import SearchRuns, make_sampler
-from nlcse_tune.search.search import search
+from nlcse_tune.search.search import SearchRuns, make_sampler, search
 from nlcse_tune.search.state import (
     MANY,
     SearchOptions,
