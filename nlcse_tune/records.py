@@ -218,11 +218,6 @@ def ledger(paths: StudyPaths) -> list[RunRecord]:
     return sorted(RunRecord.read_all(paths.records), key=lambda record: (record.finished, record.run_id))
 
 
-def tests_ledger(paths: StudyPaths) -> dict[str, TestRecord]:
-    """Every test record of a study by run id."""
-    return {record.run_id: record for record in TestRecord.read_all(paths.tests)}
-
-
 def is_whole(record: RunRecord, paths: RunPaths) -> bool:
     """Whether a run was trained to its end and its best model is still there."""
     return record.status == "completed" and paths.best.exists()

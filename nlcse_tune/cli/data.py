@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from nlcse_tune.names import DataName
 
@@ -15,8 +16,8 @@ app = typer.Typer(name="data", help="Get and check evaluation data and training 
 
 @app.command()
 def fetch(
-    name: Annotated[DataName, typer.Argument(help="sts (SentEval's sets), wiki1m or nli (SimCSE's training texts)")],
-    to: Annotated[Path | None, typer.Option(help="folder (sts) or file [default: where studies look]")] = None,
+    name: Annotated[DataName, Argument(help="sts (SentEval's sets), wiki1m or nli (SimCSE's training texts)")],
+    to: Annotated[Path | None, Option(help="folder (sts) or file [default: where studies look]")] = None,
 ) -> None:
     """Download SimCSE's public data from the Hugging Face hub (HF_ENDPOINT names a mirror), and check them."""
     from nlcse_tune.data import fetch
@@ -27,7 +28,7 @@ def fetch(
 
 
 @app.command()
-def check(folder: Annotated[Path, typer.Argument(help="folder in SentEval's layout")] = Path("data/senteval")) -> None:
+def check(folder: Annotated[Path, Argument(help="folder in SentEval's layout")] = Path("data/senteval")) -> None:
     """Read every evaluation set in a folder and count it; exit status 1 if something is missing or odd."""
     from nlcse_tune.data.fetch import check_sts
 

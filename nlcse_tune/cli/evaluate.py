@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
+from typer import Argument, Option, echo
 
 from nlcse_tune.config import Pooler
 from nlcse_tune.errors import ConfigError
@@ -17,38 +17,31 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from nlcse_tune.evaluation.embed import Progress
-    from nlcse_tune.evaluation.evaluate import EvaluationResult
 
 
 def evaluate(
     models: Annotated[
         list[str],
-        typer.Argument(help="runs, checkpoint folders, sentence-transformers folders or hub names", metavar="MODEL..."),
+        Argument(help="runs, checkpoint folders, sentence-transformers folders or hub names", metavar="MODEL..."),
     ],
     tasks: Annotated[
-        str, typer.Option(help="sts, sts-dev, stsb-LANG, transfer, geometry, retrieval, all, or single ones: sts12,mr")
+        str, Option(help="sts, sts-dev, stsb-LANG, transfer, geometry, retrieval, all, or single ones: sts12,mr")
     ] = "sts",
-    data: Annotated[str, typer.Option(help="folder in SentEval's layout, or 'synthetic'")] = "data/senteval",
+    data: Annotated[str, Option(help="folder in SentEval's layout, or 'synthetic'")] = "data/senteval",
     pooling: Annotated[
-        Literal["saved", "mean", Pooler], typer.Option(help="how token states become a vector; mean is avg")
+        Literal["saved", "mean", Pooler], Option(help="how token states become a vector; mean is avg")
     ] = "saved",
-    force: Annotated[
-        bool, typer.Option("--force-pooling", help="score with another pooling than the saved one")
-    ] = False,
-    setting: Annotated[Setting, typer.Option(help="how a task's sub-sets are joined")] = "all",
-    subsets: Annotated[bool, typer.Option("--subsets", help="every sub-set too, with Pearson")] = False,
-    precision: Annotated[Precision | None, typer.Option(help="arithmetic [default: bf16 on a GPU, else fp32]")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 [default: the GPU if there is one]")] = None,
-    query: Annotated[
-        list[str] | None, typer.Option(help="retrieval: a sentence to look for; any number of times")
-    ] = None,
-    corpus: Annotated[Path | None, typer.Option(help="retrieval: a UTF-8 file, one sentence per line")] = None,
-    top: Annotated[int, typer.Option(min=1, help="retrieval: results for each query")] = 3,
-    figure: Annotated[
-        Path | None, typer.Option(help="geometry: write Figure 4 for these models (.pdf, .png, .svg)")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout instead of tables")] = False,
-    out: Annotated[Path, typer.Option("--out", help="where run ids are looked up")] = Path("runs"),
+    force: Annotated[bool, Option("--force-pooling", help="score with another pooling than the saved one")] = False,
+    setting: Annotated[Setting, Option(help="how a task's sub-sets are joined")] = "all",
+    subsets: Annotated[bool, Option("--subsets", help="every sub-set too, with Pearson")] = False,
+    precision: Annotated[Precision | None, Option(help="arithmetic [default: bf16 on a GPU, else fp32]")] = None,
+    device: Annotated[str | None, Option(help="cpu, cuda, cuda:1 [default: the GPU if there is one]")] = None,
+    query: Annotated[list[str] | None, Option(help="retrieval: a sentence to look for; any number of times")] = None,
+    corpus: Annotated[Path | None, Option(help="retrieval: a UTF-8 file, one sentence per line")] = None,
+    top: Annotated[int, Option(min=1, help="retrieval: results for each query")] = 3,
+    figure: Annotated[Path | None, Option(help="geometry: write Figure 4 for these models (.pdf, .png, .svg)")] = None,
+    as_json: Annotated[bool, Option("--json", help="JSON on stdout instead of tables")] = False,
+    out: Annotated[Path, Option("--out", help="where run ids are looked up")] = Path("runs"),
 ) -> None:
     """Score models on STS, transfer tasks, geometry or retrieval, as the published tables do."""
     retrieval = "retrieval" in (names := [name.strip() for name in tasks.split(",")])
@@ -68,9 +61,7 @@ def evaluate(
         if corpus and query and retrieval:
             sentences = load_corpus(corpus)
             options["top"] = top
-            hits = {
-                model: retrieve(load_model(model, **loading).encoder, query, sentences, **options) for model in models
-            }
+            hits = {m: retrieve(load_model(m, **loading).encoder, query, sentences, **options) for m in models}
         else:
             results = [run(model, [tasks], data, **loading, **options) for model in models]
     if retrieval:
@@ -78,19 +69,15 @@ def evaluate(
         _print(as_text if as_json else show.render_hits(hits))
         return
     if figure is not None:
-        _draw(results, figure)
+        from nlcse_tune.report.figures import draw_geometry
+
+        points = {r.model: (g.uniformity, g.alignment, r.average()) for r in results if (g := r.geometry)}
+        if not points:
+            raise ConfigError("--figure draws alignment and uniformity: add geometry to --tasks")
+        draw_geometry(points, figure)
     _print(show.render_json(results) if as_json else show.render(results, setting=setting, subsets=subsets))
     if figure is not None and not as_json:
         _print(f"figure: {figure}")
-
-
-def _draw(results: "list[EvaluationResult]", path: Path) -> None:
-    from nlcse_tune.report.figures import draw_geometry
-
-    measured = [(result, result.geometry) for result in results if result.geometry]
-    if not measured:
-        raise ConfigError("--figure draws alignment and uniformity: add geometry to --tasks")
-    draw_geometry({result.model: (g.uniformity, g.alignment, result.average()) for result, g in measured}, path)
 
 
 def _device(name: str | None) -> str:
@@ -121,7 +108,7 @@ def _watched() -> "Iterator[Progress]":
 def _print(what: "RenderableType") -> None:
     """Text as it is; tables as wide as they need where stdout is no terminal."""
     if isinstance(what, str):
-        typer.echo(what)
+        echo(what)
         return
     from rich.console import Console
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from nlcse_tune.cli import data, evaluate, options, report, search, seeds
 from nlcse_tune.errors import NlcseError
@@ -21,7 +22,7 @@ app = typer.Typer(
 @app.command()
 def train(
     study: options.StudyName,
-    seed: Annotated[int, typer.Option(min=0, help="the run's seed")] = 42,
+    seed: Annotated[int, Option(min=0, help="the run's seed")] = 42,
     sets: options.Sets = None,
     workers: options.Workers = 1,
     cpus_per_worker: options.CpusPerWorker = None,
@@ -45,7 +46,7 @@ def train(
 
 
 @app.command()
-def studies(study: Annotated[str | None, typer.Argument(help="a study to show whole")] = None) -> None:
+def studies(study: Annotated[str | None, Argument(help="a study to show whole")] = None) -> None:
     """List the studies at hand, or show one with every field and what it means."""
     from nlcse_tune.cli import show
     from nlcse_tune.study import find_study, names
@@ -58,10 +59,10 @@ def studies(study: Annotated[str | None, typer.Argument(help="a study to show wh
 
 @app.command()
 def export(
-    run: Annotated[str, typer.Argument(help="a run id, a run's folder, or a checkpoint folder", metavar="RUN")],
-    to: Annotated[Path, typer.Option("--to", help="the folder to write", metavar="DIR")],
-    force: Annotated[bool, typer.Option("--force", help="replace an earlier export in DIR")] = False,
-    out: Annotated[Path, typer.Option("--out", help="where runs are looked up")] = Path("runs"),
+    run: Annotated[str, Argument(help="a run id, a run's folder, or a checkpoint folder", metavar="RUN")],
+    to: Annotated[Path, Option("--to", help="the folder to write", metavar="DIR")],
+    force: Annotated[bool, Option("--force", help="replace an earlier export in DIR")] = False,
+    out: Annotated[Path, Option("--out", help="where runs are looked up")] = Path("runs"),
 ) -> None:
     """Write a run as a folder that sentence-transformers loads, with a model card."""
     from nlcse_tune.export.folder import export_run

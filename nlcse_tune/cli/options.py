@@ -5,27 +5,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from nlcse_tune.errors import ConfigError
 
 if TYPE_CHECKING:
     from nlcse_tune.study import Study
 
-StudyName = Annotated[
-    str, typer.Argument(help="a study: a name (see `nlcse-tune studies`) or a YAML file", metavar="STUDY")
-]
+StudyName = Annotated[str, Argument(help="a study: a name (see `nlcse-tune studies`) or a YAML file", metavar="STUDY")]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", help="field=value, any number of times: text.learning_rate=2e-5", metavar="FIELD=VALUE"),
+    Option("--set", help="field=value, any number of times: text.learning_rate=2e-5", metavar="FIELD=VALUE"),
 ]
-Out = Annotated[Path, typer.Option("--out", help="where records and checkpoints go")]
-Workers = Annotated[int, typer.Option(min=1, help="workers (processes, GPUs) of one run; the batch size stays global")]
-Concurrent = Annotated[int | None, typer.Option(min=1, help="runs at a time [default: what fits]")]
-Address = Annotated[str | None, typer.Option(help="a running Ray cluster, for instance auto or ray://host:10001")]
-CpusPerWorker = Annotated[float | None, typer.Option(min=0.1, help="CPUs of a worker [default: 1]")]
-GpusPerWorker = Annotated[float | None, typer.Option(min=0, help="GPUs of a worker [default: 1 where there are any]")]
-AnyVersion = Annotated[bool, typer.Option("--any-version", help="count runs of other numerics of this tool, too")]
+Out = Annotated[Path, Option("--out", help="where records and checkpoints go")]
+Workers = Annotated[int, Option(min=1, help="workers (processes, GPUs) of one run; the batch size stays global")]
+Concurrent = Annotated[int | None, Option(min=1, help="runs at a time [default: what fits]")]
+Address = Annotated[str | None, Option(help="a running Ray cluster, for instance auto or ray://host:10001")]
+CpusPerWorker = Annotated[float | None, Option(min=0.1, help="CPUs of a worker [default: 1]")]
+GpusPerWorker = Annotated[float | None, Option(min=0, help="GPUs of a worker [default: 1 where there are any]")]
+AnyVersion = Annotated[bool, Option("--any-version", help="count runs of other numerics of this tool, too")]
 
 
 def chosen_study(name: str, sets: Sequence[str] | None) -> "tuple[Study, dict[str, Any]]":

@@ -3,39 +3,37 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option, echo
 
 from nlcse_tune.cli import options
 from nlcse_tune.names import Correction, ReportFormat, TestName
 
-Out = Annotated[Path, typer.Option("--out", help="where the records are")]
+Out = Annotated[Path, Option("--out", help="where the records are")]
 Configs = Annotated[
     list[str] | None,
-    typer.Option("--config", help="which of a study's configurations, by the start of its run ids", metavar="STUDY=ID"),
+    Option("--config", help="which of a study's configurations, by the start of its run ids", metavar="STUDY=ID"),
 ]
 
 
 def report(
     studies: Annotated[
         list[str] | None,
-        typer.Argument(help="studies [default: all with test scores under --out]", metavar="[STUDY]..."),
+        Argument(help="studies [default: all with test scores under --out]", metavar="[STUDY]..."),
     ] = None,
-    test: Annotated[TestName, typer.Option(help="choose it before looking at its p")] = "welch",
-    correct: Annotated[Correction, typer.Option(help="correction over all tests of the report")] = "none",
+    test: Annotated[TestName, Option(help="choose it before looking at its p")] = "welch",
+    correct: Annotated[Correction, Option(help="correction over all tests of the report")] = "none",
     format: Annotated[
-        ReportFormat, typer.Option("--format", help="what is printed; every format is written to files")
+        ReportFormat, Option("--format", help="what is printed; every format is written to files")
     ] = "terminal",
-    notes: Annotated[bool, typer.Option("--notes", help="print the notes on tests, data and limits too")] = False,
+    notes: Annotated[bool, Option("--notes", help="print the notes on tests, data and limits too")] = False,
     pairs: Annotated[
         int,
-        typer.Option(
-            min=0, help="resamples of sentence pairs for the test sets' own error; 1000 is plenty, 0 leaves it out"
-        ),
+        Option(min=0, help="resamples of sentence pairs, for the test sets' own error; 1000 is plenty"),
     ] = 0,
     config: Configs = None,
     any_version: options.AnyVersion = False,
-    figures: Annotated[bool, typer.Option("--figures", help="draw the figures too (2 to 4 s more)")] = False,
-    write: Annotated[bool, typer.Option(help="write files to OUT/STUDY/report")] = True,
+    figures: Annotated[bool, Option("--figures", help="draw the figures too (2 to 4 s more)")] = False,
+    write: Annotated[bool, Option(help="write files to OUT/STUDY/report")] = True,
     out: Out = Path("runs"),
 ) -> None:
     """Verdict, tables and figures from the records of `seeds`: mean ± std, p, effect size, what they can show."""
@@ -52,10 +50,10 @@ def report(
         render = {
             "markdown": reports.markdown, "latex": reports.latex, "csv": reports.summary_csv, "json": reports.as_json,
         }  # fmt: skip
-        typer.echo(render[format](made), nl=False)
+        echo(render[format](made), nl=False)
     if write:
         files = reports.write_report(made, figures=figures)
-        typer.echo(f"written to {files[0].parent}: {', '.join(file.name for file in files)}", err=True)
+        echo(f"written to {files[0].parent}: {', '.join(file.name for file in files)}", err=True)
 
 
 def _known_studies(named: list[str]) -> list[str]:
@@ -65,28 +63,26 @@ def _known_studies(named: list[str]) -> list[str]:
     known = names("studies")
     for name in named:
         if name not in known:
-            typer.echo(f"{name}: left out, no study has this name; give its YAML file to report it", err=True)
+            echo(f"{name}: left out, no study has this name; give its YAML file to report it", err=True)
     return [name for name in named if name in known]
 
 
 def compare(
-    baseline: Annotated[str, typer.Argument(help="mean,std,n of the baseline", metavar="MEAN,STD,N")],
-    method: Annotated[str, typer.Argument(help="mean,std,n of the method", metavar="MEAN,STD,N")],
+    baseline: Annotated[str, Argument(help="mean,std,n of the baseline", metavar="MEAN,STD,N")],
+    method: Annotated[str, Argument(help="mean,std,n of the method", metavar="MEAN,STD,N")],
 ) -> None:
     """The tests that published numbers allow: `compare 75.74,0.90,5 76.96,0.38,5` is Table 3's first row."""
     from nlcse_tune.report.plan import compare_words, parse_summary
 
     for line in compare_words(parse_summary(baseline), parse_summary(method)):
-        typer.echo(line)
+        echo(line)
 
 
 def plan(
-    study: Annotated[str, typer.Argument(help="a study with a few tested seeds", metavar="STUDY")],
-    gap: Annotated[
-        float, typer.Option(min=0.001, help="true gap on the average, in points, that is worth finding")
-    ] = 1.0,
-    power: Annotated[float, typer.Option(min=0.01, max=0.999, help="chance of finding it")] = 0.8,
-    alpha: Annotated[float, typer.Option(min=0.0001, max=0.5, help="level of the test")] = 0.05,
+    study: Annotated[str, Argument(help="a study with a few tested seeds", metavar="STUDY")],
+    gap: Annotated[float, Option(min=0.001, help="true gap on the average, in points, that is worth finding")] = 1.0,
+    power: Annotated[float, Option(min=0.01, max=0.999, help="chance of finding it")] = 0.8,
+    alpha: Annotated[float, Option(min=0.0001, max=0.5, help="level of the test")] = 0.05,
     config: Configs = None,
     any_version: options.AnyVersion = False,
     out: Out = Path("runs"),

@@ -4,8 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-from typer import Option
+from typer import Exit, Option
 
 from nlcse_tune import names
 from nlcse_tune.cli import options
@@ -27,7 +26,7 @@ def search(
             "--trials",
             "--max-trials",
             min=1,
-            help="points to try [default: the study's, else the grid, of a large one two thirds]",
+            help="points to try [default: the study's, else (most of) its grid]",
         ),
     ] = None,
     space: Annotated[str | None, Option(help="another search space: a name or a YAML file")] = None,
@@ -115,6 +114,6 @@ def _run(study: "Study", paths: "StudyPaths", how: "SearchOptions", launch: "Lau
             done = len(view.state.done) if view.state else 0
             same = "the same command without --fresh" if how.fresh else "the same command"
             show.console.print(f"interrupted with {done} runs on record; {same} goes on from there")
-            raise typer.Exit(130) from None
+            raise Exit(130) from None
     show_search.result(result, paths)
     return result.seconds

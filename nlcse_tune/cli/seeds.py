@@ -4,8 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from typer import Argument, Option
+from typer import Argument, Exit, Option
 
 from nlcse_tune.cli import options
 from nlcse_tune.errors import ConfigError
@@ -60,5 +59,5 @@ def seeds(
                 run(options.parse_seeds(seed_list) if seed_list else tuple(range(1, n + 1)))
         except KeyboardInterrupt:
             show.console.print("interrupted; finished runs are on record, and the same command goes on from there")
-            raise typer.Exit(130) from None
+            raise Exit(130) from None
     show.report([arm.study for arm in arms], out, repeat.report_options(arms, any_version=any_version))

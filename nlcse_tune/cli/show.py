@@ -123,11 +123,8 @@ def study(item: Study) -> None:
     parameters = item.space.parameters if item.space else {}
     for name, value in flatten(item.config).items():
         meaning = (known[name].description or "") if name in known else "no side"
-        shown.add_row(name, number(value), _values(parameters[name]) if name in parameters else "", meaning)
+        p = parameters.get(name)
+        span = f"{number(p.low)} to {number(p.high)}" if isinstance(p, Range) else ""
+        searched = ", ".join(map(number, p.values)) if isinstance(p, ValueList) else span
+        shown.add_row(name, number(value), searched, meaning)
     console.print(shown)
-
-
-def _values(parameter: ValueList | Range) -> str:
-    if isinstance(parameter, ValueList):
-        return ", ".join(map(number, parameter.values))
-    return f"{number(parameter.low)} to {number(parameter.high)}"

@@ -49,7 +49,11 @@ def render(results: Sequence[EvaluationResult], *, setting: Setting = "all", sub
         names = ["alignment", "uniformity", "positives", "sentences"]
         columns = {TITLES.get(name, name): _value(name, "geometry") for name in names}
         tables.append(_table("Geometry on STS-B, whole (lower is better)", results, columns, digits=3))
-    return Group(*tables, *map(_footer, results))
+    for result in results:
+        where = f"{result.device}, {result.precision}; data: {result.data}"
+        lines = [f"{result.model}: {result.sentences} distinct sentences, {result.seconds:.1f} s on {where}"]
+        tables.append(escape("\n".join([*lines, *(f"not scored: {t}: {why}" for t, why in result.missing.items())])))
+    return Group(*tables)
 
 
 def render_json(results: Sequence[EvaluationResult]) -> str:
@@ -104,13 +108,6 @@ def _subsets(result: EvaluationResult) -> Table:
             table.add_row(TITLES[task], name, *map(_number, cells))
         table.add_row(TITLES[task], '"mean", "wmean"', "", f"{score.mean:.2f}, {score.wmean:.2f}", "", end_section=True)
     return table
-
-
-def _footer(result: EvaluationResult) -> str:
-    where = f"{result.device}, {result.precision}; data: {result.data}"
-    lines = [f"{result.model}: {result.sentences} distinct sentences, {result.seconds:.1f} s on {where}"]
-    lines += [f"not scored: {task}: {reason}" for task, reason in result.missing.items()]
-    return escape("\n".join(lines))
 
 
 def _number(value: float | None, digits: int = 2) -> str:

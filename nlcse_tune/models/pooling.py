@@ -17,7 +17,7 @@ def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
 
 
 def pool(pooler: Pooler, states: tuple[Tensor, ...], mask: Tensor) -> Tensor:
-    """One vector a sentence, before any MLP.
+    """One vector per sentence, before any MLP.
 
     `states` are the hidden states (B, T, D) of the embedding layer and each Transformer layer, or of the last alone
     where the pooler needs no other; `mask` is (B, T). "First" is the first Transformer layer, as in SimCSE's models.py.

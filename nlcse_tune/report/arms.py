@@ -9,7 +9,7 @@ from typing import Any
 from nlcse_tune.config import PATH_FIELDS, SPEED_FIELDS, STS_TASKS, TEST_FIELDS, RunConfig, StsTask, digest, flatten
 from nlcse_tune.errors import DataError
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import Choice, Opening, RunRecord, TestRecord, ledger, read_openings, split_run_id, tests_ledger
+from nlcse_tune.records import Choice, Opening, RunRecord, TestRecord, ledger, read_openings, split_run_id
 from nlcse_tune.report.numbers import AVERAGE, Column, plural, seed_list
 from nlcse_tune.study import Study
 
@@ -106,7 +106,7 @@ def collect(
     records of a seed the later then counts. `seeds` keeps these only; what is left out is counted over all records.
     """
     paths = StudyPaths(root, study.name)
-    records, tests = list(ledger(paths)), tests_ledger(paths)
+    records, tests = list(ledger(paths)), {test.run_id: test for test in TestRecord.read_all(paths.tests)}
     tested = [r for r in records if r.run_id in tests and (r.run_id.startswith(choose) or r.key.startswith(choose))]
     if choose and not tested:
         known = sorted({run.configuration for name in tests if (run := split_run_id(name))})
@@ -128,8 +128,12 @@ def _one_configuration(name: str, runs: Iterable[Run], any_version: bool) -> tup
         records = [(next(iter(group.values())).record, group) for group in groups.values()]
         lines = [f"{name}: tested runs of {len(records)} configurations cannot be averaged together:"]
         lines += [f"  {record.configuration} (seeds {seed_list(group)})" for record, group in records]
-        for record, _ in records[1:]:
-            lines += [f"  they differ in {difference}" for difference in record_differences(records[0][0], record)]
+        a = records[0][0]
+        for b, _ in records[1:]:
+            inputs = differing(a.data, b.data, sorted(a.data.keys() | b.data.keys()), "data ")
+            numerics = differing(a.versions.model_dump(), b.versions.model_dump(), ["numerics"])
+            joined = [f"{difference} (--any-version joins them)" for difference in numerics]
+            lines += [f"  they differ in {d}" for d in (*config_differences(a.config, b.config), *inputs, *joined)]
         raise DataError("\n".join([*lines, f"choose one: --config {name}={records[-1][0].configuration}"]))
     chosen = tuple(group[seed] for group in groups.values() for seed in sorted(group))
     for one, other in combinations(chosen, 2):  # each pair: a set that the first lacks may be another's on the rest
@@ -184,13 +188,6 @@ def differing(a: Mapping[str, Any], b: Mapping[str, Any], names: Iterable[str], 
     ours, theirs = ({n: "null" if value is None else value for n, value in values.items()} for values in (a, b))
     others = [n for n in names if a.get(n, ...) != b.get(n, ...)]
     return [f"{what}{n}: {ours.get(n, 'absent')} against {theirs.get(n, 'absent')}" for n in others]
-
-
-def record_differences(a: RunRecord, b: RunRecord) -> list[str]:
-    """Each field, input or numerics version in which two runs differ."""
-    inputs = differing(a.data, b.data, sorted(a.data.keys() | b.data.keys()), "data ")
-    numerics = differing(a.versions.model_dump(), b.versions.model_dump(), ["numerics"])
-    return [*config_differences(a.config, b.config), *inputs, *(f"{n} (--any-version joins them)" for n in numerics)]
 
 
 def scoring_differences(a: TestRecord, b: TestRecord) -> list[str]:

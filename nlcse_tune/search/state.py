@@ -100,10 +100,9 @@ class SearchState:
     def candidates(self) -> tuple[Candidate, ...]:
         """What is on record, best first: finished runs, then stopped ones, then failed ones."""
         group = ("completed", "stopped", "failed").index
-        keys = [
-            (group(r.status), math.inf if r.best_dev is None else -r.best_dev, name) for name, r in self.done.items()
-        ]
-        ranked = [self.done[name] for *_, name in sorted(keys)]
+        lowest, done = -math.inf, self.done
+        keys = [(group(r.status), -(lowest if r.best_dev is None else r.best_dev), name) for name, r in done.items()]
+        ranked = [done[name] for *_, name in sorted(keys)]
         return tuple(Candidate(self.point_of(record.config), record) for record in ranked)
 
 
@@ -189,16 +188,13 @@ def prior(state: SearchState, paths: StudyPaths) -> list[tuple[Point, float]]:
 
 def complete_point(state: SearchState, values: Mapping[str, Any]) -> Point:
     """A point to try, its missing fields taken from the study; ConfigError where the space does not have it."""
-    if stray := [name for name in values if name not in state.space.fields]:
-        raise ConfigError(
-            f"--try: {stray[0]} is not searched by {state.space.name}: {', '.join(state.space.fields)} are"
-        )
+    space = state.space
+    if stray := [name for name in values if name not in space.fields]:
+        raise ConfigError(f"--try: {stray[0]} is not searched by {space.name}: {', '.join(space.fields)} are")
     point = state.point_of(override(state.study.config, values, where="--try"))
-    if not state.space.contains(point):
-        wrong = {name: value for name, value in point.items() if not state.space.parameters[name].contains(value)}
-        raise ConfigError(
-            f"--try: {wrong} is not in the space {state.space.name}; add it there or choose another value"
-        )
+    if not space.contains(point):
+        wrong = {name: value for name, value in point.items() if not space.parameters[name].contains(value)}
+        raise ConfigError(f"--try: {wrong} is not in the space {space.name}; add it there or choose another value")
     return point
 
 
