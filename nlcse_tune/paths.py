@@ -1,4 +1,4 @@
-"""Every file name that a run, a search or a report creates, and how a run is found by its name."""
+"""Every file that a run or a search makes, the folder of a report, and how a run is found by its name."""
 
 import os
 import re

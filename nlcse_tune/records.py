@@ -142,8 +142,6 @@ class TaskScore(Frozen):
 class TestRecord(Stored):
     """Test scores of one run's best checkpoint."""
 
-    __test__ = False  # not a pytest class
-
     run_id: str
     opened: str
     setting: Setting

@@ -31,8 +31,6 @@ class TestResult:
     `exact` is False only where p was estimated from random rearrangements.
     """
 
-    __test__ = False  # not a pytest class
-
     test: str
     gap: float
     p: float
