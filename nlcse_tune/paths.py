@@ -11,8 +11,8 @@ from nlcse_tune.errors import ConfigError
 POOLING_FILE = "nlcse_pooling.json"  # in every model folder that this tool writes
 CHECKPOINTS, SEARCH = "checkpoints", "search.json"
 # In a run's folder: the best dev checkpoint, a Hugging Face folder with its pooling (a link to the folder of its
-# step), and the restart point: model, optimizers, schedules, scaler, position.
-BEST, LAST = "best", "last.pt"
+# step), and the last two restart points, last-STEP-DIGEST.pt: model, optimizers, schedules, scaler, position.
+BEST, LAST = "best", "last"
 _RUN = CHECKPOINTS + "/{run_id}"
 _START_OF_ID = re.compile(r"[0-9a-f]{4,12}(-s\d*)?")
 

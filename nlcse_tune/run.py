@@ -18,8 +18,9 @@ from nlcse_tune.evaluation.geometry import score_geometry
 from nlcse_tune.evaluation.sts import DevEvaluator, score_test_sets
 from nlcse_tune.files import replacing
 from nlcse_tune.models.encoder import build_encoder, load_encoder
-from nlcse_tune.paths import RunPaths
-from nlcse_tune.records import RunRecord, TestRecord, Timings, now, run_id
+from nlcse_tune.paths import RunPaths, StudyPaths
+from nlcse_tune.records import Opening, RunRecord, TestRecord, Timings, now, run_id
+from nlcse_tune.records.ledger import check_model, kept_record, kept_test, log_opening
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.loop import Progress, train
 from nlcse_tune.training.seeding import derive
@@ -65,6 +66,7 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
             dev_curve=tuple(progress.curve),
             best_step=progress.best.step if progress.best else None,
             best_dev=progress.best.score if progress.best else None,
+            best_model=progress.best_model,
             steps=progress.step,
             total_steps=progress.total,
             workers=context.world_size,
@@ -81,7 +83,8 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
 
 def is_tested(paths: RunPaths, asked: EvalConfig) -> bool:
     """Whether a run's test record holds what is asked: the tasks, the setting, and the test sets as they are now."""
-    if (test := TestRecord.read(paths.test)) is None:
+    record = kept_record(paths)
+    if record is None or (test := kept_test(paths, record)) is None:
         return False
     at_hand = {}
     for task in asked.tasks:
@@ -90,17 +93,19 @@ def is_tested(paths: RunPaths, asked: EvalConfig) -> bool:
     return test.setting == asked.setting and all(test.data.get(task) == value for task, value in at_hand.items())
 
 
-def score_run(record: RunRecord, paths: RunPaths, asked: EvalConfig) -> None:
+def score_run(record: RunRecord, paths: RunPaths, asked: EvalConfig, opening: Opening) -> None:
     """Scores the best checkpoint of a finished run on its test sets, in fp32, and writes the test record.
 
-    Tasks of an earlier test record are scored again beside those asked for. Only `seeds` calls this: what a search
-    launches never does.
+    Tasks of an earlier test record are scored again beside those asked for. `opening` is noted once there is
+    something to score, and before it is scored. Only `seeds` calls this: what a search launches never does.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    check_model(paths.best)
     encoder = load_encoder(paths.best).to(device)
-    earlier = TestRecord.read(paths.test)
+    earlier = kept_test(paths, record)
     tasks = tuple(task for task in STS_TASKS if task in asked.tasks or (earlier and task in earlier.scores))
-    scores, similarities, missing = score_test_sets(encoder, asked.data, tasks, "fp32")
+    note = partial(log_opening, StudyPaths(paths.study.parent, paths.study.name), opening, paths.run_id)
+    scores, similarities, missing = score_test_sets(encoder, asked.data, tasks, "fp32", note)
     geometry = score_geometry(encoder, asked.data, "fp32") if "stsb" in scores else None
     arrays: dict[str, Any] = {task: values.astype(np.float32) for task, values in similarities.items()}
     for task in scores:
@@ -114,6 +119,7 @@ def score_run(record: RunRecord, paths: RunPaths, asked: EvalConfig) -> None:
         scores=scores,
         missing=missing,
         geometry={"alignment": geometry.alignment, "uniformity": geometry.uniformity} if geometry else {},
+        model=record.best_model,
         data={task: task_fingerprint(asked.data, task) for task in scores},
         versions=versions(device_name(device)),
     ).write(paths.test)

@@ -18,6 +18,7 @@ from nlcse_tune.launch.pool import ListedRuns, open_pool
 from nlcse_tune.launch.spec import Launch, RunSpec, SeedsView, run_spec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import KeptRule, RunRecord
+from nlcse_tune.records.ledger import is_whole, kept_test, ledger
 from nlcse_tune.run import is_tested
 from nlcse_tune.study import Study
 
@@ -45,7 +46,7 @@ class PlannedArm:
 
     def records(self) -> Iterator[RunRecord]:
         """Its records at any seed, by whatever version of this code, oldest first."""
-        return (record for record in records.ledger(self.paths) if record.key == self.key)
+        return (record for record in ledger(self.paths).runs if record.key == self.key)
 
     def spec(self, seed: int) -> RunSpec:
         return run_spec(self.paths, self.config, seed, self.data)
@@ -88,23 +89,23 @@ def missing_runs(arms: Sequence[PlannedArm], seeds: Sequence[int], *, any_versio
     known = [{r.seed for r in arm.records() if arm.is_tested(r.run_id)} if any_version else set() for arm in arms]
     wanted = ((arm, seed) for seed in seeds for arm, tested in zip(arms, known, strict=True) if seed not in tested)
     specs = ((arm, arm.spec(seed)) for arm, seed in wanted)
-    return [spec for arm, spec in specs if not (spec.paths.record.is_file() and arm.is_tested(spec.run_id))]
+    return [spec for arm, spec in specs if not arm.is_tested(spec.run_id)]
 
 
 def adopt_setting(arm: PlannedArm) -> None:
     """Gives the test records of this configuration the setting that is asked for: they hold the scores of each."""
     setting = arm.config.eval.setting
     for record in arm.records():
-        path = arm.paths.run(record.run_id).test
-        if (test := records.TestRecord.read(path)) is not None and test.setting != setting:
-            test.model_copy(update={"setting": setting}).write(path)
+        run = arm.paths.run(record.run_id)
+        if (test := kept_test(run, record)) is not None and test.setting != setting:
+            test.model_copy(update={"setting": setting}).write(run.test)
 
 
 def outdated(arms: Sequence[PlannedArm], seeds: Sequence[int]) -> list[RunSpec]:
     """Runs at other seeds than these that were tested otherwise than is asked now: no report could join them."""
     others = [(arm, r, arm.spec(r.seed)) for arm in arms for r in arm.records() if r.seed not in seeds]
     tested = [(arm, r, spec) for arm, r, spec in others if r.run_id == spec.run_id and spec.paths.test.is_file()]
-    return [spec for arm, r, spec in tested if records.is_whole(r, spec.paths) and not arm.is_tested(r.run_id)]
+    return [spec for arm, r, spec in tested if is_whole(r, spec.paths) and not arm.is_tested(r.run_id)]
 
 
 def run_seeds(
@@ -126,9 +127,6 @@ def run_seeds(
         if specs := [*missing_runs(arms, seeds, any_version=any_version), *outdated(arms, seeds)]:
             pool = stack.enter_context(open_pool(launch))
             view.started(len(specs), pool.at_a_time)
-            for arm in arms:
-                if runs := [spec.run_id for spec in specs if spec.study.study == arm.study.name]:
-                    records.log_opening(arm.paths, runs, by="seeds")
             pool.run(ListedRuns(specs, view.finished), arms[0].paths.ray, then_test=True)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS, RunConfig, StsTask
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import DevPoint, RunRecord, TaskScore, TestRecord, Timings, run_id
+from nlcse_tune.records import DevPoint, RunRecord, TaskScore, TestRecord, Timings, configuration_id
 from nlcse_tune.study import Study
 from nlcse_tune.versions import Versions
 
@@ -49,11 +49,13 @@ def make_run(
         DevPoint(step=125 * (i + 1), score=80 + own - 8 * 0.6**i + 0.3 * rng.standard_normal(), text_loss=1 / (i + 1))
         for i in range(points)
     )
+    numerics = changes.get("versions", VERSIONS).numerics
     best = max(curve, key=lambda point: point.score) if curve else None
     fields: dict[str, Any] = {
-        "run_id": run_id(config, seed, data), "study": study.name, "seed": seed, "config": config,
-        "status": "completed", "dev_before": 40.0, "dev_curve": curve, "best_step": best and best.step,
-        "best_dev": best and best.score, "steps": 125 * points, "data": data, "versions": VERSIONS,
+        "run_id": f"{configuration_id(config, data, numerics)}-s{seed}", "study": study.name, "seed": seed,
+        "config": config, "status": "completed", "dev_before": 40.0, "dev_curve": curve,
+        "best_step": best and best.step, "best_dev": best and best.score, "steps": 125 * points, "data": data,
+        "versions": VERSIONS,
         "timings": Timings(setup=5, train=3000, evaluate=60, total=3065),
         "finished": f"2026-11-20T10:{seed % 60:02d}:00+00:00",
     }  # fmt: skip

@@ -1,6 +1,5 @@
 """A seed study: what is repeated, what is missing, what is tested, and the table at the end."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,9 @@ from nlcse_tune.errors import ConfigError, DataError, RunError
 from nlcse_tune.launch.spec import SeedsView
 from nlcse_tune.paths import StudyPaths, last_searched
 from nlcse_tune.records import Choice, TestRecord
+from nlcse_tune.records.ledger import is_whole, kept_test, ledger, read_openings
 from nlcse_tune.report import build, markdown
+from nlcse_tune.saved_model import seal
 from nlcse_tune.search.state import SearchState, load_state
 from nlcse_tune.seeds import (
     PlannedArm,
@@ -89,12 +90,13 @@ def test_runs_of_another_version_count_only_when_asked(
 ) -> None:
     arms = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
     monkeypatch.setattr(records, "NUMERICS", "0")
+    older = VERSIONS.model_copy(update={"numerics": "0"})
     for arm in arms:
         plan = load_state(tiny_study, arm.paths, 3)
         data = fingerprints(arm.config)
         name = records.run_id(arm.config, 1, data)
         record = put(plan, tiny_study.own_point, 50.0).model_copy(
-            update={"run_id": name, "config": arm.config, "data": data, "seed": 1}
+            update={"run_id": name, "config": arm.config, "data": data, "seed": 1, "versions": older}
         )
         record.write(arm.paths.run(name).record)
         prints = {task: fingerprint("synthetic") for task in arm.config.eval.tasks}
@@ -131,6 +133,7 @@ def test_another_setting_or_another_test_set_is_scored_again(tiny_study: Study, 
     assert missing_runs([fewer], (1,)) == []
     assert outdated([arm], (2, 3)) == []  # its model is gone, and nobody asked to train it again
     spec.paths.best.mkdir(parents=True)
+    seal(spec.paths.best, "cls", head_at_test=False)
     assert [s.run_id for s in outdated([arm], (2, 3))] == [spec.run_id]
     assert outdated([arm], (1, 2)) == []  # `missing_runs` has it
     assert outdated([fewer], (2, 3)) == []
@@ -236,6 +239,37 @@ def test_no_search_yet(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
+def _check_a_damaged_model_is_trained_again(arms: Sequence[PlannedArm]) -> None:
+    """A flipped byte in one best model, a cut one in another: both runs are trained and tested again."""
+    before = {record.run_id: record for record in ledger(arms[0].paths).runs}
+    for seed, harm in ((1, "flipped"), (2, "cut")):
+        run = arms[0].spec(seed).paths
+        run.test.unlink()
+        weights = run.best / "model.safetensors"
+        content = bytearray(weights.read_bytes())
+        content[-5] ^= 1
+        weights.write_bytes(content if harm == "flipped" else content[: len(content) // 2])
+    run_seeds(arms, (1, 2))
+    assert missing_runs(arms, (1, 2)) == []
+    for record in ledger(arms[0].paths).runs:
+        assert is_whole(record, arms[0].paths.run(record.run_id))
+        assert record.best_model == before[record.run_id].best_model
+        assert [(point.step, point.score) for point in record.dev_curve] == [
+            (point.step, point.score) for point in before[record.run_id].dev_curve
+        ]
+        assert "trained again: its best model was not as it was written (model.safetensors" in record.events[0]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_a_seed_study_that_ends_before_any_scoring_has_opened_nothing(tiny_study: Study, tmp_path: Path) -> None:
+    values = {**TINY, "train.precision": "fp16"}  # refused on a CPU, in the trial
+    arms = planned_arms(tiny_study.with_overrides(values), StudyPaths(tmp_path, "demo"), values)
+    with pytest.raises(ConfigError, match="fp16 needs a GPU"):
+        run_seeds(arms, (1,))
+    assert [read_openings(arm.paths) for arm in arms] == [([], 0)] * 2
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_seeds_train_test_and_are_not_run_twice(tiny_study: Study, tmp_path: Path) -> None:
@@ -246,18 +280,22 @@ def test_seeds_train_test_and_are_not_run_twice(tiny_study: Study, tmp_path: Pat
     assert missing_runs(arms, (1, 2)) == []
     assert len(missing_runs(arms, (1, 2, 3))) == 2
     for arm in arms:
-        tested = {test.run_id: test for test in records.TestRecord.read_all(arm.paths.tests)}
-        assert len(tested) == 2
-        for record in records.ledger(arm.paths):
-            card = tested[record.run_id]
+        tested = []
+        for record in ledger(arm.paths).runs:
+            card = kept_test(arm.paths.run(record.run_id), record)
+            assert card is not None
+            assert card.model == record.best_model is not None
+            tested.append(card.run_id)
             assert set(card.scores) == set(record.config.eval.tasks)
             assert card.average(record.config.eval.tasks) is not None
             assert set(card.geometry) == {"alignment", "uniformity"}
             kept = np.load(arm.paths.run(record.run_id).similarities)
             assert kept["stsb"].shape == kept["gold_stsb"].shape == (card.scores["stsb"].pairs,)
-        openings = [json.loads(line) for line in arm.paths.openings.read_text().splitlines()]
-        assert len(openings) == 1
-        assert sorted(openings[0]["runs"]) == sorted(tested)
+        [opening], unreadable = read_openings(arm.paths)  # one command, a line a run
+        assert sorted(opening.runs) == sorted(tested)
+        assert len(tested) == len(arm.paths.openings.read_text().splitlines()) == 2
+        assert unreadable == 0
+    _check_a_damaged_model_is_trained_again(arms)
     table = markdown(build([tiny_study], tmp_path, report_options(arms)))
     assert "demo-simcse" in table
     assert "n = 2" in table or "2 seeds" in table

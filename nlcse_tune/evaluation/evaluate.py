@@ -20,7 +20,8 @@ from nlcse_tune.evaluation.sts import load_sets, score_subsets, sentences_of
 from nlcse_tune.evaluation.transfer import TransferScore, transfer_score
 from nlcse_tune.names import Precision, Setting
 from nlcse_tune.paths import StudyPaths, find_model, run_of
-from nlcse_tune.records import TaskScore, log_opening
+from nlcse_tune.records import Opening, TaskScore
+from nlcse_tune.records.ledger import log_opening
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "sts": STS_TASKS,
@@ -74,9 +75,10 @@ def evaluate(
     sets, missing = load_sets(expand_tasks(tasks), lambda task: _load(task, data))
     if not sets:
         raise MissingDataError("\n".join(dict.fromkeys(missing.values())))
-    if set(sets) & set(STS_TASKS) and (folder := find_model(model, out)) and (run := run_of(folder)):
-        log_opening(StudyPaths(run.study.parent, run.study.name), [run.run_id], by="evaluate")
     loaded = load_model(model, pooler, force=force, out=out, device=device)
+    if set(sets) & set(STS_TASKS) and (folder := find_model(model, out)) and (run := run_of(folder)):
+        opening = Opening.by_this_command("evaluate")
+        log_opening(StudyPaths(run.study.parent, run.study.name), opening, run.run_id)
     started, where = time.perf_counter(), loaded.encoder.device
     precision = precision or default_precision(where)
     scores = _score(loaded.encoder, sets, precision, progress)

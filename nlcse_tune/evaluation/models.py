@@ -19,7 +19,9 @@ from nlcse_tune.errors import ConfigError
 from nlcse_tune.evaluation.embed import Embedder
 from nlcse_tune.models.encoder import SentenceEncoder, load_encoder
 from nlcse_tune.models.side_embedding import tanh_head
-from nlcse_tune.paths import POOLING_FILE, find_model
+from nlcse_tune.paths import find_model
+from nlcse_tune.records.ledger import check_model
+from nlcse_tune.saved_model import SavedModel, read_saved
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -74,8 +76,9 @@ def load_model(
     A model without saved pooling needs one; there, as in SimCSE, "cls" is [CLS] with the checkpoint's pooler layer.
     """
     if (folder := find_model(model, out)) is not None:
-        saved = json.loads((folder / POOLING_FILE).read_text())
-        given = _overrides(model, pooler, saved["pooler"], head=bool(saved.get("head_at_test")), force=force)
+        check_model(folder)
+        saved = cast(SavedModel, read_saved(folder))
+        given = _overrides(model, pooler, saved.pooler, head=saved.head_at_test, force=force)
         encoder = load_encoder(folder, pooler=pooler if given else None)
     elif (modules := _modules_of(model)) is not None:
         # The library runs what lies in a local folder even where it is told not to trust remote code.

@@ -41,15 +41,21 @@ class DevEvaluator:
 
 
 def score_test_sets(
-    model: Embedder, data: str, tasks: Sequence[StsTask], precision: Precision | None = None
+    model: Embedder,
+    data: str,
+    tasks: Sequence[StsTask],
+    precision: Precision | None = None,
+    opened: Callable[[], None] = lambda: None,
 ) -> tuple[dict[StsTask, TaskScore], dict[StsTask, Similarities], dict[StsTask, str]]:
     """(scores, cosine of every pair, tasks that are missing and why) on the test splits.
 
-    Every distinct sentence is embedded once. DataError where a file is wrong, RunError as `DevEvaluator`.
+    Every distinct sentence is embedded once. DataError where a file is wrong, RunError as `DevEvaluator`. `opened` is
+    called before the first score, if there is any set to score.
     """
     subsets, missing = load_sets(tasks, lambda task: load_task(data, task))
     if not subsets:
         return {}, {}, missing
+    opened()
     bank = embed(model, sentences_of(subsets), precision)
     return *score_subsets(bank, subsets), missing
 

@@ -16,8 +16,9 @@ from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.export.card import model_card
 from nlcse_tune.models.encoder import FAMILIES, HEAD_FILE, SentenceEncoder, load_encoder
 from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS
-from nlcse_tune.paths import POOLING_FILE, find_model, run_of
-from nlcse_tune.records import RunRecord, TestRecord
+from nlcse_tune.paths import find_model, run_of
+from nlcse_tune.records.ledger import check_model, kept_record, kept_test
+from nlcse_tune.saved_model import seal
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -56,17 +57,18 @@ def _check_target(to: Path, *, force: bool) -> None:
 
 
 def _write(model: Path, folder: Path, name: str) -> None:
+    check_model(model)
     encoder = load_encoder(model)
     options = FAMILIES.get(encoder.backbone.config.model_type, {})
     _as_sentence_transformer(model, encoder, options).save(str(folder), create_model_card=False)
     transformer = folder / "sentence_bert_config.json"
     described = {**json.loads(transformer.read_text()), "model_kwargs": options}  # the library does not keep these
     transformer.write_text(json.dumps(described, indent=2) + "\n")
-    for own in (POOLING_FILE, HEAD_FILE):
-        if (model / own).is_file():
-            shutil.copyfile(model / own, folder / own)
-    paths = run_of(model)
-    record, test = (RunRecord.read(paths.record), TestRecord.read(paths.test)) if paths else (None, None)
+    if encoder.test_head is not None:
+        shutil.copyfile(model / HEAD_FILE, folder / HEAD_FILE)
+    seal(folder, encoder.pooler, head_at_test=encoder.test_head is not None)
+    record = kept_record(paths) if (paths := run_of(model)) else None
+    test = kept_test(paths, record) if paths and record else None
     (folder / "README.md").write_text(model_card(encoder, record, test, name), encoding="utf-8")
 
 

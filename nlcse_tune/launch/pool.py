@@ -23,7 +23,8 @@ from nlcse_tune.files import write_text
 from nlcse_tune.launch.cluster import fit, start  # sets Ray's environment before ray's import
 from nlcse_tune.launch.spec import Launch, Resources, RunSpec
 from nlcse_tune.launch.worker import reporting, run_here, run_on_workers
-from nlcse_tune.records import RunRecord, is_whole, now
+from nlcse_tune.records import Opening, RunRecord, now
+from nlcse_tune.records.ledger import is_whole, keep_record, kept_record
 from nlcse_tune.run import device_name, is_tested, score_run
 from nlcse_tune.versions import versions
 
@@ -103,7 +104,8 @@ class Pool:
             raise driver.refusal
 
     def _tuner(self, driver: "_Driver", storage: Path, then_test: bool) -> tune.Tuner:
-        trainable = tune.with_parameters(trial, resources=self.resources, then_test=then_test)
+        opening = Opening.by_this_command("seeds") if then_test else None
+        trainable = tune.with_parameters(trial, resources=self.resources, opening=opening)
         many = self.resources.workers > 1
         # A trial that only watches its workers asks for no CPU at all: with 0.01 of one, two workers on a machine of
         # two CPUs never start (LOG.md). A request must not be empty, so it is a little memory.
@@ -174,7 +176,7 @@ class _Driver(Searcher, tune.Stopper):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if (spec := self.running.pop(trial_id, None)) is not None:
             with self.guarding():
-                self.source.done(spec, RunRecord.read(spec.paths.record))
+                self.source.done(spec, kept_record(spec.paths))
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Asks the source about each dev score; whether the run ends here."""
@@ -187,7 +189,7 @@ class _Driver(Searcher, tune.Stopper):
             why = self.source.judge(spec, record) if record.status == "running" else None
             if why is not None:
                 stopped = {"status": "stopped", "events": (*record.events, why), "finished": now()}
-                record.model_copy(update=stopped).write(spec.paths.record)
+                keep_record(record.model_copy(update=stopped), spec.paths)
         return why is not None
 
     def stop_all(self) -> bool:
@@ -203,11 +205,11 @@ class _Driver(Searcher, tune.Stopper):
         """Nothing, likewise."""
 
 
-def trial(config: dict[str, Any], resources: Resources, then_test: bool) -> None:
-    """One Ray Tune trial: one run, in this process or on workers of its own."""
+def trial(config: dict[str, Any], resources: Resources, opening: Opening | None) -> None:
+    """One Ray Tune trial: one run, in this process or on workers of its own; tested where there is an `opening`."""
     spec = RunSpec.model_validate(config["spec"])
     try:
-        record = _run(spec, resources, then_test)
+        record = _run(spec, resources, opening)
         if record.status == "stopped":
             # What Tune raised in its report goes on to where it belongs: a function that returns instead is reported
             # as done once more, waits for an answer for ever, and its process is lost to the next run.
@@ -228,16 +230,16 @@ def trial(config: dict[str, Any], resources: Resources, then_test: bool) -> None
         _refuse(RunError(f"a run ended in an error: {type(error).__name__}: {error}; {_keep_traceback(spec)}"))
 
 
-def _run(spec: RunSpec, resources: Resources, then_test: bool) -> RunRecord:
+def _run(spec: RunSpec, resources: Resources, opening: Opening | None) -> RunRecord:
     paths, asked = spec.paths, spec.config.eval
-    earlier = RunRecord.read(paths.record)
-    to_test = then_test and not is_tested(paths, asked)
-    if earlier and (earlier.status == "failed" or is_whole(earlier, paths) or (then_test and not to_test)):
+    earlier = kept_record(paths)
+    tested = opening is not None and is_tested(paths, asked)
+    if earlier and (earlier.status == "failed" or tested or is_whole(earlier, paths)):
         record = earlier
     else:
         record = _train(spec, resources)
-    if to_test and record.status == "completed":
-        score_run(record, paths, asked)
+    if opening is not None and not tested and record.status == "completed":
+        score_run(record, paths, asked, opening)
     return record
 
 
@@ -287,4 +289,4 @@ def _write_failure(spec: RunSpec, error: NlcseError) -> None:
         run_id=spec.run_id, study=spec.study.study, seed=spec.seed, config=spec.config, status="failed",
         error=str(error), data=fingerprints(spec.config), versions=versions(device_name("cpu")), finished=now(),
     )  # fmt: skip
-    record.write(spec.paths.record)
+    keep_record(record, spec.paths)

@@ -8,7 +8,8 @@ from nlcse_tune.files import locked
 from nlcse_tune.launch.spec import Launch, run_spec
 from nlcse_tune.launch.worker import run_here, run_on_workers
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import DevPoint, RunRecord, is_whole
+from nlcse_tune.records import DevPoint, RunRecord
+from nlcse_tune.records.ledger import is_whole, kept_record
 from nlcse_tune.study import Study
 
 
@@ -28,7 +29,7 @@ def train_one(
     """
     spec = run_spec(paths, study.config, seed, fingerprints(study.config))
     with locked(paths.lock, str(paths.folder), shared=True), locked(spec.paths.lock, f"run {spec.run_id}"):
-        record = RunRecord.read(spec.paths.record)
+        record = kept_record(spec.paths)
         if record and (record.status == "failed" or is_whole(record, spec.paths)):
             return record
         if launch.workers == 1:

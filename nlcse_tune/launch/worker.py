@@ -10,9 +10,12 @@ from typing import Any
 import torch
 
 from nlcse_tune.errors import RunError
+from nlcse_tune.files import writing
 from nlcse_tune.launch.spec import Resources, RunSpec
 from nlcse_tune.records import RunRecord
+from nlcse_tune.records.ledger import keep_record, kept_record
 from nlcse_tune.run import run_one
+from nlcse_tune.saved_model import damage
 from nlcse_tune.training.checkpoint import finish
 from nlcse_tune.training.context import RunContext, StopRun
 
@@ -35,13 +38,17 @@ def execute(spec: RunSpec, context: RunContext) -> RunRecord:
     A run that was told to stop writes none: whoever told it knows whether it is over (the scheduler, which writes the
     record with its reason) or will go on from its restart point (the end of a search's time).
     """
-    spec.paths.folder.mkdir(parents=True, exist_ok=True)
-    again = spec.paths.record.is_file()  # its checkpoint was cleared away, or a search stopped it before its end
+    paths = spec.paths
+    with writing(paths.folder):
+        paths.folder.mkdir(parents=True, exist_ok=True)
+    earlier = kept_record(paths)  # its model was cleared away or damaged, or a search stopped it before its end
+    if earlier is not None and paths.best.exists() and (why := damage(paths.best, earlier.best_model)):
+        context.events += (f"trained again: its best model was not as it was written ({why})",)
     record = run_one(spec.config, spec.seed, context, study=spec.study.study)
     if context.leads and record.status != "stopped":
-        if again or not spec.paths.record.is_file():  # else it was stopped meanwhile, and the driver says so
-            record.write(spec.paths.record)
-        finish(spec.paths.folder, record.best_step)
+        if earlier is not None or kept_record(paths) is None:  # else it was stopped meanwhile, and the driver says so
+            record = keep_record(record, paths)
+        finish(paths.folder, record.best_step)
     return record
 
 
@@ -87,6 +94,6 @@ def run_on_workers(spec: RunSpec, resources: Resources, callbacks: Sequence[Any]
         ),
     )
     trainer.fit()
-    if (record := RunRecord.read(spec.paths.record)) is None:
+    if (record := kept_record(spec.paths)) is None:
         raise RunError(f"{spec.run_id}: Ray Train ended without a record; see {spec.study.ray_train}")
     return record

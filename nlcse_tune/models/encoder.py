@@ -3,11 +3,13 @@
 B sentences, T tokens, R rows of side input (views x items), D width.
 """
 
-import json
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import cast, get_args
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel, PreTrainedTokenizerBase
@@ -18,7 +20,7 @@ from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.models.dropout import MaskSource, key_dropout, masks_from
 from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS, pool
 from nlcse_tune.models.side_embedding import SideTower, tanh_head
-from nlcse_tune.paths import POOLING_FILE
+from nlcse_tune.saved_model import SavedModel, read_saved, seal
 
 # A search prints one table; transformers would add a report and a progress bar for every model read or written.
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -30,6 +32,8 @@ FAMILIES: dict[str, dict[str, bool]] = {
     for family in ("bert", "roberta", "xlm-roberta", "camembert", "electra", "ernie")
 }
 HEAD_FILE = "nlcse_head.safetensors"
+# What damaged weights, or a configuration that does not fit them, end in.
+LOADING_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, UnpicklingError)
 
 
 class SentenceEncoder(nn.Module):
@@ -178,7 +182,7 @@ def _load_backbone(checkpoint: str, dropout: float | None) -> tuple[PreTrainedMo
         tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False)
         options = {"config": model_config, "dtype": torch.float32, **FAMILIES.get(model_config.model_type, {})}
         backbone = AutoModel.from_pretrained(checkpoint, trust_remote_code=False, **options)
-    except (OSError, ValueError) as error:
+    except LOADING_ERRORS as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(
             f"encoder.checkpoint {checkpoint}: not a model that can be loaded ({reason}); give a folder that holds "
@@ -197,26 +201,29 @@ def _override_dropout(model_config: transformers.PreTrainedConfig, dropout: floa
         setattr(model_config, name, dropout)
 
 
-def save_encoder(encoder: SentenceEncoder, folder: Path) -> None:
+def save_encoder(encoder: SentenceEncoder, folder: Path) -> SavedModel:
     """Writes what an evaluation needs: a Hugging Face folder, the pooling, and the MLP where it is kept at test."""
     folder.mkdir(parents=True, exist_ok=True)
     encoder.backbone.save_pretrained(folder)
     encoder.tokenizer.save_pretrained(folder)
-    pooling = {"pooler": encoder.pooler, "head_at_test": encoder.test_head is not None}
-    (folder / POOLING_FILE).write_text(json.dumps(pooling, indent=1) + "\n")
     if encoder.test_head is not None:
         save_model(encoder.test_head, str(folder / HEAD_FILE))
+    return seal(folder, encoder.pooler, head_at_test=encoder.test_head is not None)
 
 
 def load_encoder(model: str | Path, *, pooler: Pooler | None = None) -> SentenceEncoder:
-    """What `save_encoder` wrote, in evaluation mode; `pooler`, needed where none is saved, drops a saved one's MLP."""
-    pooling_file = Path(model) / POOLING_FILE
-    saved = json.loads(pooling_file.read_text()) if pooling_file.is_file() else {}
-    chosen = pooler or saved.get("pooler")
+    """What `save_encoder` wrote, in evaluation mode; `pooler`, needed where none is saved, drops a saved one's MLP.
+
+    `records.ledger.check_model` says whether it is still that.
+    """
+    saved = read_saved(Path(model))
+    chosen = pooler or (saved.pooler if saved else None)
     if chosen is None:
         raise ConfigError(f"{model}: no pooling is saved with this model; say how to pool, for instance --pooling avg")
-    encoder = SentenceEncoder(*_load_backbone(str(model), None), chosen)
-    if saved.get("head_at_test") and chosen == saved["pooler"]:
+    if chosen not in get_args(Pooler):
+        raise ConfigError(f"{model}: its pooling {chosen!r} is none of {', '.join(get_args(Pooler))}")
+    encoder = SentenceEncoder(*_load_backbone(str(model), None), cast(Pooler, chosen))
+    if saved and saved.head_at_test and chosen == saved.pooler:
         encoder.head, encoder.head_at_test = tanh_head(encoder.width), True
-        load_model(encoder.head, pooling_file.with_name(HEAD_FILE))
+        load_model(encoder.head, Path(model) / HEAD_FILE)
     return encoder.eval()

@@ -9,7 +9,8 @@ from typing import Any
 from nlcse_tune.config import PATH_FIELDS, SPEED_FIELDS, STS_TASKS, TEST_FIELDS, RunConfig, StsTask, digest, flatten
 from nlcse_tune.errors import DataError
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import Choice, Opening, RunRecord, TestRecord, ledger, read_openings, split_run_id
+from nlcse_tune.records import Choice, Opening, RunRecord, TestRecord, split_run_id
+from nlcse_tune.records.ledger import Ledger, kept_test, ledger, read_openings, why_not
 from nlcse_tune.report.numbers import AVERAGE, Column, plural, seed_list
 from nlcse_tune.study import Study
 
@@ -106,7 +107,8 @@ def collect(
     records of a seed the later then counts. `seeds` keeps these only; what is left out is counted over all records.
     """
     paths = StudyPaths(root, study.name)
-    records, tests = list(ledger(paths)), {test.run_id: test for test in TestRecord.read_all(paths.tests)}
+    kept = ledger(paths)
+    records, tests = kept.runs, {r.run_id: test for r in kept.runs if (test := kept_test(paths.run(r.run_id), r))}
     tested = [r for r in records if r.run_id in tests and (r.run_id.startswith(choose) or r.key.startswith(choose))]
     if choose and not tested:
         known = sorted({run.configuration for name in tests if (run := split_run_id(name))})
@@ -114,8 +116,24 @@ def collect(
         raise DataError(f"{study.name}: no tested run's id starts with {choose!r}; {configurations}")
     wanted = [r for r in tested if r.status == "completed" and (seeds is None or r.seed in seeds)]
     runs = _one_configuration(study.name, [Run(r, tests[r.run_id]) for r in wanted], any_version)
-    arm = Arm(study, paths, runs, LeftOut(), Choice.read(paths.search), tuple(read_openings(paths)))
-    return replace(arm, left_out=_left_out(arm, records, tests, choose))
+    opened, torn = read_openings(paths)
+    own = {run.record.configuration for run in runs}
+    openings = tuple(o for o in opened if own & {run.configuration for run in filter(None, map(split_run_id, o.runs))})
+    arm = Arm(study, paths, runs, LeftOut(), Choice.read(paths.search), openings)
+    misfits = _misfits(kept, tests, paths, torn)
+    return replace(arm, left_out=_left_out(arm, records, tests, misfits))
+
+
+def _misfits(kept: Ledger, tests: Mapping[str, TestRecord], paths: StudyPaths, torn: int) -> list[str]:
+    """Files of the study that are not what their place says, and why: none of them is believed."""
+    ours = {record.run_id: record for record in kept.runs}
+    lines = [line.removeprefix(f"{paths.folder}/") for line in kept.left_out]
+    for path in sorted(paths.tests.glob("*.json")):
+        if path.stem not in ours:
+            lines.append(f"tests/{path.name}: has no run record")
+        elif path.stem not in tests:
+            lines.append(f"tests/{path.name}: {why_not(path, ours[path.stem])}; `nlcse-tune seeds` tests the run again")
+    return lines + [f"{paths.openings.name}: {plural(torn, 'line')} that cannot be read"] * (torn > 0)
 
 
 def _one_configuration(name: str, runs: Iterable[Run], any_version: bool) -> tuple[Run, ...]:
@@ -145,10 +163,12 @@ def _one_configuration(name: str, runs: Iterable[Run], any_version: bool) -> tup
     return chosen
 
 
-def _left_out(arm: Arm, records: Sequence[RunRecord], tests: Mapping[str, TestRecord], choose: str) -> LeftOut:
-    """What became of each record, and each run that a seed study set out to test, that is not in the arm."""
+def _left_out(
+    arm: Arm, records: Sequence[RunRecord], tests: Mapping[str, TestRecord], misfits: Sequence[str]
+) -> LeftOut:
+    """What became of each record, and each run that a seed study began, that is not in the arm."""
     # None of these is a search's, and one without a record was interrupted.
-    asked = {run for opening in arm.openings if opening.by == "seeds" for run in opening.runs}
+    asked = {run.run_id for run in arm.paths.checkpoints() if not run.begun.is_file()}
     kept, recorded = {run.record.run_id for run in arm.runs}, {record.run_id for record in records}
     rest = [record for record in records if record.run_id not in kept]
     tried = [r for r in rest if r.seed not in arm.search_seeds or r.run_id in tests or r.run_id in asked]
@@ -161,8 +181,7 @@ def _left_out(arm: Arm, records: Sequence[RunRecord], tests: Mapping[str, TestRe
     lines += [f"seed {s}: begun, no record: interrupted, or its process died; `seeds` goes on with it" for s in lost]
     if others := len(tried) - len(same):
         lines.append(f"{plural(others, 'run')} of other configurations")
-    if not choose:
-        lines += [f"test record {name} has no run record" for name in sorted(tests.keys() - recorded)]
+    lines += misfits
     return LeftOut(tuple(lines), frozenset([*(record.seed for record in same), *lost]), len(rest) - len(tried))
 
 

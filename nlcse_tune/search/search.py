@@ -58,6 +58,8 @@ def search(
         if options.fresh and (aside := paths.set_aside()) is not None:
             view.note(f"{study.name}: earlier runs moved to {aside}; nothing was deleted")
         under_way = _Search(load_state(study, paths, options.trials), options, launch, view, stack)
+        for line in under_way.state.left_out:
+            view.note(f"  not counted: {line}")
         exhausted = under_way.try_points()
         result = under_way.ranked(under_way.repeat_best(), exhausted=exhausted)
         _write_choice(under_way.state, result)

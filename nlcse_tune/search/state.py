@@ -12,7 +12,8 @@ from nlcse_tune.errors import ConfigError, DataError
 from nlcse_tune.launch.spec import RunSpec, run_spec
 from nlcse_tune.names import SamplerName, SchedulerName
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import BegunRun, Choice, RunRecord, ledger
+from nlcse_tune.records import BegunRun, Choice, RunRecord
+from nlcse_tune.records.ledger import ledger
 from nlcse_tune.space import Point, SearchSpace
 from nlcse_tune.study import Study
 
@@ -73,6 +74,7 @@ class SearchState:
     trials: int
     done: dict[str, RunRecord] = field(default_factory=dict)
     under_way: list[Point] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # files in place of records that are none, and why
 
     @property
     def space(self) -> SearchSpace:
@@ -130,7 +132,9 @@ def load_state(study: Study, paths: StudyPaths, trials: int | None, *, fresh: bo
     for point in state.space.points(flatten(study.config)) if study.grid_size else ():
         study.configure(point)  # values that do not go together are an error now, not after hours
     if not fresh:
-        state.done = {r.run_id: r for r in ledger(paths) if state.belongs(r.run_id, r.config)}
+        kept = ledger(paths)
+        state.done = {r.run_id: r for r in kept.runs if state.belongs(r.run_id, r.config)}
+        state.left_out = kept.left_out
         state.under_way = _under_way(state)
     return state
 
@@ -154,7 +158,7 @@ def repetitions(state: SearchState, choice: Choice) -> list[RunRecord]:
     """Runs of the search's best few with the further seeds that it chose by."""
     searched = {record.key for record in state.done.values()}
     seeds = choice.dev_by_seed.keys() - {state.seed}
-    return [record for record in ledger(state.paths) if record.seed in seeds and record.key in searched]
+    return [record for record in ledger(state.paths).runs if record.seed in seeds and record.key in searched]
 
 
 def budget(study: Study, trials: int | None) -> int:
@@ -172,7 +176,7 @@ def prior(state: SearchState, paths: StudyPaths) -> list[tuple[Point, float]]:
     ConfigError where there is no such point.
     """
     groups: dict[str, dict[str, tuple[Point, list[float]]]] = {}
-    for record in ledger(paths):
+    for record in ledger(paths).runs:
         flat = flatten(record.config)
         if record.status != "completed" or record.best_dev is None or not set(state.space.fields) <= set(flat):
             continue

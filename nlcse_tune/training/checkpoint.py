@@ -1,8 +1,9 @@
-"""What a run keeps on disk: the restart point and the best model (paths.py names both), each replaced in one motion.
+"""What a run keeps on disk: two restart points and the best model (paths.py names them), each replaced in one motion.
 
-The restart point holds everything needed to go on: weights, both optimizers and schedules, scaler, step, dev curve.
-The best model is a link, moved when a better one is complete, to the folder of its step (best-000250): the encoder of
-the best dev score so far, as a Hugging Face folder with its pooling.
+A restart point holds everything needed to go on: weights, both optimizers and schedules, scaler, step, dev curve. Its
+name ends in the digest of its bytes. The last two are kept: where the newer one is damaged a run goes on from the
+older one, and where both are, anew. The best model is a link, moved when a better one is complete, to the folder of
+its step (best-000250): the encoder of the best dev score so far, as a Hugging Face folder with its pooling.
 """
 
 import os
@@ -11,46 +12,124 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
 
-from nlcse_tune.errors import RunError
-from nlcse_tune.files import replacing, writing
+from nlcse_tune.errors import DataError
+from nlcse_tune.files import writing
 from nlcse_tune.models.encoder import SentenceEncoder, save_encoder
 from nlcse_tune.paths import BEST, LAST
+from nlcse_tune.saved_model import damage, file_digest
 
 
-def save_last(path: Path, state: dict[str, Any]) -> None:
-    """Writes the restart point; a kill at any moment leaves the previous one whole."""
-    with _writing(path), replacing(path) as temporary:
-        torch.save(state, temporary)
+class RestartPoint(NamedTuple):
+    """Where a restart point lies, and the step of the best model that a run going on from it needs."""
+
+    path: Path
+    best_step: int | None
 
 
-def load_last(path: Path, device: str) -> dict[str, Any]:
-    """The restart point that `save_last` wrote."""
+def best_folder(folder: Path, step: int) -> Path:
+    """Where the best model of `step` lies in a run's folder."""
+    return folder / f"{BEST}-{step:06d}"
+
+
+class Checkpoints:
+    """The checkpoints in a run's folder, as its leading worker writes them. `run` says which run they must be of."""
+
+    def __init__(self, folder: Path, run: str) -> None:
+        self.folder, self.run = folder, run
+        self.points: list[RestartPoint] = []  # those that can be gone on from, the newest first
+
+    def find(self) -> tuple[Path | None, list[str]]:
+        """The newest restart point that is whole, as is its best model; and what was wrong with newer ones.
+
+        Makes the folder agree with it. A kill leaves half-written files behind, and may fall between a better model
+        and the next restart point: the link then names a model that the run has not seen yet.
+        """
+        events = []
+        for path in sorted(self.folder.glob(f"{LAST}-*.pt"), reverse=True):
+            try:
+                self.points.append(RestartPoint(path, self._checked(path)))
+            except DataError as error:
+                events.append(f"restart point {path.name} discarded: {error}")
+                path.unlink(missing_ok=True)
+        if events and not self.points:
+            events.append("no other restart point: begun anew")
+        for leftover in (*self.folder.glob(f".{LAST}*"), *self.folder.glob(f".{BEST}*")):
+            shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
+        newest = self.points[0] if self.points else RestartPoint(Path(), None)
+        if newest.best_step is not None:
+            _point(self.folder / BEST, best_folder(self.folder, newest.best_step))
+        else:
+            (self.folder / BEST).unlink(missing_ok=True)
+        self._drop_former()
+        return (newest.path if self.points else None), events
+
+    def _checked(self, path: Path) -> int | None:
+        """The step of the restart point's best model; DataError where a run cannot go on from it."""
+        progress = load_restart(path, "cpu", self.run)["progress"]
+        if progress["best"] is None:
+            return None
+        step = int(progress["best"]["step"])
+        if (why := damage(best_folder(self.folder, step), progress["best_model"])) is not None:
+            raise DataError(f"its best model is not as it was written: {why}")
+        return step
+
+    def save_restart(self, state: dict[str, Any], step: int, best_step: int | None) -> None:
+        """Writes a restart point and drops the third last; a kill at any moment leaves the others whole."""
+        unfinished = self.folder / f".{LAST}.unfinished"
+        with _writing(unfinished):
+            with unfinished.open("wb") as stream:
+                torch.save({**state, "run": self.run}, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            path = self.folder / f"{LAST}-{step:06d}-{file_digest(unfinished)}.pt"
+            unfinished.replace(path)
+        for former in self.points[1:]:
+            former.path.unlink(missing_ok=True)
+        self.points = [RestartPoint(path, best_step), *self.points[:1]]
+        self._drop_former()
+
+    def save_best(self, encoder: SentenceEncoder, step: int) -> str | None:
+        """Writes the best model beside the former one, then moves the link; its digest."""
+        folder = best_folder(self.folder, step)
+        unfinished = folder.with_name(f".{folder.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        with _writing(folder):
+            saved = save_encoder(encoder, unfinished)
+            shutil.rmtree(folder, ignore_errors=True)
+            unfinished.replace(folder)
+            _point(self.folder / BEST, folder)
+        self._drop_former(step)
+        return saved.digest
+
+    def _drop_former(self, newest: int | None = None) -> None:
+        drop_former_best(self.folder, newest, *(point.best_step for point in self.points))
+
+
+def _point(link: Path, folder: Path) -> None:
+    new_link = link.with_name(f".{link.name}.new")
+    new_link.unlink(missing_ok=True)
+    new_link.symlink_to(folder.name)
+    os.replace(new_link, link)
+
+
+def load_restart(path: Path, device: str, run: str) -> dict[str, Any]:
+    """What `save_restart` wrote for `run`; DataError where this is not it, byte for byte."""
     try:
-        return torch.load(path, map_location=device, weights_only=True)  # type: ignore[no-any-return]
+        if file_digest(path) != path.stem.rpartition("-")[2]:
+            raise DataError("its bytes are not those that were written")
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except torch.OutOfMemoryError:
+        raise
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise RunError(f"{path}: not a readable restart point ({error}); delete it to start this run anew") from None
-
-
-def best_folder(link: Path, step: int) -> Path:
-    """Where the best model of `step` lies; `link` is RunPaths.best."""
-    return link.with_name(f"{link.name}-{step:06d}")
-
-
-def save_best(link: Path, encoder: SentenceEncoder, step: int) -> None:
-    """Writes the best model beside the former one, then moves the link."""
-    folder = best_folder(link, step)
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    with _writing(folder):
-        save_encoder(encoder, unfinished)
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.replace(folder)
-        _point(link, folder)
+        raise DataError(f"not readable ({error})") from None
+    if state.get("run") != run:
+        raise DataError(f"it is of another run, {state.get('run')}")
+    return state
 
 
 @contextmanager
@@ -65,34 +144,12 @@ def _writing(path: Path) -> Iterator[None]:
             raise OSError(str(error).strip().splitlines()[-1]) from error
 
 
-def _point(link: Path, folder: Path) -> None:
-    new_link = link.with_name(f".{link.name}.new")
-    new_link.unlink(missing_ok=True)
-    new_link.symlink_to(folder.name)
-    os.replace(new_link, link)
-
-
-def clean_up(link: Path, best_step: int | None) -> None:
-    """Makes the folder of a killed run agree with its restart point, whose best step this is.
-
-    A kill leaves half-written files behind, and may fall between a better model and the next restart point: the
-    link then names a model that the run, going on from that restart point, has not seen yet.
-    """
-    for leftover in (*link.parent.glob(f".{LAST}.*"), *link.parent.glob(f".{link.name}[-.]*")):
-        shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
-    if best_step is not None:
-        _point(link, best_folder(link, best_step))
-    else:
-        link.unlink(missing_ok=True)
-    drop_former_best(link, best_step)
-
-
-def drop_former_best(link: Path, *keep: int | None) -> None:
-    """Deletes the best models of all steps but those of `keep`: the newest, and the one a restart would go back to."""
-    names = {best_folder(link, step).name for step in keep if step is not None}
-    for folder in link.parent.glob(f"{link.name}-*"):
-        if folder.name not in names:
-            shutil.rmtree(folder, ignore_errors=True)
+def drop_former_best(folder: Path, *keep: int | None) -> None:
+    """Deletes the best models of all steps but those of `keep`: the newest, and those a restart would go back to."""
+    names = {best_folder(folder, step).name for step in keep if step is not None}
+    for former in folder.glob(f"{BEST}-*"):
+        if former.name not in names:
+            shutil.rmtree(former, ignore_errors=True)
 
 
 def finish(folder: Path, best_step: int | None) -> None:
@@ -100,5 +157,6 @@ def finish(folder: Path, best_step: int | None) -> None:
 
     Not before: a kill between the two would cost the whole run, or its best model.
     """
-    drop_former_best(folder / BEST, best_step)
-    (folder / LAST).unlink(missing_ok=True)
+    drop_former_best(folder, best_step)
+    for path in folder.glob(f"{LAST}-*.pt"):
+        path.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ class RunContext:
     device: str = "cpu"
     # Called by every worker after each dev evaluation; only the leader has the record so far. StopRun ends the run.
     report: Callable[[RunRecord | None], None] = lambda record: None
+    events: tuple[str, ...] = ()  # what the record is to say of how this attempt came about
 
     @property
     def leads(self) -> bool:

@@ -1,13 +1,25 @@
-"""The two things that workers of one run tell each other: embeddings forward, gradients back.
+"""What workers of one run tell each other: embeddings forward, gradients back, and where to go on from.
 
 V views, b items of this worker, B items of the global batch, D width.
 """
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+T = TypeVar("T")
+
+
+def from_leader(value: T, world_size: int, device: str) -> T:
+    """The leading worker's value, on every worker."""
+    if world_size == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0, device=torch.device(device))
+    return box[0]
 
 
 def share(items: int, rank: int, world_size: int) -> slice:

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 import torch
 from pydantic import BaseModel
 
-from nlcse_tune.config import RunConfig
+from nlcse_tune.config import RunConfig, digest
 from nlcse_tune.data.side import SideData
 from nlcse_tune.data.text import TextData
 from nlcse_tune.errors import RunError
 from nlcse_tune.models.encoder import SentenceEncoder
-from nlcse_tune.paths import BEST, LAST
 from nlcse_tune.records import DevPoint, RunRecord
-from nlcse_tune.training.checkpoint import clean_up, drop_former_best, load_last, save_best, save_last
+from nlcse_tune.training.checkpoint import Checkpoints, load_restart
 from nlcse_tune.training.context import RunContext, StopRun
+from nlcse_tune.training.distributed import from_leader
 from nlcse_tune.training.steps import make_halves
 
 
@@ -28,6 +28,7 @@ class Progress(BaseModel):
     dev_before: float | None = None
     curve: list[DevPoint] = []
     best: DevPoint | None = None
+    best_model: str | None = None  # its digest
     events: list[str] = []
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
@@ -54,22 +55,23 @@ def train(
     if steps == 0:
         raise RunError(f"text.batch_size {config.text.batch_size} is more than the {len(text)} items of text.data")
     halves = make_halves(encoder, text, side, config, seed, context, steps)
-    link, last, progress = context.folder / BEST, context.folder / LAST, Progress(total=steps)
+    of_run = f"{digest(config, {})}-s{seed}"
+    checkpoints, progress = Checkpoints(context.folder, of_run), Progress(total=steps)
     losses = {half.name: torch.zeros((), device=context.device) for half in halves}  # sums since the last evaluation
     since = 0
-    if restarted := last.is_file():
-        saved = load_last(last, context.device)
+    found = checkpoints.find() if context.leads else None
+    restart, events = from_leader(found, context.world_size, context.device) or (None, [])
+    if restart is not None:
+        saved = load_restart(restart, context.device, of_run)
         progress = Progress(**{**saved["progress"], "total": steps})
         encoder.load_state_dict(saved["encoder"])
         for half in halves:
             half.restore(saved["halves"][half.name])
-        progress.events.append(f"continued from step {progress.step}")
+        events.append(f"continued from step {progress.step}")
         losses, since = saved["losses"], saved["since"]
-    restart_best = progress.best.step if progress.best else None  # the best model that a restart would go back to
-    if context.leads:
-        clean_up(link, restart_best)
-        if not restarted:
-            progress.dev_before = dev_score(encoder)
+    elif context.leads:
+        progress.dev_before = dev_score(encoder)
+    progress.events += [*context.events, *events]
 
     try:
         with _tf32(config.train.tf32):
@@ -96,8 +98,7 @@ def train(
                         progress.curve.append(point)
                         if progress.best is None or score > progress.best.score:
                             progress.best = point
-                            save_best(link, encoder, progress.step)
-                            drop_former_best(link, progress.step, restart_best)
+                            progress.best_model = checkpoints.save_best(encoder, progress.step)
                     progress.evaluate_seconds += time.perf_counter() - started
                     started = time.perf_counter()
                     losses = {name: torch.zeros_like(total) for name, total in losses.items()}
@@ -112,9 +113,7 @@ def train(
                         "losses": losses,
                         "since": since,
                     }
-                    save_last(last, state)
-                    restart_best = progress.best.step if progress.best else None
-                    drop_former_best(link, restart_best)
+                    checkpoints.save_restart(state, progress.step, progress.best.step if progress.best else None)
                 progress.train_seconds += time.perf_counter() - started
     except StopRun as stop:
         progress.stopped = str(stop)

@@ -23,7 +23,7 @@ from nlcse_tune.evaluation.evaluate import EvaluationResult, evaluate, expand_ta
 from nlcse_tune.evaluation.retrieval import Hit
 from nlcse_tune.models.encoder import load_encoder, save_encoder
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import read_openings
+from nlcse_tune.records.ledger import read_openings
 from tests.models.tiny import checkpoint
 
 torch.set_num_threads(1)
@@ -74,12 +74,12 @@ def test_scoring_a_studys_run_on_a_test_set_is_noted(model: str, data: str, tmp_
     best.symlink_to("best-000040")  # as a run leaves it
     paths.records.mkdir()
     evaluate("0123456789ab-s7", ["sts-dev"], data, out=tmp_path, device="cpu")
-    assert read_openings(paths) == []
+    assert read_openings(paths) == ([], 0)
     for name in ("0123456789ab-s7", str(best.parent), str(best)):
         evaluate(name, ["sts"], data, out=tmp_path, device="cpu")
-    assert [opening.runs for opening in read_openings(paths)] == [("0123456789ab-s7",)] * 3
+    assert [opening.runs for opening in read_openings(paths)[0]] == [("0123456789ab-s7",)] * 3
     evaluate(model, ["sts"], data, out=tmp_path, device="cpu")  # no study's
-    assert len(read_openings(paths)) == 3
+    assert len(read_openings(paths)[0]) == 3
 
 
 def test_missing_tasks_are_named_and_the_others_run(partial: EvaluationResult, model: str) -> None:

@@ -15,12 +15,13 @@ from typer.testing import CliRunner
 
 from nlcse_tune.cli.main import export
 from nlcse_tune.config import EncoderConfig, Pooler
+from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.evaluation.models import load_model
 from nlcse_tune.export.folder import export_run
 from nlcse_tune.models.encoder import build_encoder, load_encoder, save_encoder
 from nlcse_tune.paths import RunPaths, StudyPaths
-from nlcse_tune.records import RunRecord, TaskScore, TestRecord
+from nlcse_tune.records import RunRecord, TaskScore, TestRecord, run_id
 from nlcse_tune.run import run_one
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.versions import versions
@@ -96,10 +97,9 @@ def test_a_fresh_process_loads_it_without_this_tool_and_without_network(
 
 def finished_run(out: Path) -> tuple[RunRecord, RunPaths]:
     config = tiny({**IMAGES, "batch_size": 4}, train__max_steps=2, text__batch_size=8)
-    run_id = "0123456789ab-s7"
-    paths = StudyPaths(out, "demo").run(run_id)
+    paths = StudyPaths(out, "demo").run(run_id(config, SEED, fingerprints(config)))
     paths.folder.mkdir(parents=True)
-    record = run_one(config, SEED, RunContext(paths.folder), study="demo").model_copy(update={"run_id": run_id})
+    record = run_one(config, SEED, RunContext(paths.folder), study="demo")
     record.write(paths.record)
     return record, paths
 

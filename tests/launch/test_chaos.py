@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import RunRecord, ledger
+from nlcse_tune.records import RunRecord
+from nlcse_tune.records.ledger import ledger
 from nlcse_tune.search.search import search
 from nlcse_tune.search.state import SearchOptions
 from nlcse_tune.space import load_space
@@ -205,8 +206,8 @@ def test_a_search_survives_kills_of_its_driver_its_trials_and_ray(
         assert recorded(paths) >= done  # what was finished stays finished
     assert driver.ended() == 0, driver.output()
 
-    records = {record.run_id: record for record in ledger(paths)}
-    assert len(list(ledger(paths))) == len(records) == points
+    records = {record.run_id: record for record in ledger(paths).runs}
+    assert len(ledger(paths).runs) == len(records) == points
     assert begun
     for name in begun:
         assert any("continued from step" in event for event in records[name].events), name
@@ -214,6 +215,6 @@ def test_a_search_survives_kills_of_its_driver_its_trials_and_ray(
     study = find_study("demo").with_overrides(FIELDS).copied(space=load_space(space))
     undisturbed = StudyPaths(tmp_path / "undisturbed", "demo")
     search(study, undisturbed, SearchOptions(trials=points, scheduler="none"))
-    assert {n: plain(record) for n, record in records.items()} == {r.run_id: plain(r) for r in ledger(undisturbed)}
+    assert {n: plain(record) for n, record in records.items()} == {r.run_id: plain(r) for r in ledger(undisturbed).runs}
     for life in drivers:
         assert not life.orphans()

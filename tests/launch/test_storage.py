@@ -11,7 +11,7 @@ import pytest
 from nlcse_tune.errors import StorageError
 from nlcse_tune.launch.spec import Launch
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import ledger
+from nlcse_tune.records.ledger import ledger
 from nlcse_tune.search.search import search
 from nlcse_tune.search.state import Candidate, SearchOptions, View
 from nlcse_tune.study import Study
@@ -62,7 +62,7 @@ def test_a_disk_that_fills_up_during_a_run_makes_no_failed_record(tiny_study: St
 
     with pytest.raises(StorageError, match=r"cannot be written: .*No space left on device.*; free space"):
         search(tiny_study, paths, SearchOptions(trials=6, scheduler="none", keep=6), view=Filling())
-    assert {record.status for record in ledger(paths)} == {"completed"}
+    assert {record.status for record in ledger(paths).runs} == {"completed"}
 
 
 def test_a_read_only_folder_is_refused(tiny_study: Study, small_disk: Path) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nlcse_tune import records, report
+from nlcse_tune import report
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.errors import DataError
 from nlcse_tune.paths import StudyPaths
+from nlcse_tune.records import BegunRun
+from nlcse_tune.records.ledger import ledger
 from nlcse_tune.report.arms import collect
 from tests.report.made import BASELINE, METHOD, build, change_test, file_of, read_test, words
 from tests.synthetic_records import VERSIONS, make_run, make_study
@@ -111,21 +113,22 @@ def test_a_chosen_configuration_does_not_hide_the_search(root: Path, rng: np.ran
     assert arm.seeds == (1, 2, 3, 4, 5)
     assert arm.left_out.search_runs == 3
     assert arm.left_out.lines == ("1 run of other configurations",)
-    searched = next(r for r in records.ledger(StudyPaths(root, METHOD.name)) if r.seed == METHOD.search_seed)
-    records.log_opening(StudyPaths(root, METHOD.name), [searched.run_id], by="evaluate")  # still a search's run
+    searched = next(r for r in ledger(StudyPaths(root, METHOD.name)).runs if r.seed == METHOD.search_seed)
+    searched_run = StudyPaths(root, METHOD.name).run(searched.run_id)
+    BegunRun(config=searched.config, seed=searched.seed).write(searched_run.begun)  # still a search's run
     text = words(build(root, choose={METHOD.name: arm.runs[0].record.run_id[:12]}))
-    assert "1 time since" in text
     assert "Search runs on record: simcse-bert 0, visualcse-bert 3; the tuning was not equal" in text
 
 
 def test_a_seed_that_was_begun_and_left_no_record_is_told(root: Path, rng: np.random.Generator) -> None:
     for study in (METHOD, BASELINE):
-        paths, run = StudyPaths(root, study.name), file_of(root, study, 1).stem
-        records.log_opening(paths, [run.replace("-s1", "-s9"), f"{run}-old"], by="seeds")
+        run = file_of(root, study, 1).stem
+        for name in (run.replace("-s1", "-s9"), f"{run}-old"):
+            StudyPaths(root, study.name).run(name).folder.mkdir(parents=True)
     text = words(build(root))
     assert text.count("seed 9: begun, no record: interrupted, or its process died") == 2
     own = make_run(root, METHOD, METHOD.search_seed, rng, status="failed", error="nan", tested=False)
-    records.log_opening(StudyPaths(root, METHOD.name), [f"{own.configuration}-s{METHOD.search_seed}"], by="seeds")
+    StudyPaths(root, METHOD.name).run(own.run_id).folder.mkdir()
     arm = collect(METHOD, root)
     assert arm.left_out.search_runs == 0
     assert f"seed {METHOD.search_seed}: failed: nan" in arm.left_out.lines

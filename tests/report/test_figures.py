@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from nlcse_tune import records, report
+from nlcse_tune import report
 from nlcse_tune.errors import RunError
 from nlcse_tune.paths import StudyPaths
+from nlcse_tune.records.ledger import ledger
 from nlcse_tune.report.figures import best_by_pair, draw_geometry, new_figure, write_figure, write_search_figures
 from tests.report.made import METHOD, build
 
@@ -24,7 +25,7 @@ def test_files_and_figures_are_written_and_repeat(root: Path) -> None:
 
 
 def test_a_heat_map_says_stopped_early_only_where_something_was(root: Path, tmp_path: Path) -> None:
-    done = list(records.ledger(StudyPaths(root, METHOD.name)))
+    done = ledger(StudyPaths(root, METHOD.name)).runs
     runs = [({"a": i % 2, "b": i // 2}, record) for i, record in enumerate(done)]
     texts = {}
     for status in ("completed", "stopped"):

@@ -1,6 +1,5 @@
 """Verdict, warnings, notes: each fact once, and the gravest first."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,26 @@ import pytest
 
 from nlcse_tune import records, report, stats
 from nlcse_tune.config import STS_TASKS
-from nlcse_tune.errors import DataError
 from nlcse_tune.names import TestName
 from nlcse_tune.paths import StudyPaths
+from nlcse_tune.records import Opening
+from nlcse_tune.records.ledger import log_opening, read_openings
 from nlcse_tune.report.numbers import signed
 from nlcse_tune.report.remarks import remarks
 from nlcse_tune.report.words import look_words
 from nlcse_tune.study import find_study
-from tests.report.made import BASELINE, METHOD, averages, build, change_test, same_scores, verdict, warnings, words
+from tests.report.made import (
+    BASELINE,
+    METHOD,
+    averages,
+    build,
+    change_test,
+    file_of,
+    same_scores,
+    verdict,
+    warnings,
+    words,
+)
 from tests.synthetic_records import VERSIONS, make_run, make_study
 
 
@@ -94,12 +105,21 @@ def test_one_seed_has_no_std_and_no_test(tmp_path: Path, rng: np.random.Generato
 
 def test_openings_of_the_test_sets_are_counted(root: Path) -> None:
     assert "test sets first opened 2026-11-20T12:00:00+00:00 by `seeds`, not since." in words(build(root))
-    with StudyPaths(root, METHOD.name).openings.open("a") as stream:
-        stream.write(json.dumps({"time": "2026-11-21T08:00:00+00:00", "command": "evaluate", "runs": []}) + "\n")
-    assert "by `seeds`, 1 time since, last 2026-11-21T08:00:00+00:00." in words(build(root))
-    StudyPaths(root, METHOD.name).openings.write_text("no json\n")
-    with pytest.raises(DataError, match="not a log of test openings"):
-        words(build(root))
+    paths = StudyPaths(root, METHOD.name)
+    own, opening = file_of(root, METHOD, 1).stem, Opening.by_this_command("evaluate")
+    for run in ("0123456789ab-s1", own, own.replace("-s1", "-s2")):  # another configuration's is not counted
+        log_opening(paths, opening, run)
+    assert f"by `seeds`, 1 time since, last {read_openings(paths)[0][-1].time}." in words(build(root))
+
+
+def test_a_torn_log_of_openings_is_told_and_blocks_nothing(root: Path) -> None:
+    paths = StudyPaths(root, METHOD.name)
+    with paths.openings.open("ab") as stream:
+        stream.write(b'{"time": "2026-11-2')  # a kill in mid-line
+    assert "test-openings.jsonl: 1 line that cannot be read" in words(build(root))
+    log_opening(paths, Opening.by_this_command("evaluate"), file_of(root, METHOD, 1).stem)
+    openings, unreadable = read_openings(paths)
+    assert (len(openings), unreadable) == (2, 1)  # the next one begins a line of its own
 
 
 def test_shared_and_separate_text_settings_are_told_apart(tmp_path: Path, rng: np.random.Generator) -> None:

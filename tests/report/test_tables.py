@@ -37,7 +37,7 @@ def test_an_average_of_fewer_tasks_says_so(tmp_path: Path, rng: np.random.Genera
 
 def test_a_p_value_is_never_zero(tmp_path: Path, rng: np.random.Generator) -> None:
     make_study(tmp_path, BASELINE, range(1, 6), rng, std=0.01)
-    make_study(tmp_path, METHOD, range(1, 6), rng, shift=40, std=0.01)
+    make_study(tmp_path, METHOD, range(1, 6), rng, shift=14, std=0.01)
     made = build(tmp_path)
     for text in (report.markdown(made), report.latex(made), words(made), terminal(made)):
         assert "0.0000" not in text

@@ -9,7 +9,8 @@ import pytest
 from nlcse_tune.launch.pool import ListedRuns, Pool
 from nlcse_tune.launch.spec import Resources
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import RunRecord, ledger
+from nlcse_tune.records import RunRecord
+from nlcse_tune.records.ledger import ledger
 from nlcse_tune.search.early_stopping import RULES, Curve, asha, below_median, curve_of, rungs
 from nlcse_tune.search.search import search
 from nlcse_tune.search.state import Candidate, SearchOptions, View, load_state
@@ -76,7 +77,7 @@ def test_a_stopped_run_says_where_and_why_and_the_search_goes_on_from_it(tiny_st
             seen.append(candidate)
 
     result = search(study, paths, SearchOptions(trials=6, scheduler="asha"), view=Watching())
-    records = {record.run_id: record for record in ledger(paths)}
+    records = {record.run_id: record for record in ledger(paths).runs}
     assert len(records) == len(seen) == 6
     stopped = [record for record in records.values() if record.status == "stopped"]
     assert stopped, "of six runs at two rungs, ASHA has to stop one"

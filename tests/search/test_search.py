@@ -8,7 +8,7 @@ import pytest
 
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import ledger
+from nlcse_tune.records.ledger import ledger
 from nlcse_tune.search.search import SearchOptions, search
 from nlcse_tune.search.state import Candidate, View, load_state
 from nlcse_tune.study import Study, find_study
@@ -49,7 +49,7 @@ def test_a_search_ranks_by_dev_and_goes_on_from_its_records(tiny_study: Study, t
 
     more = search(tiny_study, paths, SearchOptions(trials=5))
     assert more.trained == 2
-    ids = [record.run_id for record in ledger(paths)]
+    ids = [record.run_id for record in ledger(paths).runs]
     assert len(ids) == len(set(ids)) == 5
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import ledger
+from nlcse_tune.records.ledger import ledger
 from nlcse_tune.search.search import search
 from nlcse_tune.search.selection import Standing, repeat
 from nlcse_tune.search.state import SearchOptions
@@ -62,7 +62,7 @@ def test_one_seed_repeats_nothing() -> None:
 def test_a_search_repeats_its_best_few_and_names_the_best_mean(tiny_study: Study, tmp_path: Path) -> None:
     paths = StudyPaths(tmp_path, tiny_study.name)
     result = search(tiny_study, paths, SearchOptions(trials=3, select_seeds=2, keep=1))
-    seeds = sorted((record.seed, record.run_id) for record in ledger(paths))
+    seeds = sorted((record.seed, record.run_id) for record in ledger(paths).runs)
     assert [seed for seed, _ in seeds] == [42, 42, 42, 43, 43, 43]
     assert len(result.candidates) == 3  # a repetition is no further point
     assert [len(standing.scores) for _, standing in result.standings] == [2, 2, 2]

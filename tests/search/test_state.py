@@ -17,7 +17,8 @@ from nlcse_tune.errors import ConfigError, RunError, StorageError
 from nlcse_tune.files import locked
 from nlcse_tune.launch.single import train_one
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import DevPoint, RunRecord, ledger, now
+from nlcse_tune.records import DevPoint, RunRecord, now
+from nlcse_tune.records.ledger import ledger
 from nlcse_tune.search import disk
 from nlcse_tune.search.journal import importances
 from nlcse_tune.search.search import SearchRuns, make_sampler, search
@@ -251,7 +252,7 @@ def test_only_the_best_few_keep_their_checkpoints(tiny_study: Study, tmp_path: P
     disk.clear_checkpoints(plan, keep=2, winner=records[1].run_id)
     left = {folder.name for folder in (plan.paths.folder / "checkpoints").iterdir()}
     assert left == {records[0].run_id, records[1].run_id, records[3].run_id}
-    assert len(list(ledger(plan.paths))) == 4
+    assert len(ledger(plan.paths).runs) == 4
 
 
 def test_a_disk_without_room_is_refused_with_the_arithmetic(

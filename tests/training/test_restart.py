@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import torch
@@ -15,11 +15,11 @@ import nlcse_tune.run as run_module
 import nlcse_tune.training.checkpoint as checkpoint_module
 from nlcse_tune.config import RunConfig
 from nlcse_tune.data import synthetic
-from nlcse_tune.errors import RunError
 from nlcse_tune.models.encoder import SentenceEncoder, load_encoder
 from nlcse_tune.records import RunRecord
 from nlcse_tune.run import run_one
-from nlcse_tune.training.checkpoint import best_folder, clean_up, finish, load_last, save_best, save_last
+from nlcse_tune.saved_model import file_digest
+from nlcse_tune.training.checkpoint import Checkpoints, best_folder, finish, load_restart
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.steps import Half
 from tests.training.tiny import IMAGES, SEED, build, tiny
@@ -102,12 +102,12 @@ def writing_last(rng: random.Random) -> None:
     """Half of last.pt is written."""
     left, original = rng.randint(1, 2), torch.save
 
-    def save(state: Any, path: Path) -> None:
+    def save(state: Any, stream: BinaryIO) -> None:
         nonlocal left
-        original(state, path)
+        original(state, stream)
         left -= 1
         if left < 0:
-            os.truncate(path, path.stat().st_size // 2)
+            stream.truncate(stream.tell() // 2)
             die("last.pt")
 
     checkpoint_module.torch.save = save  # type: ignore[attr-defined]
@@ -146,9 +146,10 @@ WAYS: dict[str, Callable[[random.Random], None]] = {  # in the order in which th
 
 
 def check_whole(folder: Path) -> None:
-    """What a kill left: a readable restart point, and a link to a readable best model, or nothing yet."""
-    if (folder / "last.pt").is_file():
-        load_last(folder / "last.pt", "cpu")
+    """What a kill left: whole restart points, two at most, and a link to a whole best model, or nothing yet."""
+    points = list(folder.glob("last-*.pt"))
+    assert len(points) <= 3  # the third last goes when the newest is in its place
+    assert all(file_digest(point) == point.stem.rpartition("-")[2] for point in points)
     if (folder / "best").is_symlink():
         load_encoder(folder / "best")
 
@@ -190,30 +191,133 @@ def test_a_run_killed_again_and_again_gives_the_weights_and_record_of_the_uninte
     assert names == ["best", f"best-{record.best_step:06d}", "final.pt", "record.json"]  # and no leftovers
 
 
+def restart(folder: Path, step: int, best: int | None, digest: str | None = None) -> Path:
+    """Writes a restart point whose best model is that of step `best`, as the loop does."""
+    checkpoints = Checkpoints(folder, "run")
+    checkpoints.find()
+    progress = {"best": None if best is None else {"step": best}, "best_model": digest}
+    checkpoints.save_restart({"progress": progress, "step": step}, step, best)
+    return checkpoints.points[0].path
+
+
+def find(folder: Path) -> tuple[int | None, list[str]]:
+    """The step that a restart goes on from, and what it has to say."""
+    path, events = Checkpoints(folder, "run").find()
+    return (load_restart(path, "cpu", "run")["step"] if path else None), events
+
+
 def test_a_kill_between_a_better_model_and_the_restart_point_is_undone(tmp_path: Path) -> None:
     encoder, _, _ = build(tiny())
-    link = tmp_path / "best"
-    save_best(link, encoder, 4)
-    save_best(link, encoder, 6)  # the restart point still says 4
-    (tmp_path / ".last.pt.x1y2").write_bytes(b"half")
+    checkpoints = Checkpoints(tmp_path, "run")
+    digest = checkpoints.save_best(encoder, 4)
+    checkpoints.save_restart({"progress": {"best": {"step": 4}, "best_model": digest}, "step": 5}, 5, 4)
+    checkpoints.save_best(encoder, 6)  # no restart point knows of it yet
+    (tmp_path / ".last.unfinished").write_bytes(b"half")
     (tmp_path / ".best-000008.unfinished").mkdir()
-    clean_up(link, 4)
-    assert link.resolve() == best_folder(link, 4)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "best-000004"]
-    clean_up(link, None)
+    assert find(tmp_path) == (5, [])
+    assert (tmp_path / "best").resolve() == best_folder(tmp_path, 4)
+    point = checkpoints.points[0].path
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "best-000004", point.name]
+    point.unlink()
+    assert find(tmp_path) == (None, [])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_broken_restart_point_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
-    for content in (b"", b"not a checkpoint", b"PK\x03\x04half a zip"):
-        (tmp_path / "last.pt").write_bytes(content)
-        with pytest.raises(RunError, match="delete it to start this run anew"):
-            load_last(tmp_path / "last.pt", "cpu")
+@pytest.mark.parametrize("harm", ["cut", "bytes", "empty", "other run"])
+def test_a_damaged_restart_point_is_discarded_for_the_one_before_it(harm: str, tmp_path: Path) -> None:
+    encoder, _, _ = build(tiny())
+    checkpoints = Checkpoints(tmp_path, "run")
+    digest = checkpoints.save_best(encoder, 4)
+    checkpoints.save_restart({"progress": {"best": {"step": 4}, "best_model": digest}, "step": 5}, 5, 4)
+    last = restart(tmp_path, 10, 4, digest)
+    assert len(list(tmp_path.glob("last-*.pt"))) == 2
+    content = bytearray(last.read_bytes())
+    if harm == "cut":
+        last.write_bytes(content[: len(content) // 2])
+    elif harm == "bytes":
+        content[len(content) // 2] ^= 1
+        last.write_bytes(content)
+    elif harm == "empty":
+        last.write_bytes(b"")
+    else:
+        torch.save({"run": "another"}, last)
+        last.rename(last.with_name(f"last-000010-{file_digest(last)}.pt"))
+    step, (event,) = find(tmp_path)
+    assert step == 5
+    assert "last-000010-" in event
+    assert "discarded" in event
+    assert len(list(tmp_path.glob("last-*.pt"))) == 1
+
+
+def test_where_no_restart_point_is_whole_a_run_begins_anew(tmp_path: Path) -> None:
+    for step in (5, 10, 15):
+        restart(tmp_path, step, None)
+    points = sorted(tmp_path.glob("last-*.pt"))
+    assert [point.name[:11] for point in points] == ["last-000010", "last-000015"]  # the last two are kept
+    for point in points:
+        point.write_bytes(b"PK\x03\x04half a zip")
+    step, events = find(tmp_path)
+    assert step is None
+    assert len(events) == 3
+    assert events[-1] == "no other restart point: begun anew"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_restart_point_whose_best_model_is_damaged_is_not_gone_on_from(tmp_path: Path) -> None:
+    encoder, _, _ = build(tiny())
+    checkpoints = Checkpoints(tmp_path, "run")
+    checkpoints.find()
+    digest = checkpoints.save_best(encoder, 4)
+    checkpoints.save_restart({"progress": {"best": {"step": 4}, "best_model": digest}, "step": 5}, 5, 4)
+    with torch.no_grad():
+        next(encoder.backbone.parameters()).add_(1)
+    digest = checkpoints.save_best(encoder, 8)
+    assert sorted(path.name for path in tmp_path.glob("best-*")) == ["best-000004", "best-000008"]
+    checkpoints.save_restart({"progress": {"best": {"step": 8}, "best_model": digest}, "step": 10}, 10, 8)
+    assert sorted(path.name for path in tmp_path.glob("best-*")) == ["best-000004", "best-000008"]
+    weights = tmp_path / "best-000008" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-5] ^= 1
+    weights.write_bytes(content)
+    step, (event,) = find(tmp_path)
+    assert step == 5
+    assert "model.safetensors is not the file that was written" in event
+    assert (tmp_path / "best").resolve() == tmp_path / "best-000004"
+    assert not (tmp_path / "best-000008").exists()
+
+
+def test_a_run_with_a_damaged_restart_point_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    """Point by point what befell a user: killed, `last.pt` cut in half or changed, and the run failed for good."""
+    data, whole = tmp_path / "text.csv", tmp_path / "whole"
+    data.write_text("\n".join(["sent0,sent1,hard_neg", *(",".join(row) for row in synthetic.triplets(128))]) + "\n")
+    whole.mkdir()
+    assert in_child(lambda: run(whole, data, 8)) == 0
+    for damaged, expected in ((1, "continued from step 2"), (2, "begun anew")):
+        folder = tmp_path / f"damaged-{damaged}"
+        folder.mkdir()
+
+        def killed(folder: Path = folder) -> None:
+            at_step(random.Random(0), 11, 11)  # in the sixth step: restart points of steps 2 and 4
+            run(folder, data, 8)
+
+        os.environ["DEATHS"] = str(tmp_path / "deaths")
+        assert in_child(killed) == signal.SIGKILL
+        for point in sorted(folder.glob("last-*.pt"))[-damaged:]:
+            content = bytearray(point.read_bytes())
+            content[len(content) // 2] ^= 0xFF
+            point.write_bytes(content)
+        assert in_child(lambda folder=folder: run(folder, data, 8)) == 0  # type: ignore[misc]
+        assert record_of(folder) == record_of(whole)
+        events = " | ".join(RunRecord.model_validate_json((folder / "record.json").read_text()).events)
+        assert events.count("discarded") == damaged
+        assert expected in events
 
 
 def test_a_write_that_fails_leaves_the_former_restart_point(tmp_path: Path) -> None:
-    save_last(tmp_path / "last.pt", {"step": 1})
+    former = restart(tmp_path, 5, None)
+    checkpoints = Checkpoints(tmp_path, "run")
+    checkpoints.find()
     with pytest.raises(Exception, match=r"pickle|lambda|local"):
-        save_last(tmp_path / "last.pt", {"step": lambda: None})
-    assert load_last(tmp_path / "last.pt", "cpu") == {"step": 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+        checkpoints.save_restart({"step": lambda: None}, 10, None)
+    assert find(tmp_path) == (5, [])
+    assert [path.name for path in tmp_path.iterdir()] == [former.name]

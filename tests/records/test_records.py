@@ -8,7 +8,8 @@ from nlcse_tune.config import STS_TASKS, RunConfig, StsTask, override
 from nlcse_tune.data.catalog import fingerprint, fingerprints
 from nlcse_tune.errors import DataError
 from nlcse_tune.paths import RunPaths, StudyPaths
-from nlcse_tune.records import DevPoint, RunRecord, TaskScore, TestRecord, ledger, now, run_id
+from nlcse_tune.records import DevPoint, RunRecord, TaskScore, TestRecord, now, run_id
+from nlcse_tune.records.ledger import kept_test, ledger
 from nlcse_tune.versions import versions
 
 
@@ -34,9 +35,9 @@ def test_records_come_back_equal(tmp_path: Path) -> None:
     for run in runs:
         run.write(paths.run(run.run_id).record)
         scored(run).write(paths.run(run.run_id).test)
-    assert list(ledger(paths)) == runs[::-1]  # oldest first
+    assert ledger(paths).runs == runs[::-1]  # oldest first
     assert RunRecord.read(paths.run(runs[0].run_id).record) == runs[0]
-    assert {test.run_id for test in TestRecord.read_all(paths.tests)} == {run.run_id for run in runs}
+    assert [kept_test(paths.run(run.run_id), run) for run in runs] == [scored(run) for run in runs]
     assert TestRecord.read(paths.run(runs[1].run_id).test).score("sts13") == 71
 
 
@@ -58,7 +59,7 @@ def test_a_torn_record_is_named(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_has_no_records(tmp_path: Path) -> None:
-    assert list(ledger(StudyPaths(tmp_path, "none"))) == []
+    assert ledger(StudyPaths(tmp_path, "none")).runs == []
 
 
 def test_run_ids_follow_configuration_seed_and_data() -> None:

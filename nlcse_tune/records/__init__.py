@@ -4,19 +4,20 @@ A RunRecord holds dev scores only. Test scores live in a TestRecord of their own
 them: what it receives has no such field.
 """
 
+import math
 import sys
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, ValidationError
 
 from nlcse_tune.config import Frozen, RunConfig, StsTask, digest
 from nlcse_tune.errors import DataError
-from nlcse_tune.files import write_text, writing
+from nlcse_tune.files import write_text
 from nlcse_tune.names import Setting
-from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.stats import Decision, StoppingRule
 from nlcse_tune.versions import NUMERICS, Versions
 
@@ -28,9 +29,9 @@ class RunId(NamedTuple):
     seed: int
 
 
-def configuration_id(config: RunConfig, data: Mapping[str, str]) -> str:
-    """A configuration on inputs with these fingerprints, under this tool's numerics: 12 hex digits."""
-    return digest(config, {**data, "numerics": NUMERICS})[:12]
+def configuration_id(config: RunConfig, data: Mapping[str, str], numerics: str | None = None) -> str:
+    """A configuration on inputs with these fingerprints, under these numerics (None: this tool's): 12 hex digits."""
+    return digest(config, {**data, "numerics": numerics or NUMERICS})[:12]
 
 
 def run_id(config: RunConfig, seed: int, data: Mapping[str, str]) -> str:
@@ -52,6 +53,8 @@ def configuration_key(config: RunConfig, data: Mapping[str, str]) -> str:
 class Stored(Frozen):
     """A model that is a file of its own. DataError where a file is not what it must be."""
 
+    advice: ClassVar[str] = "move it away to go on without it"
+
     @classmethod
     def read(cls, path: Path) -> Self | None:
         """What `path` holds; None where there is no such file."""
@@ -59,13 +62,13 @@ class Stored(Frozen):
             return cls.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError) as error:
-            what = f"not a readable {cls.__name__}: {error}"
-            raise DataError(f"{path}: {what}; move it away to go on without it") from None
-
-    @classmethod
-    def read_all(cls, folder: Path) -> list[Self]:
-        return [model for path in sorted(folder.glob("*.json")) if (model := cls.read(path)) is not None]
+        except OSError as error:
+            why = str(error.strerror)
+        except ValidationError as error:
+            first, *others = error.errors(include_url=False)
+            key = ".".join(map(str, first["loc"]))
+            why = f"{key + ': ' if key else ''}{first['msg']}" + (f", and {len(others)} more" if others else "")
+        raise DataError(f"{path}: not a readable {cls.__name__} ({why}); {cls.advice}")
 
     def write(self, path: Path) -> None:
         """Atomically writes the file `path`."""
@@ -102,6 +105,7 @@ class RunRecord(Stored):
     dev_curve: tuple[DevPoint, ...] = ()
     best_step: int | None = None
     best_dev: float | None = None
+    best_model: str | None = Field(None, description="digest of the best model; absent in records of early versions")
     steps: int = 0
     total_steps: int | None = Field(None, description="steps of the whole run; a stopped one has fewer")
     workers: int = 1
@@ -127,6 +131,22 @@ class RunRecord(Stored):
         """How much of the run was trained, 0 to 1."""
         return self.steps / (self.total_steps or self.steps or 1)
 
+    def misfit(self, name: str) -> str | None:
+        """Why this cannot be the record of the run `name`; None where it can."""
+        own = f"{configuration_id(self.config, self.data, self.versions.numerics)}-s{self.seed}"
+        if self.run_id != name:
+            return f"holds the record of another run, {self.run_id}"
+        if own != name:
+            return f"its configuration, data and seed are those of {own}"
+        best = max(self.dev_curve, key=lambda point: point.score, default=None)
+        if not all(math.isfinite(point.score) and abs(point.score) <= 100 for point in self.dev_curve):
+            return "its dev scores are no Spearman x 100"
+        if best is not None and best.score != self.best_dev:
+            return f"its best dev score is {self.best_dev}, and that of its curve {best.score}"
+        if best is None and (self.status == "completed" or self.best_dev is not None):
+            return "it has no dev curve"
+        return None
+
 
 class TaskScore(Frozen):
     """One STS task: Spearman and Pearson x 100. `subsets` maps a sub-set's name to (Spearman, Pearson, pairs)."""
@@ -148,12 +168,23 @@ class TestRecord(Stored):
     scores: dict[StsTask, TaskScore]
     missing: dict[StsTask, str] = Field({}, description="tasks that could not be scored, and why")
     geometry: dict[Literal["alignment", "uniformity"], float] = {}
+    model: str | None = Field(None, description="digest of the model that was scored, as RunRecord.best_model")
     data: dict[str, str] = Field(description="fingerprint of each test set")
     versions: Versions
 
     def score(self, task: StsTask) -> float | None:
         """The task's Spearman x 100 in this record's setting; None where it was not scored."""
         return float(getattr(self.scores[task], self.setting)) if task in self.scores else None
+
+    def misfit(self, record: RunRecord) -> str | None:
+        """Why these cannot be the test scores of `record`; None where they can."""
+        if self.run_id != record.run_id:
+            return f"holds the scores of another run, {self.run_id}"
+        if not all(abs(score.all) <= 100 for score in self.scores.values()):  # so is no NaN
+            return "its scores are no Spearman x 100"
+        if None not in (self.model, record.best_model) and self.model != record.best_model:
+            return "another model of this run was scored than the one that its record names"
+        return None
 
     def average(self, tasks: tuple[StsTask, ...]) -> float | None:
         """The mean over `tasks`; None unless every one of them was scored."""
@@ -184,12 +215,19 @@ class BegunRun(Stored):
 
 
 class Opening(Frozen):
-    """One time that test sets of a study were opened to score `runs`: a line of its log."""
+    """Test sets of a study were opened to score `runs`: a line of its log. One command (`call`) may leave several."""
 
     time: str
     command: str = "unknown"
     by: str = "unknown"
     runs: tuple[str, ...] = ()
+    call: str = ""
+
+    @classmethod
+    def by_this_command(cls, by: Literal["seeds", "evaluate"]) -> Self:
+        """An opening by the command that this process runs, of no run yet."""
+        command = " ".join(("nlcse-tune", *sys.argv[1:]))
+        return cls(time=now(), command=command, by=by, call=uuid.uuid4().hex[:12])
 
 
 class KeptRule(Stored):
@@ -209,34 +247,3 @@ class KeptRule(Stored):
 def now() -> str:
     """UTC to the second, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def ledger(paths: StudyPaths) -> list[RunRecord]:
-    """Every run record of a study, oldest first."""
-    return sorted(RunRecord.read_all(paths.records), key=lambda record: (record.finished, record.run_id))
-
-
-def is_whole(record: RunRecord, paths: RunPaths) -> bool:
-    """Whether a run was trained to its end and its best model is still there."""
-    return record.status == "completed" and paths.best.exists()
-
-
-def log_opening(paths: StudyPaths, runs: Sequence[str], by: Literal["seeds", "evaluate"]) -> None:
-    """Notes that the test sets of a study are about to be scored for `runs`: one line a time, never rewritten."""
-    opening = Opening(time=now(), command=" ".join(("nlcse-tune", *sys.argv[1:])), by=by, runs=tuple(runs))
-    with writing(paths.openings):
-        paths.folder.mkdir(parents=True, exist_ok=True)
-        with paths.openings.open("a", encoding="utf-8") as stream:
-            stream.write(opening.model_dump_json() + "\n")
-
-
-def read_openings(paths: StudyPaths) -> list[Opening]:
-    """Each time the study's test sets were opened, oldest first."""
-    try:
-        lines = paths.openings.read_text(encoding="utf-8").splitlines()
-        openings = [Opening.model_validate_json(line) for line in lines if line.strip()]
-        return sorted(openings, key=lambda opening: opening.time)
-    except FileNotFoundError:
-        return []
-    except ValidationError as error:
-        raise DataError(f"{paths.openings}: not a log of test openings: {error}; move it away to go on") from None

@@ -1,0 +1,125 @@
+"""A study's records together: those that can be believed, and the log of its test sets' openings.
+
+Records are the truth that searches, seed studies and reports go by. A file that is cut short, misplaced, of a newer
+version or changed is no record: it is named and left out, and blocks nothing.
+"""
+
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from nlcse_tune.errors import DataError
+from nlcse_tune.files import writing
+from nlcse_tune.paths import POOLING_FILE, RunPaths, StudyPaths, run_of
+from nlcse_tune.records import Opening, RunRecord, TestRecord, now
+from nlcse_tune.saved_model import damage
+
+
+class Ledger(NamedTuple):
+    """The run records of a study, oldest first, and why each other file in their folder is not one of them."""
+
+    runs: list[RunRecord]
+    left_out: list[str]
+
+
+def ledger(paths: StudyPaths) -> Ledger:
+    """Every run record of a study that can be believed; a file that is unreadable or misplaced blocks no other."""
+    runs, left_out = [], []
+    for path in sorted(paths.records.glob("*.json")):
+        try:
+            if (record := _believed(path)) is not None:
+                runs.append(record)
+        except DataError as error:
+            left_out.append(str(error))
+    return Ledger(sorted(runs, key=lambda record: (record.finished, record.run_id)), left_out)
+
+
+def _believed(path: Path) -> RunRecord | None:
+    record = RunRecord.read(path)
+    if record is not None and (why := record.misfit(path.stem)) is not None:
+        raise DataError(f"{path}: {why}; {RunRecord.advice}")
+    return record
+
+
+def kept_record(paths: RunPaths) -> RunRecord | None:
+    """The record of one run; None where there is none that can be believed."""
+    with suppress(DataError):
+        return _believed(paths.record)
+    return None
+
+
+def keep_record(record: RunRecord, paths: RunPaths) -> RunRecord:
+    """Writes the record of one run. What lies in its place and is no record of it is moved aside, and that is said."""
+    if paths.record.is_file() and kept_record(paths) is None:
+        aside = paths.record.with_name(f"{paths.record.name}.left-out-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+        with writing(paths.record):
+            paths.record.rename(aside)
+        record = record.model_copy(update={"events": (*record.events, f"no record of this run, moved to {aside.name}")})
+    record.write(paths.record)
+    return record
+
+
+def kept_test(paths: RunPaths, record: RunRecord) -> TestRecord | None:
+    """The test scores of `record`, which lies at `paths`; None where there are none that can be believed."""
+    with suppress(DataError):
+        test = TestRecord.read(paths.test)
+        return None if test is None or test.misfit(record) else test
+    return None
+
+
+def why_not(path: Path, record: RunRecord) -> str | None:
+    """Why `kept_test` does not believe a file; None where it does, or there is none."""
+    try:
+        test = TestRecord.read(path)
+    except DataError as error:
+        return str(error).removeprefix(f"{path}: ").removesuffix(f"; {TestRecord.advice}")
+    return test.misfit(record) if test else None
+
+
+def log_opening(paths: StudyPaths, opening: Opening, run_id: str) -> None:
+    """Notes that test sets are about to be read to score a run: one line, never rewritten."""
+    opening = opening.model_copy(update={"time": now(), "runs": (run_id,)})
+    with writing(paths.openings):
+        paths.folder.mkdir(parents=True, exist_ok=True)
+        with paths.openings.open("a+b") as stream:
+            torn = stream.tell() > 0 and stream.seek(-1, os.SEEK_END) and stream.read() != b"\n"
+            stream.write((b"\n" if torn else b"") + opening.model_dump_json().encode() + b"\n")
+
+
+def read_openings(paths: StudyPaths) -> tuple[list[Opening], int]:
+    """Each command that opened the study's test sets, oldest first, with all the runs that it scored.
+
+    And the number of lines that cannot be read: a kill may have cut one short.
+    """
+    openings: dict[str, Opening] = {}
+    unreadable = 0
+    with suppress(FileNotFoundError):
+        for number, line in enumerate(filter(None, paths.openings.read_bytes().splitlines())):
+            try:
+                one = Opening.model_validate_json(line)
+            except ValidationError:
+                unreadable += 1
+                continue
+            key = one.call or str(number)  # early versions wrote one line a command
+            earlier = openings.setdefault(key, one)
+            openings[key] = earlier.model_copy(update={"runs": tuple(dict.fromkeys((*earlier.runs, *one.runs)))})
+    return sorted(openings.values(), key=lambda opening: opening.time), unreadable
+
+
+def is_whole(record: RunRecord, paths: RunPaths) -> bool:
+    """Whether a run was trained to its end and its best model is still there, as it was written."""
+    return record.status == "completed" and paths.best.exists() and damage(paths.best, record.best_model) is None
+
+
+def check_model(folder: Path) -> None:
+    """Raises DataError where a model is not as it was written, or not the one that a study's record names."""
+    record = kept_record(paths) if (paths := run_of(folder)) else None
+    if (why := damage(folder, record.best_model if record else None)) is not None:
+        raise DataError(
+            f"{folder}: the model is not as it was written: {why}; `nlcse-tune train` and `seeds` train a study's run "
+            f"again; where you changed a model of your own on purpose, delete `files` in its {POOLING_FILE}"
+        )
