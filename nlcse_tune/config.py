@@ -6,6 +6,7 @@ The text beside each field is its documentation: `nlcse-tune studies NAME` print
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -147,7 +148,8 @@ def digest(config: RunConfig, data: Mapping[str, str], *, without: tuple[str, ..
     return hashlib.sha256(json.dumps({"config": kept, "data": dict(data)}, sort_keys=True).encode()).hexdigest()
 
 
-def known_fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str, Any]:
+@cache
+def known_fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> Mapping[str, Any]:
     """Every dotted field (leaves only) of RunConfig, or of another model, with its pydantic FieldInfo."""
     fields: dict[str, Any] = {}
     for name, info in model.model_fields.items():

@@ -32,17 +32,17 @@ def check_space(state: SearchState, at_a_time: int, keep: int, seeds: int) -> No
     if weights is None or len(state.done) >= state.trials:
         return
     restart = weights * (5 if state.study.config.side else 3)  # weights, and two moments an optimizer
-    # A file is replaced by a new one beside it, so for a moment each restart point and each best model is there twice.
-    # Repetitions keep theirs until their round ends.
+    # A run has two restart points and their best models, and the next of each is written beside them. Repetitions keep
+    # their models until their round ends.
     kept = keep if seeds == 1 else max(keep, FIRST) + FIRST
-    needed = 2 * at_a_time * (restart + weights) + kept * weights
+    needed = 3 * at_a_time * (restart + weights) + kept * weights
     folder = state.paths.folder.resolve()
     free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
     if free < needed:
         raise StorageError(
             f"{state.paths.folder}: {_gib(free)} free, and this search takes about {_gib(needed)} ({at_a_time} runs "
-            f"at a time, each with a restart point of {_gib(restart)} and a model, both twice while they are "
-            f"replaced; {kept} kept models of {_gib(weights)}): free space, lower --keep or --concurrent, or "
+            f"at a time, each with two restart points of {_gib(restart)} and their models, and a third of both while "
+            f"it is written; {kept} kept models of {_gib(weights)}): free space, lower --keep or --concurrent, or "
             "choose another --out"
         )
 

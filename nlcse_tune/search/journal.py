@@ -1,8 +1,9 @@
 """The search as Optuna sees it, for people: a journal file for optuna-dashboard, and parameter importances.
 
-Both are made from the records and never read back. `optuna-dashboard runs/NAME/optuna.journal` shows it live.
+Both are made from the records; nothing is decided by them. `optuna-dashboard runs/NAME/optuna.journal` shows it live.
 """
 
+import random
 from collections.abc import Mapping, Sequence
 
 import optuna
@@ -17,30 +18,58 @@ from nlcse_tune.search.sampler import distributions
 from nlcse_tune.search.state import Candidate, SearchState
 from nlcse_tune.space import Point
 
+MOST_RUNS = 256  # that importances are computed over
 _STATES = {"completed": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 class Journal:
-    """One Optuna trial a run, with its dev curve."""
+    """One Optuna trial a run, with its dev curve. A file of an earlier call is added to; a damaged one is made anew."""
 
     def __init__(self, state: SearchState) -> None:
-        path = state.paths.journal
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            for stale in (path, path.with_name(f"{path.name}.lock")):  # a lock is left behind by a kill
-                stale.unlink(missing_ok=True)
-            self.study = optuna.create_study(
-                study_name=state.study.name, direction="maximize", sampler=optuna.samplers.RandomSampler(),
-                storage=JournalStorage(JournalFileBackend(str(path))),
-            )  # fmt: skip
-        self.path, self.known = path, distributions(state.space)
-        self.trials: dict[str, optuna.trial.Trial] = {}
-        for candidate in reversed(state.candidates()):
-            self.begin(candidate.record.run_id, candidate.point)
-            self.end(candidate.record.run_id, candidate.record)
+        self.path, self.known = state.paths.journal, distributions(state.space)
+        with writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.with_name(f"{self.path.name}.lock").unlink(missing_ok=True)  # left behind by a kill
+            try:
+                self._open(state)
+            except OSError:
+                raise
+            except Exception:  # cut short, of another space, by another Optuna: records are the truth, not this file
+                self.path.unlink(missing_ok=True)
+                self._open(state)
+
+    def _open(self, state: SearchState) -> None:
+        self.study = optuna.create_study(
+            study_name=state.study.name, direction="maximize", sampler=optuna.samplers.RandomSampler(),
+            storage=JournalStorage(JournalFileBackend(str(self.path))), load_if_exists=True,
+        )  # fmt: skip
+        self.trials: dict[str, optuna.trial.Trial] = {}  # of runs that were under way when an earlier call ended
+        told: dict[str, TrialState] = {}
+        for trial in self.study.get_trials(deepcopy=False):
+            run_id = trial.user_attrs["run"]
+            if trial.state.is_finished():
+                told[run_id] = trial.state
+            else:
+                self.trials[run_id] = optuna.trial.Trial(self.study, trial._trial_id)
+        for run_id in self.trials.keys() & state.done.keys():
+            self.end(run_id, state.done[run_id])
+            told[run_id] = _STATES[state.done[run_id].status]
+        new = [record for run_id, record in state.done.items() if told.get(run_id) != _STATES[record.status]]
+        self.study.add_trials(self._trial(state.point_of(record.config), record) for record in new)
+
+    def _trial(self, point: Point, record: RunRecord) -> optuna.trial.FrozenTrial:
+        end, curve = _STATES[record.status], {dev.step: dev.score for dev in record.dev_curve}
+        last = list(curve.values())[-1:]
+        value = record.best_dev if end is TrialState.COMPLETE else last[0] if end is TrialState.PRUNED else None
+        return optuna.trial.create_trial(
+            state=end, value=value, params=point, distributions={name: self.known[name] for name in point},
+            intermediate_values=curve, user_attrs={"run": record.run_id, "events": " | ".join(record.events)},
+        )  # fmt: skip
 
     def begin(self, run_id: str, point: Point) -> None:
-        """A run starts."""
+        """A run starts, or goes on."""
+        if run_id in self.trials:
+            return
         with writing(self.path):
             self.study.enqueue_trial(point, user_attrs={"run": run_id})
             self.trials[run_id] = self.study.ask({name: self.known[name] for name in point})
@@ -61,20 +90,22 @@ class Journal:
         trial = self.trials.pop(run_id)
         end = _STATES[record.status] if record else TrialState.FAIL
         with writing(self.path):
-            for event in record.events if record else ():
-                trial.set_user_attr("events", event)
+            trial.set_user_attr("events", " | ".join(record.events) if record else "")
             self.study.tell(trial, record.best_dev if record and end is TrialState.COMPLETE else None, state=end)
 
 
 def importances(state: SearchState, candidates: Sequence[Candidate]) -> tuple[Mapping[str, float], int, float]:
     """Each field's share of the variance of dev scores, over how many runs, compared at which share of a run.
 
-    fANOVA (Hutter et al. 2014) over all runs that have every field; no field below 4 such runs, or at equal scores.
+    fANOVA (Hutter et al. 2014) over the runs that have every field; no field below 4 such runs, or at equal scores. Of
+    more than MOST_RUNS as many are drawn, by a fixed seed: its time grows with their square (2,000 took 5 minutes).
     Where some were stopped, all are compared at the share that each of them reached: those that finished alone are
     the survivors of the very fields in question.
     """
     known = distributions(state.space)
     scored = [c for c in candidates if c.record.dev_curve and set(c.point) == set(known)]
+    if len(scored) > MOST_RUNS:
+        scored = random.Random(0).sample(scored, MOST_RUNS)
     share = min((curve_of(c.record)[-1][0] for c in scored), default=1.0)
     values = [score_at(curve_of(c.record), share) for c in scored]
     if len(scored) < 4 or len(set(values)) == 1:  # too few, or nothing varies that could be shared out

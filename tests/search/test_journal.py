@@ -48,6 +48,39 @@ def test_each_run_is_a_trial_with_its_curve_live_and_after_a_restart(tiny_study:
     assert sorted(trial.state.name for trial in loaded(plan.paths).trials) == ["COMPLETE", "FAIL"]
 
 
+def test_a_later_call_adds_to_the_journal(tiny_study: Study, tmp_path: Path) -> None:
+    plan = plan_of(tiny_study, tmp_path, 6)
+    source = SearchRuns(plan, SearchOptions(), View())
+    first, second = source.next(), source.next()
+    assert first is not None
+    assert second is not None
+    source.done(first, put(plan, plan.point_of(first.config), 50.0))
+    before = plan.paths.journal.read_bytes()
+    put(plan, plan.point_of(second.config), 40.0, status="stopped")  # its driver died before it could note it
+    put(plan, points(tiny_study)[0], 30.0)
+    Journal(load_state(tiny_study, plan.paths, 6))
+    after = plan.paths.journal.read_bytes()
+    assert after.startswith(before)
+    ended = [(t.user_attrs["run"], t.state.name, t.value) for t in loaded(plan.paths).trials]
+    assert ended[:2] == [(first.run_id, "COMPLETE", 50.0), (second.run_id, "PRUNED", 40.0)]
+    assert ended[2][1:] == ("COMPLETE", 30.0)
+    Journal(load_state(tiny_study, plan.paths, 6))
+    assert len(loaded(plan.paths).trials) == 3
+    assert len(plan.paths.journal.read_bytes()) - len(after) < 500  # nothing is told twice
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.9, 0.0])
+def test_a_journal_that_cannot_be_read_is_made_anew(tiny_study: Study, tmp_path: Path, kept: float) -> None:
+    plan = plan_of(tiny_study, tmp_path, 4)
+    for i, point in enumerate(points(tiny_study)[:3]):
+        put(plan, point, 50.0 + i)
+    Journal(load_state(tiny_study, plan.paths, 4))
+    content = plan.paths.journal.read_bytes()
+    plan.paths.journal.write_bytes(content[: int(len(content) * kept)] + b"\x00 no journal\n")
+    Journal(load_state(tiny_study, plan.paths, 4))
+    assert sorted(trial.value for trial in loaded(plan.paths).trials) == [50.0, 51.0, 52.0]
+
+
 def test_the_dashboard_opens_the_file(tiny_study: Study, tmp_path: Path) -> None:
     from optuna_dashboard import wsgi
 
@@ -64,7 +97,7 @@ def test_the_dashboard_opens_the_file(tiny_study: Study, tmp_path: Path) -> None
     }  # fmt: skip
     body = b"".join(application(environment, lambda status, *rest: answered.update(status=status)))
     assert answered["status"].startswith("200")
-    assert [trial["values"] for trial in json.loads(body)["trials"]] == [[50.0], [51.0], [52.0]]
+    assert sorted(trial["values"] for trial in json.loads(body)["trials"]) == [[50.0], [51.0], [52.0]]
 
 
 def test_importances_find_the_field_that_matters(tiny_study: Study, tmp_path: Path) -> None:
@@ -86,7 +119,9 @@ def test_importances_compare_stopped_runs_with_the_others_where_they_stopped(tin
         early = 1e5 * point["side.learning_rate"] + 0.01 * (i % 3)
         curve = (DevPoint(step=1, score=early), DevPoint(step=4, score=60.0 + i))
         stopped = point["side.learning_rate"] < 3e-4
-        update = {"dev_curve": curve[:1] if stopped else curve, "status": "stopped" if stopped else "completed"}
+        curve = curve[:1] if stopped else curve
+        best = max(point.score for point in curve)
+        update = {"dev_curve": curve, "best_dev": best, "status": "stopped" if stopped else "completed"}
         record.model_copy(update=update).write(plan.paths.run(record.run_id).record)
     by_field, runs, share = importances(plan, load_state(tiny_study, plan.paths, 18).candidates())
     assert (runs, share) == (18, 0.25)

@@ -264,7 +264,7 @@ def test_a_disk_without_room_is_refused_with_the_arithmetic(
     plan = plan_of(tiny_study, tmp_path)
     weights = disk.weights_bytes(plan.study.config)
     assert weights is not None
-    needed = 2 * 2 * (5 + 1) * weights + 3 * weights  # two at a time, each file there twice; three kept
+    needed = 2 * 3 * (5 + 1) * weights + 3 * weights  # two at a time, three restart points and models each; three kept
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(needed))
     disk.check_space(plan, 2, 3, seeds=1)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(needed - 1))
