@@ -195,6 +195,7 @@ class TestRecord(Stored):
 class Choice(Stored):
     """What a search chose; a later search of the same folder replaces it."""
 
+    advice: ClassVar[str] = "the same `nlcse-tune search` makes it anew from its records, without training"
     study: str
     run_id: str
     point: dict[str, Any] = Field(description="the searched fields' values")

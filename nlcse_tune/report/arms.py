@@ -119,8 +119,12 @@ def collect(
     opened, torn = read_openings(paths)
     own = {run.record.configuration for run in runs}
     openings = tuple(o for o in opened if own & {run.configuration for run in filter(None, map(split_run_id, o.runs))})
-    arm = Arm(study, paths, runs, LeftOut(), Choice.read(paths.search), openings)
-    misfits = _misfits(kept, tests, paths, torn)
+    misfits, choice = _misfits(kept, tests, paths, torn), None
+    try:
+        choice = Choice.read(paths.search)
+    except DataError as error:
+        misfits.append(str(error).removeprefix(f"{paths.folder}/"))
+    arm = Arm(study, paths, runs, LeftOut(), choice, openings)
     return replace(arm, left_out=_left_out(arm, records, tests, misfits))
 
 

@@ -140,7 +140,7 @@ def drivers() -> Iterator[list[Driver]]:
 
 def last_write(paths: StudyPaths) -> float:
     """When a restart point was last written: proof that a run is in the middle of its training."""
-    return max((path.stat().st_mtime for path in paths.folder.glob("checkpoints/*/last.pt")), default=0.0)
+    return max((path.stat().st_mtime for path in paths.folder.glob("checkpoints/*/last-*.pt")), default=0.0)
 
 
 def recorded(paths: StudyPaths) -> set[str]:
@@ -202,7 +202,7 @@ def test_a_search_survives_kills_of_its_driver_its_trials_and_ray(
         live(driver, paths, victims, min(number, 2), rng)
         if driver.process.poll() is not None:
             assert not driver.orphans(f"{RUN}|{RAY}")
-            begun |= {path.parent.name for path in paths.folder.glob("checkpoints/*/last.pt")} - recorded(paths)
+            begun |= {path.parent.name for path in paths.folder.glob("checkpoints/*/last-*.pt")} - recorded(paths)
         assert recorded(paths) >= done  # what was finished stays finished
     assert driver.ended() == 0, driver.output()
 

@@ -92,11 +92,13 @@ def test_a_report_goes_on_without_it_and_says_so(tmp_path: Path) -> None:
     cut(path)
     tests = paths.run(next(r for r in ledger(paths).runs if r.seed == 3).run_id).test
     changed(tests, run_id=run.run_id)
+    paths.search.write_text('{"study": "vis')
     made = build(tmp_path)
     assert made.blocks[0].comparisons[0].method.seeds == (1, 4, 5)
     text = warnings(made)
     assert f"records/{path.name}: not a readable RunRecord" in text
     assert f"tests/{path.name}: has no run record" in text
+    assert "search.json: not a readable Choice" in text
     assert f"tests/{tests.name}: holds the scores of another run" in text
 
 
