@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import MaxDepthExceededError
 from ruamel.yaml.error import YAMLError
 
 from nlcse_tune.errors import ConfigError, RunError, StorageError
+
+YAML_DEPTH = 32  # mappings and lists in one another; a study has 4
 
 
 def parse_yaml(text: str, *, where: str) -> Any:
@@ -20,12 +23,17 @@ def parse_yaml(text: str, *, where: str) -> Any:
 
     YAML 1.2: to PyYAML, which follows 1.1, `3e-5` is a string; people who write learning rates mean a number.
     """
+    reader = YAML(typ="safe", pure=True)
+    reader.max_depth = YAML_DEPTH  # else it ends in a RecursionError
     try:
-        return YAML(typ="safe", pure=True).load(text)
+        return reader.load(text)
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
-        raise ConfigError(f"{where}:{place} not readable as YAML: {getattr(error, 'problem', error)}") from None
+        why = getattr(error, "problem", error)
+        if isinstance(error, MaxDepthExceededError):
+            why = f"nested more than {YAML_DEPTH} deep; write it flatter"
+        raise ConfigError(f"{where}:{place} not readable as YAML: {why}") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nlcse_tune.errors import ConfigError, RunError, nearest
-from nlcse_tune.files import parse_yaml, read_yaml, replacing, write_text
+from nlcse_tune.files import YAML_DEPTH, parse_yaml, read_yaml, replacing, write_text
 
 
 def test_a_failed_write_leaves_the_former_file_and_no_litter(tmp_path: Path) -> None:
@@ -60,6 +60,15 @@ def test_yaml_runs_no_code(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("a: !!python/object/apply:os.getcwd []\n")
     with pytest.raises(ConfigError, match="not readable as YAML"):
         read_yaml(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize(("left", "right"), [("[", "]"), ("{a: ", "}")])
+def test_yaml_is_read_to_a_depth(left: str, right: str) -> None:
+    depth = YAML_DEPTH - 1  # the scalar inside counts too
+    assert parse_yaml(f"{left * depth}1{right * depth}", where="x")
+    for deeper in (depth + 1, 3000):
+        with pytest.raises(ConfigError, match=rf"x: line 1, column \d+: .* nested more than {YAML_DEPTH} deep"):
+            parse_yaml(f"{left * deeper}1{right * deeper}", where="x")
 
 
 def test_nearest() -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from nlcse_tune.cli.show import outcome
 from nlcse_tune.config import RunConfig, override
+from nlcse_tune.data.modalities import load_side
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.export.folder import export_run
 from nlcse_tune.models.encoder import load_encoder
@@ -134,6 +136,17 @@ def test_a_run_that_is_stopped_keeps_its_best_model_and_says_why(tmp_path: Path)
     assert (record.status, record.steps, record.events) == ("stopped", 2, ("enough",))
     assert load_encoder(tmp_path / "best")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "best-000002"]
+
+
+def test_a_side_that_teaches_nothing_is_among_the_runs_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny({**IMAGES, "batch_size": 4, "loss": "supcon"}, train__max_steps=4)
+    assert run_one(config, SEED, RunContext(tmp_path / "two")).events == ()
+    side = load_side(config.side)  # type: ignore[arg-type]
+    side.labels[:] = 0
+    monkeypatch.setattr("nlcse_tune.run.load_side", lambda config: side)
+    record = run_one(config, SEED, RunContext(tmp_path / "one"))
+    assert record.events == ("the side loss was 0.0000 at every evaluation: the side taught nothing",)
+    assert outcome(record).endswith(f"; {record.events[0]}")
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from nlcse_tune.config import flatten, known_fields
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import DevPoint, RunRecord
+from nlcse_tune.records import DevPoint, RunRecord, constant_side_loss
 from nlcse_tune.space import Range, ValueList
 from nlcse_tune.study import Study
 
@@ -66,7 +66,8 @@ def outcome(record: RunRecord | None) -> str:
     if record.status == "failed":
         return f"failed: {record.error}"
     took = duration(record.timings.total) if record.timings else "-"
-    return f"dev {score(record.best_dev)} at step {record.best_step}, {took}"
+    constant = constant_side_loss(record.dev_curve)
+    return f"dev {score(record.best_dev)} at step {record.best_step}, {took}" + (f"; {constant}" if constant else "")
 
 
 def report(studies: Sequence[Study], out: Path, options: "ReportOptions") -> None:

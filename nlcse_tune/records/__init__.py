@@ -7,7 +7,7 @@ them: what it receives has no such field.
 import math
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
@@ -82,6 +82,17 @@ class DevPoint(Frozen):
     score: float
     text_loss: float | None = None
     side_loss: float | None = None
+
+
+def constant_side_loss(curve: Sequence[DevPoint]) -> str | None:
+    """What to say of a side whose loss never changed: it taught nothing. None where it did, or there is no side.
+
+    Batches differ, so a loss that is the same to five digits at each evaluation hangs on nothing that is learnt.
+    """
+    losses = [point.side_loss for point in curve if point.side_loss is not None]
+    if not losses or losses == losses[:1] != [0.0] or max(losses) - min(losses) > 1e-5 * max(map(abs, losses)):
+        return None
+    return f"the side loss was {losses[0]:.4f} at every evaluation: the side taught nothing"
 
 
 class Timings(Frozen):

@@ -8,6 +8,7 @@ import nlcse_tune.report.numbers as numbers
 import nlcse_tune.report.words as words
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS, StsTask
+from nlcse_tune.records import constant_side_loss
 from nlcse_tune.report.arms import Arm, config_differences
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Comparison, Gap
@@ -29,7 +30,8 @@ class Remarks:
 # What a reader must know, the gravest first. A NOTE can be read later.
 Rank = IntEnum(
     "Rank",
-    "SEARCH_SEED NO_ARM CANNOT_REJECT NO_SCORE WITH_METHOD TUNING SETTINGS OTHER_SETTING MANY_TESTS N LEFT_OUT NOTE",
+    "SEARCH_SEED NO_ARM IDLE_SIDE CANNOT_REJECT NO_SCORE WITH_METHOD TUNING SETTINGS OTHER_SETTING MANY_TESTS N LEFT_OUT "
+    "NOTE",
 )
 Line = tuple[Rank, str]
 
@@ -188,6 +190,8 @@ def _arm(arm: Arm, block: Block) -> Iterator[Line]:
         yield Rank.NO_ARM, words.NO_RUN.format(arm=arm)
     if overlap := arm.search_seeds & set(arm.seeds):
         yield Rank.SEARCH_SEED, words.SEARCH_SEEDS.format(arm=arm, seeds=numbers.named_seeds(overlap))
+    if idle := [run.seed for run in arm.runs if constant_side_loss(run.record.dev_curve)]:
+        yield Rank.IDLE_SIDE, words.IDLE_SIDE.format(arm=arm, seeds=numbers.named_seeds(idle))
     if arm.left_out.lines:
         yield Rank.LEFT_OUT, words.NOT_IN_TABLE.format(arm=arm, records="; ".join(arm.left_out.lines))
     wanted: set[int] = set().union(*(other.recorded for other in block.arms))

@@ -13,7 +13,7 @@ from nlcse_tune.data.side import SideData
 from nlcse_tune.data.text import TextData
 from nlcse_tune.errors import RunError
 from nlcse_tune.models.encoder import SentenceEncoder
-from nlcse_tune.records import DevPoint, RunRecord
+from nlcse_tune.records import DevPoint, RunRecord, constant_side_loss
 from nlcse_tune.training.checkpoint import Checkpoints, load_restart
 from nlcse_tune.training.context import RunContext, StopRun
 from nlcse_tune.training.distributed import from_leader
@@ -121,6 +121,8 @@ def train(
         for half in halves:
             half.close()
             progress.events += [event for event in half.events if event not in progress.events]
+        if (constant := constant_side_loss(progress.curve)) is not None:
+            progress.events.append(constant)
     return progress
 
 

@@ -8,7 +8,7 @@ from nlcse_tune.config import STS_TASKS, RunConfig, StsTask, override
 from nlcse_tune.data.catalog import fingerprint, fingerprints
 from nlcse_tune.errors import DataError
 from nlcse_tune.paths import RunPaths, StudyPaths
-from nlcse_tune.records import DevPoint, RunRecord, TaskScore, TestRecord, now, run_id
+from nlcse_tune.records import DevPoint, RunRecord, TaskScore, TestRecord, constant_side_loss, now, run_id
 from nlcse_tune.records.ledger import kept_test, ledger
 from nlcse_tune.versions import versions
 
@@ -56,6 +56,27 @@ def test_a_torn_record_is_named(tmp_path: Path) -> None:
     paths.record.write_text('{"run_id": "abc')
     with pytest.raises(DataError, match=r"abc-s1.json: not a readable RunRecord"):
         RunRecord.read(paths.record)
+
+
+@pytest.mark.parametrize(
+    ("losses", "told"),
+    [
+        ([], None),
+        ([None, None], None),
+        ([0.0], "0.0000"),  # of a single evaluation, the mean of many steps
+        ([0.0, 0.0], "0.0000"),
+        ([3.1416], None),
+        ([3.1416, 3.1416], "3.1416"),
+        ([3.1416, 3.14160001], "3.1416"),
+        ([3.1416, 3.1415], None),
+        ([3e-5, 2.9e-5], None),  # a small weight
+        ([-0.5, 0.5], None),
+    ],
+)
+def test_a_side_loss_that_never_changes_is_told(losses: list[float | None], told: str | None) -> None:
+    curve = [DevPoint(step=step, score=1.0, side_loss=loss) for step, loss in enumerate(losses)]
+    said = constant_side_loss(curve)
+    assert said == (told and f"the side loss was {told} at every evaluation: the side taught nothing")
 
 
 def test_an_empty_folder_has_no_records(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from nlcse_tune import records, report, stats
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.names import TestName
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import Opening
+from nlcse_tune.records import DevPoint, Opening
 from nlcse_tune.records.ledger import log_opening, read_openings
 from nlcse_tune.report.numbers import signed
 from nlcse_tune.report.remarks import remarks
@@ -90,6 +90,15 @@ def test_a_seed_of_the_search_is_warned_of(root: Path, rng: np.random.Generator)
     assert not warnings(build(root))
     make_run(root, METHOD, 42, rng)
     assert warnings(build(root)).startswith("visualcse-bert has seed 42 in its table")
+
+
+def test_a_side_that_taught_nothing_is_warned_of(tmp_path: Path, rng: np.random.Generator) -> None:
+    make_study(tmp_path, BASELINE, (1, 2, 3), rng)
+    losses = {1: (0.0, 0.0), 2: (0.7, 0.6), 3: (0.0, 0.0)}
+    for seed, pair in losses.items():
+        curve = tuple(DevPoint(step=125 * step, score=80, side_loss=loss) for step, loss in enumerate(pair, start=1))
+        make_run(tmp_path, METHOD, seed, rng, dev_curve=curve)
+    assert warnings(build(tmp_path)).startswith("visualcse-bert, seeds 1 and 3: the side loss was the same at every")
 
 
 def test_one_seed_has_no_std_and_no_test(tmp_path: Path, rng: np.random.Generator) -> None:
