@@ -21,6 +21,7 @@ SCRATCH = "scratch"  # an encoder with random weights
 Pooler = Literal["cls", "cls_before_pooler", "avg", "avg_first_last", "avg_top2"]
 SideLoss = Literal["simclr", "supcon", "supcon_khosla", "supcon_as_released"]
 Modality = Literal["image", "audio"]
+Objective = Literal["unsupervised", "supervised"]
 StsTask = Literal["sts12", "sts13", "sts14", "sts15", "sts16", "stsb", "sickr"]
 STS_TASKS: tuple[StsTask, ...] = get_args(StsTask)
 
@@ -58,7 +59,7 @@ class TextConfig(Frozen):
     """The text half of a run (Eq. 2 and 3)."""
 
     data: str = Field("data/text/wiki1m_for_simcse.txt", min_length=1, description="file, or 'synthetic'")
-    objective: Literal["unsupervised", "supervised"] = Field("unsupervised", description="Eq. 2 or Eq. 3")
+    objective: Objective = Field("unsupervised", description="Eq. 2 or Eq. 3")
     batch_size: int = Field(64, ge=2, description="global batch: sentences (or triplets) a step, over all workers")
     learning_rate: float = Field(3e-5, gt=0, description="peak; then linear to zero")
     temperature: float = Field(0.05, gt=0, description="tau of Eq. 2 and 3")

@@ -10,9 +10,10 @@ import torch
 
 from nlcse_tune.config import SCRATCH, STS_TASKS, EvalConfig, RunConfig
 from nlcse_tune.data.catalog import fingerprints, task_fingerprint
+from nlcse_tune.data.columns import load_columns
 from nlcse_tune.data.modalities import load_side
 from nlcse_tune.data.sts import load_task
-from nlcse_tune.data.text import load_columns, load_text, train_tokenizer
+from nlcse_tune.data.text import load_text, train_tokenizer
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.evaluation.geometry import score_geometry
 from nlcse_tune.evaluation.sts import DevEvaluator, score_test_sets

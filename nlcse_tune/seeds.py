@@ -12,6 +12,7 @@ import numpy as np
 from nlcse_tune import records, report, stats
 from nlcse_tune.config import RunConfig, digest, override
 from nlcse_tune.data.catalog import fingerprints
+from nlcse_tune.data.check import check_inputs
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.files import locked
 from nlcse_tune.launch.pool import ListedRuns, open_pool
@@ -125,6 +126,7 @@ def run_seeds(
         for arm in arms:
             adopt_setting(arm)
         if specs := [*missing_runs(arms, seeds, any_version=any_version), *outdated(arms, seeds)]:
+            check_inputs(arm.config for arm in arms)
             pool = stack.enter_context(open_pool(launch))
             view.started(len(specs), pool.at_a_time)
             pool.run(ListedRuns(specs, view.finished), arms[0].paths.ray, then_test=True)

@@ -36,6 +36,17 @@ from tests.search.test_state import put
 from tests.synthetic_records import VERSIONS, make_run
 
 
+def test_what_an_arm_cannot_be_trained_on_is_found_before_ray(
+    tiny_study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nlcse_tune.seeds.open_pool", lambda launch: pytest.fail("Ray was started"))
+    values = {**TINY, "text.data": str(tmp_path / "none.txt")}
+    arms = planned_arms(tiny_study.with_overrides(values), StudyPaths(tmp_path, "demo"), values)
+    with pytest.raises(DataError, match=r"none.txt: no such file"):
+        run_seeds(arms, (1, 2))
+    assert not arms[0].paths.openings.exists()
+
+
 def test_a_baseline_without_search_takes_the_methods_text_settings(tiny_study: Study, tmp_path: Path) -> None:
     method, baseline = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
     assert (method.origin, baseline.origin) == ("study", "method")

@@ -28,11 +28,13 @@ def fetch(
 
 
 @app.command()
-def check(folder: Annotated[Path, Argument(help="folder in SentEval's layout")] = Path("data/senteval")) -> None:
-    """Read every evaluation set in a folder and count it; exit status 1 if something is missing or odd."""
-    from nlcse_tune.data.fetch import check_sts
+def check(
+    folder: Annotated[Path, Argument(help="in SentEval's layout, or of images or audio")] = Path("data/senteval"),
+) -> None:
+    """Read all of a folder and count it: evaluation sets, or a side's files; exit status 1 if something is wrong."""
+    from nlcse_tune.data.fetch import check_folder
 
-    contents = check_sts(folder)
+    contents = check_folder(folder)
     _print(contents)
     if contents.warnings:
         raise typer.Exit(1)

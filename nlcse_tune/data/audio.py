@@ -7,17 +7,16 @@ released code uses.
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 from torchaudio.compliance import kaldi
 from torchaudio.functional import resample
 
-from nlcse_tune.data import synthetic
+from nlcse_tune.data import decode, synthetic
+from nlcse_tune.data.decode import RATE
 from nlcse_tune.data.side import VIEWS, SideData
-from nlcse_tune.errors import DataError
 
-RATE, MEL_BINS, FRAMES = 16_000, 128, 1024
+MEL_BINS, FRAMES = 128, 1024
 MASK_BINS, MASK_FRAMES = 48, 192
 MEAN, STD = -4.2677393, 4.5689974  # of AudioSet's filter banks, as in SSAST; inputs become (x - MEAN) / (2 STD)
 CACHE_BYTES = 1_000_000_000  # filter banks kept in memory, unpadded
@@ -44,9 +43,9 @@ def spec_augment(bank: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 class AudioData(SideData):
-    """WAV and FLAC files of any rate, or voiced tones; an item is a mono wave at 16 kHz, float32 (samples,)."""
+    """WAV and FLAC files, or voiced tones; an item is a mono wave at 16 kHz, float32 (samples,)."""
 
-    suffixes = (".wav", ".flac")
+    modality = "audio"
     synthetic = (synthetic.SPEAKERS, synthetic.CLIPS_PER_SPEAKER)
 
     def __init__(self, data: str | Path) -> None:
@@ -56,14 +55,8 @@ class AudioData(SideData):
 
     @staticmethod
     def read(path: Path) -> np.ndarray:
-        try:
-            wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        except (OSError, soundfile.SoundFileError) as error:
-            raise DataError(f"{path}: not readable as audio ({error}); remove or replace it") from None
-        if len(wave) == 0:
-            raise DataError(f"{path}: holds no samples; remove or replace it")
-        mono = torch.from_numpy(wave.mean(axis=1))
-        return np.asarray(resample(mono, rate, RATE) if rate != RATE else mono)
+        wave, rate = decode.clip(path)
+        return wave if rate == RATE else np.asarray(resample(torch.from_numpy(wave), rate, RATE))
 
     @staticmethod
     def make(label: int, item: int) -> np.ndarray:
@@ -73,8 +66,7 @@ class AudioData(SideData):
         """The same masked clip twice, float32 (2, 1, 128, 1024); padding is zero, as in SSAST."""
         # Banks are kept where there is room: one takes ten times longer than all the rest.
         if (bank := self._banks.get(item)) is None:
-            wave = self.open(item)
-            bank = filter_bank(np.pad(wave, (0, max(0, RATE // 40 - len(wave)))))  # kaldi's window is 25 ms
+            bank = filter_bank(self.open(item))
             if self._cached + bank.nbytes <= CACHE_BYTES:
                 self._banks[item] = bank
                 self._cached += bank.nbytes

@@ -1,11 +1,13 @@
 """What a run's inputs are, by content: the fingerprints that name a run and guard every comparison."""
 
 import hashlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from nlcse_tune.config import SCRATCH, SYNTHETIC, RunConfig, StsTask
 from nlcse_tune.data import synthetic
+from nlcse_tune.data.lines import FETCH, MissingDataError
 from nlcse_tune.data.sts import Split, task_files
 from nlcse_tune.errors import StorageError
 from nlcse_tune.files import write_text
@@ -31,26 +33,35 @@ def fingerprint(value: str) -> str:
         return _content(sorted(p for p in path.iterdir() if p.suffix in (".json", ".safetensors", ".bin", ".txt")))
     files = sorted(p for p in path.rglob("*") if p.is_file())
     names = "".join(f"{file.relative_to(path).as_posix()} {file.stat().st_size}\n" for file in files)
-    return hashlib.blake2b(names.encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(names.encode(errors="surrogateescape"), digest_size=8).hexdigest()
 
 
 def _content(files: list[Path]) -> str:
     """The digest of the files' names and bytes: of big ones once, until one of them is changed or replaced."""
+    return remembered("fingerprints", files, lambda: _digest(files))
+
+
+def remembered(kind: str, files: list[Path], work: Callable[[], str], *, under: str = "") -> str:
+    """What `work` says of big files, kept until one of them is changed or replaced; of small ones always anew.
+
+    `under` names what else the answer hangs on.
+    """
     states = [path.stat() for path in files]
     if sum(state.st_size for state in states) < REMEMBERED_FROM:
-        return _digest(files)
+        return work()
     # The name too: it is part of the digest, and that of a link is not that of its file.
     versions = [
         (path.name, str(path.resolve()), state.st_size, state.st_mtime_ns, state.st_ino)
         for path, state in zip(files, states, strict=True)
     ]
-    remembered = cache_folder() / "fingerprints" / hashlib.blake2b(repr(versions).encode(), digest_size=16).hexdigest()
+    key = hashlib.blake2b((repr(versions) + under).encode(), digest_size=16).hexdigest()
+    memory = cache_folder() / kind / key
     with suppress(OSError):
-        return remembered.read_text()
-    digest = _digest(files)
+        return memory.read_text()
+    answer = work()
     with suppress(StorageError):
-        write_text(remembered, digest)
-    return digest
+        write_text(memory, answer)
+    return answer
 
 
 def _digest(files: list[Path]) -> str:
@@ -63,9 +74,15 @@ def _digest(files: list[Path]) -> str:
 
 
 def fingerprints(config: RunConfig) -> dict[str, str]:
-    """Fingerprint of every input of a run: encoder, text, dev set, and the side's where there is one."""
+    """Fingerprint of every input of a run: encoder, text, dev set, and the side's where there is one.
+
+    MissingDataError without the dev set, which has no name of its own to stand for it.
+    """
     prints = {"encoder": fingerprint(config.encoder.checkpoint), "text": fingerprint(config.text.data)}
-    prints["dev"] = task_fingerprint(config.eval.data, "stsb", "dev")
+    try:
+        prints["dev"] = task_fingerprint(config.eval.data, "stsb", "dev")
+    except FileNotFoundError as error:
+        raise MissingDataError(f"{error.filename}: not found: {FETCH}, or set eval.data") from None
     if config.side:
         prints["side"] = fingerprint(config.side.data)
         if config.side.checkpoint:

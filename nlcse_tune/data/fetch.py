@@ -5,13 +5,17 @@ library caches, resumes, and knows proxies, mirrors (HF_ENDPOINT) and HF_HUB_OFF
 to its place in one motion: a kill leaves nothing half there.
 """
 
+import lzma
 import shutil
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 from nlcse_tune.config import STS_TASKS
+from nlcse_tune.data import bounds
+from nlcse_tune.data.check import check_side, modalities_in
 from nlcse_tune.data.lines import MissingDataError, count_warning, csv_rows, read_lines
 from nlcse_tune.data.sts import load_dev, load_task
 from nlcse_tune.data.transfer import TRANSFER_TASKS, load_transfer
@@ -53,6 +57,18 @@ def fetch(name: DataName, to: Path | None = None) -> tuple[Path, Contents]:
     return target, Contents([f"{_check_text(name, target)} items"], [])
 
 
+def check_folder(folder: Path) -> Contents:
+    """What there is in a folder of images or audio, by class, or else in one in SentEval's layout."""
+    if not (modalities := modalities_in(folder)):
+        return check_sts(folder)
+    contents = Contents([], [])
+    for modality in modalities:
+        count, problems = check_side(modality, folder)
+        contents.counts.append(count)
+        contents.warnings.extend(problems)
+    return contents
+
+
 def check_sts(folder: Path) -> Contents:
     """What there is in a folder in SentEval's layout. DataError for a broken file."""
     contents = Contents([], [])
@@ -88,6 +104,7 @@ def _download(file: str) -> Path:
 
 def _unpack(archive: Path, target: Path) -> None:
     """Unpacks beside `target`, then moves each task's folder into it."""
+    _check_archive(archive)
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
@@ -104,6 +121,24 @@ def _unpack(archive: Path, target: Path) -> None:
             for folder in (root / name for name in _FOLDERS if (root / name).is_dir()):
                 shutil.rmtree(target / folder.name, ignore_errors=True)
                 folder.replace(target / folder.name)
+
+
+def _check_archive(archive: Path) -> None:
+    """DataError for what is no whole archive, or would unpack to more than any of SentEval's; nothing is written."""
+    most = min(bounds.UNPACKED_BYTES, bounds.UNPACKED_RATIO * archive.stat().st_size)
+    unpacked = 0
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                unpacked += tarfile.BLOCKSIZE + member.size
+                if unpacked > most:
+                    raise DataError(
+                        f"{archive}: unpacks to more than {most:,} bytes, and what unpacks to {bounds.UNPACKED_RATIO} "
+                        f"times its size, or to {bounds.UNPACKED_BYTES:,}, is not SentEval's; remove it and fetch it "
+                        "from another mirror"
+                    )
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        raise DataError(f"{archive}: not a tar archive that can be read: {error}") from None
 
 
 def _check_text(name: DataName, path: Path) -> int:

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as TF
 
-from nlcse_tune.data import synthetic
+from nlcse_tune.data import decode, synthetic
+from nlcse_tune.data.decode import SIZE
 from nlcse_tune.data.side import VIEWS, SideData
-from nlcse_tune.errors import DataError
 
-SIZE = 224
 SCALE, RATIO = (0.2, 1.0), (3 / 4, 4 / 3)
 BRIGHTNESS = CONTRAST = SATURATION = 0.4
 HUE, JITTER_P, GRAY_P, FLIP_P = 0.1, 0.8, 0.2, 0.5
@@ -63,18 +62,12 @@ def random_view(picture: Image.Image, rng: np.random.Generator) -> Tensor:
 class ImageData(SideData):
     """Pictures with labels: JPEG and PNG files, or textured shapes by class; an item is an RGB picture."""
 
-    suffixes = (".jpg", ".jpeg", ".png")
+    modality = "image"
     synthetic = (synthetic.IMAGE_CLASSES, synthetic.IMAGES_PER_CLASS)
 
     @staticmethod
     def read(path: Path) -> Image.Image:
-        """Grey, palette and CMYK pictures become RGB."""
-        try:
-            with Image.open(path) as picture:
-                picture.draft("RGB", (2 * SIZE, 2 * SIZE))  # lets the JPEG decoder skip detail that is not kept
-                return picture.convert("RGB")
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path}: not readable as an image ({error}); remove or replace it") from None
+        return decode.picture(path)
 
     @staticmethod
     def make(label: int, item: int) -> Image.Image:

@@ -1,11 +1,11 @@
 """Lines and rows of text files: sentences, tab-separated values as SentEval reads them, quoted CSV."""
 
 import csv
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from nlcse_tune.data.bounds import LINE
 from nlcse_tune.errors import DataError
 
 FETCH = "run `nlcse-tune data fetch sts`"
@@ -37,7 +37,13 @@ def read_lines(path: Path, *, encoding: Literal["utf-8", "latin-1"] = "utf-8", h
             f"{path}:{line}: not {encoding.upper()} (byte 0x{content[error.start]:02x}); convert the file, "
             f"for instance with `iconv -f latin1 -t utf-8`, or {hint}"
         ) from None
-    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+    if len(longest := max(lines, key=len, default="")) > LINE:
+        raise DataError(
+            f"{path}:{lines.index(longest) + 1}: {len(longest):,} characters, and at most {LINE:,} are read of a line; "
+            "end each sentence with LF or CRLF"
+        )
+    return lines
 
 
 def tab_rows(path: Path, *, columns: int, header: bool = False) -> Iterator[tuple[int, list[str]]]:
@@ -53,14 +59,15 @@ def tab_rows(path: Path, *, columns: int, header: bool = False) -> Iterator[tupl
 
 def csv_rows(path: Path, *, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
     """(line number, fields) of a quoted CSV file; without `strict`, stray quotes are let through."""
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    csv.field_size_limit(LINE)
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, strict=strict)
         try:
             for fields in reader:
                 yield reader.line_num, fields
         except (UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{path}:{reader.line_num + 1}: not readable as UTF-8 CSV ({error})") from None
+            number = reader.line_num + isinstance(error, UnicodeDecodeError)  # of a line that it did not get to see
+            raise DataError(f"{path}:{number}: not readable as UTF-8 CSV ({error})") from None
 
 
 def spaced(text: str) -> str:

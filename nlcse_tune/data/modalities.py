@@ -2,18 +2,15 @@
 
 from nlcse_tune.config import Modality, SideConfig
 from nlcse_tune.data.audio import AudioData
+from nlcse_tune.data.folder import check_labels
 from nlcse_tune.data.image import ImageData
 from nlcse_tune.data.side import SideData
-from nlcse_tune.errors import DataError
 
 MODALITIES: dict[Modality, type[SideData]] = {"image": ImageData, "audio": AudioData}
 
 
 def load_side(config: SideConfig) -> SideData:
-    """The data of a side, enough of them to fill a batch."""
+    """The data of a side, which its loss can learn from."""
     data = MODALITIES[config.modality](config.data)
-    if len(data) < config.batch_size:
-        raise DataError(
-            f"{config.data}: {len(data)} items do not fill one batch; side.batch_size is {config.batch_size}"
-        )
+    check_labels(config, data.labels.tolist())
     return data

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nlcse_tune.config import SYNTHETIC
-from nlcse_tune.errors import DataError
+from nlcse_tune.config import SYNTHETIC, Modality
+from nlcse_tune.data.decode import SUFFIXES
+from nlcse_tune.data.folder import list_folder
 
 VIEWS = 2
 
@@ -20,7 +21,7 @@ VIEWS = 2
 class SideData(ABC):
     """Labelled items, each giving two views: those of a folder that holds a folder per class, or "synthetic" ones."""
 
-    suffixes: ClassVar[tuple[str, ...]]  # of the files that count
+    modality: ClassVar[Modality]
     synthetic: ClassVar[tuple[int, int]]  # classes, items of each
 
     def __init__(self, data: str | Path) -> None:
@@ -28,7 +29,7 @@ class SideData(ABC):
         if data == SYNTHETIC:
             self.files, labels = None, np.repeat(np.arange(classes), each).tolist()
         else:
-            self.files, labels = _list_folder(Path(data), self.suffixes)
+            self.files, labels = list_folder(Path(data), SUFFIXES[self.modality])
         self.labels = np.asarray(labels, dtype=np.int64)  # (items,)
 
     def __len__(self) -> int:
@@ -60,18 +61,3 @@ class SideData(ABC):
 def stack_views(items: list[Tensor]) -> Tensor:
     """Views (V, C, H, W) of B items -> (R, C, H, W), view by view."""
     return torch.stack(items, dim=1).flatten(0, 1)
-
-
-def _list_folder(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], list[int]]:
-    """Files of a class-per-folder tree with their labels, in sorted order."""
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; set side.data to one that holds a folder for each class")
-    classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    files, labels = [], []
-    for label, name in enumerate(classes):
-        own = sorted(path for path in (folder / name).rglob("*") if path.suffix.lower() in suffixes)
-        files += own
-        labels += [label] * len(own)
-    if not files:
-        raise DataError(f"{folder}: no files ending in {', '.join(suffixes)} in the folders of its classes")
-    return files, labels

@@ -1,11 +1,10 @@
-"""Training text: one sentence per line, or a CSV of pairs or triplets; as batches of token ids.
+"""Training text as batches of token ids.
 
 B items of a batch, b of them this worker's, V views (2, or 3 with hard negatives), T tokens; row v * B + i of a batch
 is view v of item i.
 """
 
 from collections import Counter
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,54 +12,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from nlcse_tune.config import SYNTHETIC, EncoderConfig, TextConfig
-from nlcse_tune.data import synthetic
-from nlcse_tune.data.lines import csv_rows, read_lines, spaced
+from nlcse_tune.config import EncoderConfig, TextConfig
+from nlcse_tune.data.columns import Columns
 from nlcse_tune.data.tokens import TokenTable, cached_table
 from nlcse_tune.errors import DataError
 
-Columns = tuple[list[str], ...]
 SPECIAL_TOKENS = {f"{name.lower()}_token": f"[{name}]" for name in ("PAD", "UNK", "CLS", "SEP", "MASK")}
-CSV_COLUMNS = ("sent0", "sent1", "hard_neg")
-
-
-def load_columns(config: TextConfig) -> Columns:
-    """The distinct columns of the text: one of sentences, or two or three (with hard negatives) of equal length."""
-    if config.data == SYNTHETIC:
-        if config.objective == "unsupervised":
-            return (synthetic.sentences(),)
-        return tuple(list(column) for column in zip(*synthetic.triplets(), strict=True))
-    path = Path(config.data)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; set text.data to one (or `nlcse-tune data fetch wiki1m`, or nli)")
-    columns = _read_sentences(path) if config.objective == "unsupervised" else _read_csv(path)
-    if len(columns[0]) < config.batch_size:
-        raise DataError(f"{path}: {len(columns[0])} rows do not fill one batch; text.batch_size is {config.batch_size}")
-    return columns
-
-
-def _read_sentences(path: Path) -> Columns:
-    sentences = [line for line in map(spaced, read_lines(path, hint="set text.data to another one")) if line]
-    if path.suffix == ".csv" and sentences and sentences[0].split(",")[:2] == list(CSV_COLUMNS[:2]):
-        raise DataError(
-            f"{path}: a file of pairs or triplets; set text.objective=supervised, or give one sentence per line"
-        )
-    return (sentences,)
-
-
-def _read_csv(path: Path) -> Columns:
-    rows = csv_rows(path, strict=False)
-    _, header = next(rows, (0, []))
-    if tuple(header) not in (CSV_COLUMNS, CSV_COLUMNS[:2]):
-        raise DataError(f"{path}:1: must have the header sent0,sent1 or sent0,sent1,hard_neg, got {','.join(header)}")
-    filled = []
-    for number, row in rows:
-        if len(row) != len(header) or not all(cell.strip() for cell in row):
-            raise DataError(f"{path}:{number}: must have {len(header)} filled columns, got {row!r}")
-        filled.append(row)
-    if not filled:
-        raise DataError(f"{path}: holds a header and no rows")
-    return tuple(list(column) for column in zip(*filled, strict=True))
 
 
 class TextBatch(NamedTuple):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from nlcse_tune.data.catalog import fingerprints
+from nlcse_tune.data.check import check_inputs
 from nlcse_tune.files import locked
 from nlcse_tune.launch.spec import Launch, run_spec
 from nlcse_tune.launch.worker import run_here, run_on_workers
@@ -32,6 +33,7 @@ def train_one(
         record = kept_record(spec.paths)
         if record and (record.status == "failed" or is_whole(record, spec.paths)):
             return record
+        check_inputs([study.config])
         if launch.workers == 1:
             return run_here(spec, lambda record: on_point(record.dev_curve[-1]) if record else None)
         from nlcse_tune.launch.pool import open_pool  # Ray, which one worker does without

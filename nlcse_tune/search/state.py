@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from nlcse_tune.config import RunConfig, digest, flatten, override
 from nlcse_tune.data.catalog import fingerprints
+from nlcse_tune.data.check import check_inputs
 from nlcse_tune.errors import ConfigError, DataError
 from nlcse_tune.launch.spec import RunSpec, run_spec
 from nlcse_tune.names import SamplerName, SchedulerName
@@ -146,6 +147,8 @@ def check_call(study: Study, paths: StudyPaths, options: SearchOptions) -> None:
         complete_point(state, point)
     if options.prior is not None:
         prior(state, options.prior)
+    grid = state.space.points(flatten(study.config)) if study.grid_size else ()
+    check_inputs([study.config, *map(study.configure, grid)])
 
 
 def last_choice(state: SearchState) -> Choice | None:

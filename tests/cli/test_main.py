@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.cli.conftest import Cli
 
@@ -63,6 +64,20 @@ def test_a_mistake_is_found_before_anything_slow_is_imported(tmp_path: Path) -> 
     assert not imported & {"torch", "ray", "transformers"}
     assert len(told) == 1
     assert re.match("error: .*no finished run there is in the space demo-grid", told[0])
+
+
+def test_data_check_names_every_broken_file_of_a_side(cli: Cli, tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(7):
+            Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / name / f"{number}.png")
+    done = cli("data", "check", "pictures")
+    assert (done.status, done.stdout) == (0, "  image: 14 files in 2 classes of 7\n")
+    for number in range(7):
+        (tmp_path / "pictures" / "dog" / f"{number}.png").write_bytes(b"")
+    done = cli("data", "check", "pictures")
+    assert done.status == 1
+    assert re.findall(r"warning: (\S+): not readable", done.stderr) == [f"pictures/dog/{i}.png" for i in range(7)]
 
 
 def test_train_leaves_a_record_and_a_checkpoint_and_is_not_run_twice(cli: Cli, tmp_path: Path) -> None:

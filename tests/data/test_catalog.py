@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from nlcse_tune.config import RunConfig, override
 from nlcse_tune.data import catalog
-from nlcse_tune.data.catalog import fingerprint
+from nlcse_tune.data.catalog import fingerprint, fingerprints
+from nlcse_tune.errors import DataError
 
 
 def rewrite(path: Path, content: bytes, mtime_ns: int) -> None:
@@ -45,6 +47,19 @@ def test_a_link_of_another_name_has_a_digest_of_its_own(big: Path, tmp_path: Pat
     first = fingerprint(str(big))
     (tmp_path / "link.txt").symlink_to(big)
     assert fingerprint(str(tmp_path / "link.txt")) == catalog._digest([tmp_path / "link.txt"]) != first
+
+
+def test_a_missing_dev_set_is_named(tmp_path: Path, tiny_config: RunConfig) -> None:
+    with pytest.raises(
+        DataError, match=r"senteval/STS/STSBenchmark/sts-dev.csv: not found: run `nlcse-tune data fetch"
+    ):
+        fingerprints(override(tiny_config, {"eval.data": str(tmp_path / "senteval")}))
+
+
+def test_a_folder_with_a_name_that_is_no_text_has_a_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    Path(os.fsdecode(bytes(tmp_path) + b"/cat/\xff.jpg")).touch()
+    assert len(fingerprint(str(tmp_path))) == 16
 
 
 def test_a_small_file_leaves_nothing_and_a_cache_that_cannot_be_written_is_no_error(

@@ -1,7 +1,9 @@
 """Downloads, from a server on this machine that plays the hub."""
 
+import gzip
 import hashlib
 import io
+import random
 import re
 import tarfile
 import threading
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from nlcse_tune.data import fetch
+from nlcse_tune.data import bounds, fetch
 from nlcse_tune.errors import DataError, RunError
 
 PREFIX = f"/datasets/{fetch.REPOSITORY}/resolve/main/"
@@ -159,6 +161,35 @@ def archive(files: dict[str, str]) -> bytes:
     return stream.getvalue()
 
 
+def packed(members: int, each: int) -> bytes:
+    """A compressed archive of `members` files of `each` zeros."""
+    return gzip.compress(archive({f"downstream/STS/{number}": "\0" * each for number in range(members)}))
+
+
+@pytest.mark.parametrize(("members", "each"), [(1, 3_000_000), (6000, 0)])
+def test_an_archive_that_unpacks_to_much_is_not_unpacked(hub: Hub, tmp_path: Path, members: int, each: int) -> None:
+    hub.files["senteval.tar"] = packed(members, each)
+    with pytest.raises(DataError, match=r"senteval.tar: unpacks to more than [\d,]+ bytes, .* another mirror"):
+        fetch.fetch("sts", tmp_path / "senteval")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_archive_beyond_the_bound_is_not_unpacked(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "UNPACKED_BYTES", 2000)
+    hub.files["senteval.tar"] = archive({"downstream/STS/a": "x" * 2000})
+    with pytest.raises(DataError, match=r"senteval.tar: unpacks to more than 2,000 bytes"):
+        fetch.fetch("sts", tmp_path / "senteval")
+
+
+@pytest.mark.parametrize("size", [0.3, 0.9])
+def test_a_cut_archive_is_named(hub: Hub, tmp_path: Path, size: float) -> None:
+    noise = random.Random(0).randbytes(50_000).hex()
+    whole = gzip.compress(archive({"downstream/STS/a": noise, "downstream/STS/b": noise}))
+    hub.files["senteval.tar"] = whole[: int(len(whole) * size)]
+    with pytest.raises(DataError, match=r"senteval.tar: not a tar archive that can be read"):
+        fetch.fetch("sts", tmp_path / "senteval")
+
+
 ROW = "g\tf\ty\t1\t{0}\ta\tb\n"
 
 
@@ -187,5 +218,4 @@ def test_unsafe_or_foreign_archive(hub: Hub, tmp_path: Path, content: bytes, mes
     hub.files["senteval.tar"] = content
     with pytest.raises(DataError, match=message):
         fetch.fetch("sts", tmp_path / "senteval")
-    assert not any((tmp_path / "senteval").iterdir())
-    assert [p.name for p in tmp_path.iterdir()] == ["senteval"]
+    assert not [path for path in tmp_path.rglob("*") if path != tmp_path / "senteval"]

@@ -1,15 +1,19 @@
 """Images and audio: decoding, views, and the same view from the same generator."""
 
+import shutil
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 from PIL import Image
+from torchaudio.functional import resample
 from torchvision import transforms
 
-from nlcse_tune.config import SideConfig
+from nlcse_tune.config import SideConfig, SideLoss
+from nlcse_tune.data import bounds
 from nlcse_tune.data import image as image_module
 from nlcse_tune.data.audio import (
     FRAMES,
@@ -72,6 +76,17 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
         ImageData(tmp_path)
     with pytest.raises(DataError, match="do not fill one batch"):
         load_side(SideConfig(data="synthetic", batch_size=4096))
+
+
+def test_one_class_is_refused_where_the_loss_needs_two(picture_folder: Path) -> None:
+    shutil.rmtree(picture_folder / "dog")
+    for loss in get_args(SideLoss):
+        config = SideConfig(data=str(picture_folder), batch_size=2, loss=loss)
+        if loss == "simclr":
+            assert len(load_side(config)) == 2
+        else:
+            with pytest.raises(DataError, match=rf"{picture_folder}: holds one class, and side.loss {loss} learns"):
+                load_side(config)
 
 
 def test_crops_are_drawn_as_torchvision_draws_them() -> None:
@@ -169,17 +184,22 @@ def test_masks_keep_to_their_widths() -> None:
         assert int((bank.sum(1) == 0).sum()) < 192
 
 
-def test_broken_and_empty_clips_are_named(tmp_path: Path) -> None:
+def test_the_shortest_clip_has_views(tmp_path: Path) -> None:
     (tmp_path / "anna").mkdir()
-    (tmp_path / "anna" / "a.wav").write_bytes(b"RIFF not audio")
-    soundfile.write(tmp_path / "anna" / "b.wav", np.zeros(0), 8000)
-    soundfile.write(tmp_path / "anna" / "c.wav", np.zeros(40), 8000)
-    data = AudioData(tmp_path)
-    with pytest.raises(DataError, match=r"a.wav: not readable as audio"):
-        data.open(0)
-    with pytest.raises(DataError, match=r"b.wav: holds no samples"):
-        data.open(1)
-    assert data.views(2, rng()).isfinite().all()  # 5 ms: shorter than one window
+    soundfile.write(tmp_path / "anna" / "a.wav", np.zeros(int(8000 * bounds.SHORTEST_CLIP)), 8000)
+    assert AudioData(tmp_path).views(0, rng()).isfinite().all()
+
+
+def test_of_a_long_clip_the_same_frames_are_used(tmp_path: Path) -> None:
+    """What is read of it changes rounding alone: the filter bank takes each window's own mean away."""
+    (tmp_path / "anna").mkdir()
+    wave = rng().normal(0.05, 0.1, bounds.CLIP_SECONDS * 8000 + 4000).astype(np.float32)
+    for name, samples in (("long", wave), ("minute", wave[:-4000])):
+        soundfile.write(tmp_path / "anna" / f"{name}.wav", samples, 8000, subtype="FLOAT")
+    long, minute = (AudioData(tmp_path).open(item) for item in range(2))
+    assert np.array_equal(long, minute)
+    whole = resample(torch.from_numpy(wave), 8000, RATE).numpy()
+    assert torch.allclose(filter_bank(long), filter_bank(whole), atol=1e-3)
 
 
 @needs_data

@@ -1,4 +1,4 @@
-"""Training text: reading, tokenising, batching."""
+"""Training text: tokenising, batching."""
 
 from pathlib import Path
 
@@ -9,53 +9,9 @@ from transformers import AutoTokenizer
 
 from nlcse_tune.config import EncoderConfig, TextConfig
 from nlcse_tune.data import tokens
-from nlcse_tune.data.text import load_columns, load_text, train_tokenizer
-from nlcse_tune.errors import DataError
+from nlcse_tune.data.columns import load_columns
+from nlcse_tune.data.text import load_text, train_tokenizer
 from tests.shared_data import DATA, needs_data
-
-
-def columns_of(path: Path, content: str | bytes, **options: object) -> tuple[list[str], ...]:
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return load_columns(TextConfig(data=str(path), batch_size=2, **options))  # type: ignore[arg-type]
-
-
-def test_sentences_one_a_line(tmp_path: Path) -> None:
-    assert columns_of(tmp_path / "a.txt", "One  two.\n\n  Three\tfour. \n") == (["One two.", "Three four."],)
-
-
-def test_triplets_and_pairs(tmp_path: Path) -> None:
-    triplets = 'sent0,sent1,hard_neg\na,b,c\n"d, e",f,"say ""g"""\n'
-    assert columns_of(tmp_path / "t.csv", triplets, objective="supervised") == (
-        ["a", "d, e"],
-        ["b", "f"],
-        ["c", 'say "g"'],
-    )
-    assert columns_of(tmp_path / "p.csv", "sent0,sent1\na,b\nc,d\n", objective="supervised") == (["a", "c"], ["b", "d"])
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "objective", "message"),
-    [
-        ("a.txt", b"good\ncaf\xe9\n", "unsupervised", r"a.txt:2: not UTF-8"),
-        ("a.txt", "one\n", "unsupervised", "1 rows do not fill one batch"),
-        ("a.csv", "sent0,sent1,hard_neg\na,b,c\n", "unsupervised", "set text.objective=supervised"),
-        ("a.csv", "premise,hypothesis\na,b\n", "supervised", r"a.csv:1: must have the header"),
-        ("a.csv", "sent0,sent1,hard_neg\na,b\n", "supervised", r"a.csv:2: must have 3 filled columns"),
-        ("a.csv", "sent0,sent1,hard_neg\na, ,c\n", "supervised", r"a.csv:2: must have 3 filled columns"),
-        ("a.csv", "sent0,sent1,hard_neg\n", "supervised", "holds a header and no rows"),
-        ("a.csv", b"sent0,sent1\na,caf\xe9\n", "supervised", "not readable as UTF-8 CSV"),
-    ],
-)
-def test_bad_text_names_file_and_line(
-    tmp_path: Path, name: str, content: str | bytes, objective: str, message: str
-) -> None:
-    with pytest.raises(DataError, match=message):
-        columns_of(tmp_path / name, content, objective=objective)
-
-
-def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no such file; set text.data"):
-        load_columns(TextConfig(data=str(tmp_path / "none.txt")))
 
 
 def test_a_scratch_vocabulary_is_complete_and_the_same_twice() -> None:
@@ -116,11 +72,3 @@ def test_a_known_sentence_has_no_unknown_token() -> None:
     assert tokenizer.convert_ids_to_tokens(table.ids.tolist()) == [
         "[CLS]", "a", "man", "is", "playing", "a", "guitar", ".", "[SEP]",
     ]  # fmt: skip
-
-
-@needs_data
-def test_the_real_texts_load() -> None:
-    wiki = load_columns(TextConfig(data=str(DATA / "text" / "wiki_sentences.txt")))
-    nli = load_columns(TextConfig(data=str(DATA / "text" / "nli_triplets.csv"), objective="supervised"))
-    assert len(wiki[0]) == 70_282
-    assert [len(column) for column in nli] == [5_883] * 3

@@ -6,14 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from PIL import Image
 
 from nlcse_tune.cli.show_search import overview
 from nlcse_tune.config import override
-from nlcse_tune.errors import ConfigError, RunError, StorageError
+from nlcse_tune.errors import ConfigError, DataError, RunError, StorageError
 from nlcse_tune.files import locked
 from nlcse_tune.launch.single import train_one
 from nlcse_tune.paths import StudyPaths
@@ -28,6 +30,7 @@ from nlcse_tune.search.state import (
     SearchState,
     View,
     budget,
+    check_call,
     complete_point,
     last_choice,
     load_state,
@@ -37,6 +40,34 @@ from nlcse_tune.search.state import (
 from nlcse_tune.space import Point, parse_space
 from nlcse_tune.study import Study, find_study
 from nlcse_tune.versions import versions
+
+
+@pytest.fixture
+def one_class(tmp_path: Path) -> Path:
+    """A folder of pictures with a single class."""
+    folder = tmp_path / "pictures" / "cat"
+    folder.mkdir(parents=True)
+    for number in range(4):
+        Image.new("RGB", (20, 20)).save(folder / f"{number}.jpg")
+    return folder.parent
+
+
+def test_what_a_point_cannot_be_trained_on_is_found_before_ray(
+    tiny_study: Study, tmp_path: Path, one_class: Path
+) -> None:
+    values = {"side.data": str(one_class), "side.loss": "simclr"}
+    study, paths = tiny_study.with_overrides(values), StudyPaths(tmp_path, "demo")
+    check_call(study, paths, SearchOptions())
+    losses = parse_space({"parameters": {"side.loss": ["simclr", "supcon"]}}, name="losses", where="losses")
+    with pytest.raises(DataError, match="holds one class, and side.loss supcon learns"):
+        check_call(study.copied(space=losses), paths, SearchOptions())
+    with pytest.raises(DataError, match="holds one class, and side.loss supcon learns"):
+        train_one(study.with_overrides({"side.loss": "supcon"}), paths, 1)
+    (one_class / "cat" / "2.jpg").write_bytes(b"no picture")
+    for call in (partial(check_call, study, paths, SearchOptions()), partial(train_one, study, paths, 1)):
+        with pytest.raises(DataError, match=r"cat/2.jpg: not readable as an image"):
+            call()
+    assert not list(paths.folder.rglob("best*"))
 
 
 def plan_of(study: Study, root: Path, trials: int | None = None) -> SearchState:

@@ -11,9 +11,10 @@ import torch
 import torch.distributed as dist
 
 from nlcse_tune.config import RunConfig, override
+from nlcse_tune.data.columns import Columns, load_columns
 from nlcse_tune.data.modalities import load_side
 from nlcse_tune.data.side import SideData
-from nlcse_tune.data.text import Columns, TextData, load_columns, load_text
+from nlcse_tune.data.text import TextData, load_text
 from nlcse_tune.models.encoder import SentenceEncoder, build_encoder
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.seeding import derive

@@ -1,0 +1,85 @@
+"""From a file to a picture or a wave, within bounds: what is broken or outsized is a DataError that names the file.
+
+Nothing here imports torch, so that a folder can be checked before anything slow starts.
+"""
+
+from collections.abc import Callable
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin
+
+from nlcse_tune.config import Modality
+from nlcse_tune.data import bounds
+from nlcse_tune.errors import DataError
+
+SIZE = 224  # pixels; a view's height and width
+RATE = 16_000  # Hz
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # whatever a file is called; others can start foreign programs
+SUFFIXES: dict[Modality, tuple[str, ...]] = {"image": (".jpg", ".jpeg", ".png"), "audio": (".wav", ".flac")}
+Image.MAX_IMAGE_PIXELS = None  # Pillow's bound warns first and leaves 0.7 GB to decode; ours is asked below
+
+
+def picture(path: Path) -> Image.Image:
+    """An RGB picture; grey, palette and CMYK ones become RGB."""
+    try:
+        if (size := path.stat().st_size) > bounds.PICTURE_BYTES:
+            raise DataError(f"{path}: {size:,} bytes, and at most {bounds.PICTURE_BYTES:,} are read; shrink it")
+        with Image.open(path, formats=FORMATS) as opened:
+            width, height = opened.size
+            if width * height > bounds.PIXELS:
+                raise DataError(
+                    f"{path}: {width:,} x {height:,} pixels, and at most {bounds.PIXELS:,} are decoded; shrink it: "
+                    f"views have {SIZE} x {SIZE}"
+                )
+            opened.draft("RGB", (2 * SIZE, 2 * SIZE))  # lets the JPEG decoder skip detail that is not kept
+            opened.load()
+            return opened if opened.mode == "RGB" else opened.convert("RGB")
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # whatever the decoder makes of hostile bytes: there is no common class
+        why = str(error)
+        if "MAX_TEXT" in why:
+            why = f"it holds a text of more than {PngImagePlugin.MAX_TEXT_CHUNK:,} bytes"
+        raise DataError(f"{path}: not readable as an image ({why}); remove or replace it") from None
+
+
+def clip(path: Path) -> tuple[NDArray[np.float32], int]:
+    """The mono wave (samples,) of a clip, of a long one its first minute, and its rate in Hz."""
+    try:
+        with soundfile.SoundFile(path) as stream:
+            _check_header(path, stream)
+            read = stream.read(bounds.CLIP_SECONDS * stream.samplerate, dtype="float32", always_2d=True)
+            rate = stream.samplerate
+    except (OSError, soundfile.SoundFileError) as error:
+        raise DataError(f"{path}: not readable as audio ({error}); remove or replace it") from None
+    wave: NDArray[np.float32] = read.mean(axis=1)
+    if len(wave) < bounds.SHORTEST_CLIP * rate:
+        raise DataError(
+            f"{path}: lasts {len(wave) / rate:.3f} s, and a clip must last {bounds.SHORTEST_CLIP:g} s; "
+            "remove or replace it"
+        )
+    if not np.abs(wave).max() <= bounds.LOUDEST:  # NaN neither
+        raise DataError(
+            f"{path}: holds samples that are no numbers, or beyond {bounds.LOUDEST:g} where full scale is 1; "
+            "remove or replace it"
+        )
+    return wave, rate
+
+
+def _check_header(path: Path, stream: soundfile.SoundFile) -> None:
+    rate, (low, high) = stream.samplerate, bounds.RATES
+    if not low <= rate <= high or gcd(rate, RATE) < bounds.COMMON_FACTOR:
+        raise DataError(
+            f"{path}: has {rate:,} samples a second; rates from {low:,} to {high:,} Hz are read that have a factor of "
+            f"{bounds.COMMON_FACTOR} or more in common with {RATE:,} Hz; convert it to {RATE:,} Hz"
+        )
+    if stream.channels > bounds.CHANNELS:
+        raise DataError(f"{path}: has {stream.channels} channels, and at most {bounds.CHANNELS} are read; mix them")
+
+
+READERS: dict[Modality, Callable[[Path], Any]] = {"image": picture, "audio": clip}
