@@ -30,8 +30,8 @@ class Remarks:
 # What a reader must know, the gravest first. A NOTE can be read later.
 Rank = IntEnum(
     "Rank",
-    "SEARCH_SEED NO_ARM IDLE_SIDE CANNOT_REJECT NO_SCORE WITH_METHOD TUNING SETTINGS OTHER_SETTING MANY_TESTS N LEFT_OUT "
-    "NOTE",
+    "SEARCH_SEED NO_ARM IDLE_SIDE CANNOT_REJECT NO_SCORE WITH_METHOD TUNING SETTINGS OTHER_SETTING MANY_TESTS N "
+    "LEFT_OUT NOTE",
 )
 Line = tuple[Rank, str]
 
