@@ -87,10 +87,13 @@ class DevPoint(Frozen):
 def constant_side_loss(curve: Sequence[DevPoint]) -> str | None:
     """What to say of a side whose loss never changed: it taught nothing. None where it did, or there is no side.
 
-    Batches differ, so a loss that is the same to five digits at each evaluation hangs on nothing that is learnt.
+    Batches differ, so a loss that is the same to five digits at each evaluation does not hang on what is in them; and
+    below 1e-8 a gradient is less than what AdamW adds to its denominator.
     """
     losses = [point.side_loss for point in curve if point.side_loss is not None]
-    if not losses or losses == losses[:1] != [0.0] or max(losses) - min(losses) > 1e-5 * max(map(abs, losses)):
+    most = max(map(abs, losses), default=1.0)
+    same = len(losses) > 1 and max(losses) - min(losses) <= 1e-5 * most
+    if not (same or most < 1e-8):
         return None
     return f"the side loss was {losses[0]:.4f} at every evaluation: the side taught nothing"
 

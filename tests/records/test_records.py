@@ -70,6 +70,7 @@ def test_a_torn_record_is_named(tmp_path: Path) -> None:
         ([3.1416, 3.14160001], "3.1416"),
         ([3.1416, 3.1415], None),
         ([3e-5, 2.9e-5], None),  # a small weight
+        ([3e-30, 2e-30], "0.0000"),
         ([-0.5, 0.5], None),
     ],
 )

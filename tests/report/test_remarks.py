@@ -97,7 +97,7 @@ def test_a_side_that_taught_nothing_is_warned_of(tmp_path: Path, rng: np.random.
     losses = {1: (0.0, 0.0), 2: (0.7, 0.6), 3: (0.0, 0.0)}
     for seed, pair in losses.items():
         curve = tuple(DevPoint(step=125 * step, score=80, side_loss=loss) for step, loss in enumerate(pair, start=1))
-        make_run(tmp_path, METHOD, seed, rng, dev_curve=curve)
+        make_run(tmp_path, METHOD, seed, rng, points=2, dev_curve=curve, best_dev=80, best_step=125)
     assert warnings(build(tmp_path)).startswith("visualcse-bert, seeds 1, 3: the side loss was the same at every")
 
 
