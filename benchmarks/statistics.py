@@ -85,7 +85,7 @@ def main() -> None:
     for label, n, options in cells:
         _line(label, rejection_rates(count, n, seed, **options))
     print("\nCoverage of 95% intervals, true gap of 1 std")
-    for n in (3, 4, 5, 6, 8, 10, 20):
+    for n in (2, 3, 4, 5, 6, 8, 10, 20):
         _line(f"n={n}, equal stds", coverages(count, n, seed))
     _line("n=5, stds 0.38:0.90", coverages(count, 5, seed, ratio=PAPER_RATIO))
     print("\nPower: formula / simulated")

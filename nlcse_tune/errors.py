@@ -1,7 +1,10 @@
 """The errors a user can meet. Each message gives the value, the rule and the next step."""
 
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+VERBOSE = "NLCSE_VERBOSE"  # of the environment; `-v` sets it for one call
 
 
 class NlcseError(Exception):
@@ -28,3 +31,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the known name closest to `name`, else an empty string."""
     match = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {match[0]!r}?" if match else ""
+
+
+def verbose() -> bool:
+    """Whether somebody wants more than messages: tracebacks of our own errors, and all that Ray prints."""
+    return bool(os.environ.get(VERBOSE))

@@ -1,10 +1,11 @@
 """Reading YAML and writing files so that a kill at any moment leaves either the old file or the new one."""
 
 import fcntl
+import io
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: must be a mapping of keys to values, got {type(raw).__name__}")
     return raw
+
+
+def yaml_text(value: Mapping[str, Any]) -> str:
+    """`value` as YAML that `parse_yaml` reads back, its keys in the order that they have."""
+    yaml, stream = YAML(typ="safe", pure=True), io.StringIO()
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.dump(dict(value), stream)
+    return stream.getvalue()
 
 
 @contextmanager

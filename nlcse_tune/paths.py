@@ -56,6 +56,8 @@ class StudyPaths:
     tests = _Below("tests")
     openings = _Below("test-openings.jsonl")  # one JSON line each time the study's test sets were scored
     search = _Below(SEARCH)  # what the last search chose
+    best = _Below("best.yaml")  # the same as a study
+    trials = _Below("trials.csv")  # one row per run of the last search
     journal = _Below("optuna.journal")  # the search as optuna-dashboard reads it; each search makes it anew
     ray = _Below("ray")  # Ray Tune's own files
     ray_train = _Below("ray/train")

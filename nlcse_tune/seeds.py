@@ -207,6 +207,6 @@ def _fresh_seeds(arms: Sequence[PlannedArm], n: int) -> tuple[int, ...]:
     method = arms[0]
     seen = {record.seed for record in method.records() if method.paths.run(record.run_id).test.is_file()}
     choices = [choice for arm in arms if (choice := records.Choice.read(arm.paths.search))]
-    searched = {arm.study.search_seed for arm in arms} | {seed for choice in choices for seed in choice.dev_by_seed}
+    searched = {arm.study.search_seed for arm in arms} | {seed for choice in choices for seed in choice.search_seeds}
     fresh = (seed for seed in count(max(seen, default=0) + 1) if seed not in searched)
     return tuple(islice(fresh, n))

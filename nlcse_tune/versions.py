@@ -36,9 +36,14 @@ def versions(device: str) -> Versions:
         numerics=NUMERICS,
         commit=_commit(),
         python=platform.python_version(),
-        packages={name: metadata.version(name) for name in _PACKAGES if find_spec(name)},
+        packages=packages(),
         device=device,
     )
+
+
+def packages() -> dict[str, str]:
+    """Installed versions of what can change numbers, from their metadata: nothing is imported."""
+    return {name: metadata.version(name) for name in _PACKAGES if find_spec(name)}
 
 
 def _commit() -> str | None:

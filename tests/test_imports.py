@@ -39,7 +39,7 @@ ROOMS: dict[str, set[str]] = {
     "report": {*BASE, "names", "stats", "records", "space", "study"},
     "seeds": {*BASE, "launch", "run", "report", "stats", "data", "study", *RECORDS},
     "cli": {*BASE, "seeds", "search", "launch", "run", "report", "evaluation", "export", "data", "records", "space",
-            "study", "stats", "names"},
+            "study", "stats", "names", "versions"},
     "__main__": {"cli"},
 }  # fmt: skip
 LIGHT = (

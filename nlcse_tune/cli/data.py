@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
+from nlcse_tune.cli.command import Command, with_verbose
 from nlcse_tune.names import DataName
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 app = typer.Typer(name="data", help="Get and check evaluation data and training texts.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(cls=Command)
+@with_verbose
 def fetch(
     name: Annotated[DataName, Argument(help="sts (SentEval's sets), wiki1m or nli (SimCSE's training texts)")],
     to: Annotated[Path | None, Option(help="folder (sts) or file [default: where studies look]")] = None,
@@ -27,7 +29,8 @@ def fetch(
     _print(contents)
 
 
-@app.command()
+@app.command(cls=Command)
+@with_verbose
 def check(
     folder: Annotated[Path, Argument(help="in SentEval's layout, or of images or audio")] = Path("data/senteval"),
 ) -> None:

@@ -1,25 +1,47 @@
 """The command line: parse, call one function, print. Heavy imports wait until a command needs them."""
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer import Argument, Option
 
+from nlcse_tune import errors
 from nlcse_tune.cli import data, evaluate, options, report, search, seeds
-from nlcse_tune.errors import NlcseError
+from nlcse_tune.cli.command import Command, Verbose, be_verbose, with_verbose
 
 app = typer.Typer(
     name="nlcse-tune",
     help="Search, repeat and decide: is this sentence-embedding method better, or was it a lucky seed?",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
-@app.command()
+def _print_versions(asked: bool) -> None:
+    if asked:
+        from nlcse_tune import __version__
+        from nlcse_tune.versions import packages
+
+        python = ".".join(map(str, sys.version_info[:3]))
+        for name, version in {"nlcse-tune": __version__, "python": python, **packages()}.items():
+            typer.echo(f"{name} {version}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_any_command(
+    version: Annotated[
+        bool,
+        Option("--version", callback=_print_versions, is_eager=True, help="versions of this tool and what it rests on"),
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    be_verbose(verbose)
+
+
 def train(
     study: options.StudyName,
     seed: Annotated[int, Option(min=0, help="the run's seed")] = 42,
@@ -37,16 +59,19 @@ def train(
 
     chosen, _ = options.chosen_study(study, sets)
     paths = StudyPaths(out, chosen.name)
-    with show.errors.status(f"{chosen.name}: reading the study"):
+    with show.screen.status(f"{chosen.name}: reading the study"):
         from nlcse_tune.launch.single import train_one
     launch = Launch(workers, cpus_per_worker, gpus_per_worker, address=address)
-    with show.errors.status(f"{chosen.config.method}, seed {seed}: training"):
+    with show.screen.status(f"{chosen.config.method}, seed {seed}: training"):
         record = train_one(chosen, paths, seed, launch, on_point=show.dev_point)
     show.run(record, paths)
 
 
-@app.command()
-def studies(study: Annotated[str | None, Argument(help="a study to show whole")] = None) -> None:
+def studies(
+    study: Annotated[
+        str | None, Argument(help="a study to show whole", autocompletion=options.studies_that_begin)
+    ] = None,
+) -> None:
     """List the studies at hand, or show one with every field and what it means."""
     from nlcse_tune.cli import show
     from nlcse_tune.study import find_study, names
@@ -57,7 +82,6 @@ def studies(study: Annotated[str | None, Argument(help="a study to show whole")]
         show.study(find_study(study))
 
 
-@app.command()
 def export(
     run: Annotated[str, Argument(help="a run id, a run's folder, or a checkpoint folder", metavar="RUN")],
     to: Annotated[Path, Option("--to", help="the folder to write", metavar="DIR")],
@@ -71,8 +95,10 @@ def export(
     typer.echo(f'wrote {folder}: load it with SentenceTransformer("{folder}"); state a licence in its README.md')
 
 
-for command in (search.search, seeds.seeds, report.report, report.compare, report.plan, evaluate.evaluate):
-    app.command()(command)
+for command in (
+    train, studies, export, search.search, seeds.seeds, report.report, report.compare, report.plan, evaluate.evaluate,
+):  # fmt: skip
+    app.command(cls=Command)(with_verbose(command))
 app.add_typer(data.app)
 
 
@@ -80,6 +106,8 @@ def main() -> None:
     """Entry point: a NlcseError is printed as one message, anything else is a bug and keeps its traceback."""
     try:
         app(standalone_mode=True)
-    except NlcseError as error:
+    except errors.NlcseError as error:
+        if errors.verbose():
+            traceback.print_exception(error)
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(1)

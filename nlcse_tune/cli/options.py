@@ -1,6 +1,7 @@
 """Options that several commands share, and how their texts are read."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,22 @@ from nlcse_tune.errors import ConfigError
 if TYPE_CHECKING:
     from nlcse_tune.study import Study
 
-StudyName = Annotated[str, Argument(help="a study: a name (see `nlcse-tune studies`) or a YAML file", metavar="STUDY")]
+
+def studies_that_begin(incomplete: str) -> list[str]:
+    """Names of studies, for a shell that completes."""
+    from nlcse_tune.study import names
+
+    return [name for name in names("studies") if name.startswith(incomplete)]
+
+
+StudyName = Annotated[
+    str,
+    Argument(
+        help="a study: a name (see `nlcse-tune studies`) or a YAML file",
+        metavar="STUDY",
+        autocompletion=studies_that_begin,
+    ),
+]
 Sets = Annotated[
     list[str] | None,
     Option("--set", help="field=value, any number of times: text.learning_rate=2e-5", metavar="FIELD=VALUE"),
@@ -59,3 +75,9 @@ def parse_configurations(texts: Sequence[str] | None) -> dict[str, str]:
         if not re.fullmatch("[^=]+=.+", text):
             raise ConfigError(f"--config {text}: must be STUDY=ID, for instance visualcse-bert=1a2b3c4d5e6f")
     return dict(text.split("=", 1) for text in texts or ())
+
+
+def command_line(*words: str, sets: Sequence[str] | None = None, out: Path = Path("runs")) -> str:
+    """`nlcse-tune seeds demo --set text.batch_size=32`: another command on the same study and folder, for a shell."""
+    same = [part for text in sets or () for part in ("--set", text)]
+    return shlex.join(["nlcse-tune", *words, *same, *(() if out == Path("runs") else ("--out", str(out)))])

@@ -18,7 +18,11 @@ Configs = Annotated[
 def report(
     studies: Annotated[
         list[str] | None,
-        Argument(help="studies [default: all with test scores under --out]", metavar="[STUDY]..."),
+        Argument(
+            help="studies [default: all with test scores under --out]",
+            metavar="[STUDY]...",
+            autocompletion=options.studies_that_begin,
+        ),
     ] = None,
     test: Annotated[TestName, Option(help="choose it before looking at its p")] = "welch",
     correct: Annotated[Correction, Option(help="correction over all tests of the report")] = "none",
@@ -54,6 +58,10 @@ def report(
     if write:
         files = reports.write_report(made, figures=figures)
         echo(f"written to {files[0].parent}: {', '.join(file.name for file in files)}", err=True)
+    if format == "terminal":
+        show.next_step(
+            made, studies[0] if studies and len(studies) == 1 else None, out, config, any_version=any_version
+        )
 
 
 def _known_studies(named: list[str]) -> list[str]:
@@ -79,7 +87,10 @@ def compare(
 
 
 def plan(
-    study: Annotated[str, Argument(help="a study with a few tested seeds", metavar="STUDY")],
+    study: Annotated[
+        str,
+        Argument(help="a study with a few tested seeds", metavar="STUDY", autocompletion=options.studies_that_begin),
+    ],
     gap: Annotated[float, Option(min=0.001, help="true gap on the average, in points, that is worth finding")] = 1.0,
     power: Annotated[float, Option(min=0.01, max=0.999, help="chance of finding it")] = 0.8,
     alpha: Annotated[float, Option(min=0.0001, max=0.5, help="level of the test")] = 0.05,

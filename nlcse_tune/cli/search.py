@@ -1,5 +1,6 @@
 """`search`: the command with the most options, in a file of its own."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from nlcse_tune.errors import ConfigError
 if TYPE_CHECKING:
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
+    from nlcse_tune.search.search import SearchResult
     from nlcse_tune.search.state import SearchOptions
     from nlcse_tune.study import Study
 
@@ -29,6 +31,7 @@ def search(
             help="points to try [default: the study's, else (most of) its grid]",
         ),
     ] = None,
+    seed: Annotated[int | None, Option(min=0, help="of the search's runs [default: the study's search_seed]")] = None,
     space: Annotated[str | None, Option(help="another search space: a name or a YAML file")] = None,
     sampler: Annotated[names.SamplerName | None, Option(help="[default: grid if it fits, else tpe]")] = None,
     scheduler: Annotated[
@@ -73,6 +76,8 @@ def search(
     chosen, values = options.chosen_study(study, sets)
     if space is not None:
         chosen = chosen.copied(space=load_space(resolve("search_spaces", space)))
+    if seed is not None:
+        chosen = chosen.copied(search_seed=seed)
     if show:
         from nlcse_tune.cli.show_search import overview
 
@@ -88,24 +93,41 @@ def search(
     if with_baseline:
         if (baseline := chosen.baseline_study(values)) is None:
             raise ConfigError(f"{chosen.name}: --with-baseline: the study has no baseline; add `baseline:` to it")
+        baseline = baseline.copied(search_seed=baseline.search_seed if seed is None else seed)
         how = how.on_equal_terms(chosen)
         # The method's points and prior mean nothing to the baseline.
         half = None if how.seconds is None else how.seconds / 2
         searches = [(baseline, replace(how, tries=(), prior=None, seconds=half)), (chosen, how)]
     for searched, asked in searches:
         check_call(searched, StudyPaths(out, searched.name), asked)
+    _run(searches, out, launch, options.command_line("seeds", study, sets=sets, out=out))
+
+
+def _run(searches: "Sequence[tuple[Study, SearchOptions]]", out: Path, launch: "Launch", following: str) -> None:
+    """Searches one after the other, within the time of the last, and says what to run after it."""
+    from nlcse_tune.cli import show_search
+    from nlcse_tune.paths import StudyPaths
+
     spent = 0.0
-    for searched, asked in searches:
-        left = None if asked.seconds is None else max(0.0, asked.seconds - spent)
-        spent += _run(searched, StudyPaths(out, searched.name), replace(asked, seconds=left), launch)
+    for study, how in searches:
+        left = None if how.seconds is None else max(0.0, how.seconds - spent)
+        result = _search(study, StudyPaths(out, study.name), replace(how, seconds=left), launch)
+        spent += result.seconds
+    show_search.next_step(result, following)
 
 
-def _run(study: "Study", paths: "StudyPaths", how: "SearchOptions", launch: "Launch") -> float:
-    """Searches, and prints what came of it; returns the seconds it took."""
+def _search(study: "Study", paths: "StudyPaths", how: "SearchOptions", launch: "Launch") -> "SearchResult":
+    """Searches, and prints what came of it."""
     from nlcse_tune.cli import show, show_search
+    from nlcse_tune.report.numbers import named_seeds, plural
 
-    with show.errors.status(f"{study.name}: reading the study"):
+    with show.screen.status(f"{study.name}: reading the study"):
         from nlcse_tune.search.search import search
+    if study.search_seed in study.seeds:
+        show.console.print(
+            f"warning: this study is tested with {named_seeds(study.seeds)}, and seed {study.search_seed} is one: "
+            "where a search has chosen by a seed, its test score is biased upward; choose another --seed"
+        )
     view = show_search.SearchView(study.name)
     with view:
         try:
@@ -113,7 +135,7 @@ def _run(study: "Study", paths: "StudyPaths", how: "SearchOptions", launch: "Lau
         except KeyboardInterrupt:
             done = len(view.state.done) if view.state else 0
             same = "the same command without --fresh" if how.fresh else "the same command"
-            show.console.print(f"interrupted with {done} runs on record; {same} goes on from there")
+            show.console.print(f"interrupted with {plural(done, 'run')} on record; {same} goes on from there")
             raise Exit(130) from None
     show_search.result(result, paths)
-    return result.seconds
+    return result

@@ -18,7 +18,10 @@ ORIGINS = {
 
 
 def seeds(
-    study: Annotated[str | None, Argument(help="a study [default: the one searched last, else visualcse-bert]")] = None,
+    study: Annotated[
+        str | None,
+        Argument(help="a study [default: the one searched last]", autocompletion=options.studies_that_begin),
+    ] = None,
     n: Annotated[int, Option("--n", min=2, help="seeds 1 to n for the method and for its baseline")] = 5,
     seed_list: Annotated[str | None, Option("--seeds", help="these seeds instead: 7,8,9")] = None,
     until_decided: Annotated[
@@ -36,15 +39,16 @@ def seeds(
 ) -> None:
     """Repeat a study's best configuration and its baseline with several seeds, on the seven STS test sets."""
     from nlcse_tune.cli import show
-    from nlcse_tune.paths import StudyPaths, last_searched
+    from nlcse_tune.paths import StudyPaths
 
     if until_decided and seed_list:
         raise ConfigError("--seeds and --until-decided: a stopping rule takes seeds of its own; leave --seeds out")
-    with show.errors.status("reading the study"):
+    study = study or _searched_last(out)
+    with show.screen.status("reading the study"):
         from nlcse_tune import seeds as repeat
         from nlcse_tune.cli.show_seeds import ConsoleView
         from nlcse_tune.launch.spec import Launch
-    chosen, values = options.chosen_study(study or last_searched(out) or "visualcse-bert", sets)
+    chosen, values = options.chosen_study(study, sets)
     arms = repeat.planned_arms(chosen, StudyPaths(out, chosen.name), values)
     for role, arm in zip(("method", "baseline"), arms, strict=False):
         show.console.print(f"{role}: {arm.study.name} ({arm.config.method}), {ORIGINS[arm.origin]}")
@@ -60,4 +64,22 @@ def seeds(
         except KeyboardInterrupt:
             show.console.print("interrupted; finished runs are on record, and the same command goes on from there")
             raise Exit(130) from None
-    show.report([arm.study for arm in arms], out, repeat.report_options(arms, any_version=any_version))
+    made = show.report([arm.study for arm in arms], out, repeat.report_options(arms, any_version=any_version))
+    # `plan` knows no --set, so that it must be told which configurations are meant where there may be others.
+    config = [f"{name}={start}" for name, start in made.options.choose.items()] if sets else None
+    show.next_step(made, study, out, config, any_version=any_version)
+
+
+def _searched_last(out: Path) -> str:
+    """The study to repeat where none was named, as a name or a file; ConfigError where nothing was searched."""
+    from nlcse_tune.cli import show
+    from nlcse_tune.paths import StudyPaths, last_searched
+    from nlcse_tune.study import names
+
+    known = names("studies")
+    if (last := last_searched(out)) is None:
+        raise ConfigError(f"STUDY: none was named, and nothing was searched under {out}; name one: {', '.join(known)}")
+    best = StudyPaths(out, last).best
+    chosen = str(best) if last not in known and best.is_file() else last  # of a YAML file that lies elsewhere
+    show.console.print(f"{chosen}: chosen since no STUDY was named, and this one was searched last under {out}")
+    return chosen

@@ -1,5 +1,6 @@
 """What the commands print: tables through rich, one line per finished run, no colour where there is no terminal."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,18 +10,21 @@ from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from nlcse_tune.cli.options import command_line
 from nlcse_tune.config import flatten, known_fields
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord, constant_side_loss
+from nlcse_tune.report.numbers import plural
 from nlcse_tune.space import Range, ValueList
 from nlcse_tune.study import Study
 
 if TYPE_CHECKING:
-    from nlcse_tune.report import ReportOptions
+    from nlcse_tune.report import Report, ReportOptions
 
 # A pipe or a log file has no width of its own; 80 columns would break most rows.
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-errors = Console(stderr=True, highlight=False)  # spinners: nothing where stderr is no terminal
+console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+# Spinners. A line above one erases it only where both are of one console; nothing where there is no terminal.
+screen = console if sys.stdout.isatty() else Console(stderr=True, highlight=False)
 
 
 def number(value: Any) -> str:
@@ -66,17 +70,47 @@ def outcome(record: RunRecord | None) -> str:
     if record.status == "failed":
         return f"failed: {record.error}"
     took = duration(record.timings.total) if record.timings else "-"
-    constant = constant_side_loss(record.dev_curve)
-    return f"dev {score(record.best_dev)} at step {record.best_step}, {took}" + (f"; {constant}" if constant else "")
+    vain = "" if record.gained else f"; no better than before training ({score(record.dev_before)})"
+    constant = f"; {told}" if (told := constant_side_loss(record.dev_curve)) else ""
+    return f"dev {score(record.best_dev)} at step {record.best_step}, {took}{vain}{constant}"
 
 
-def report(studies: Sequence[Study], out: Path, options: "ReportOptions") -> None:
+def vain(what: str, record: RunRecord) -> None:
+    """A warning, where even the best of what was trained is no better than no training."""
+    if not record.gained:
+        console.print(
+            f"warning: {what} no better than no training: best dev {score(record.best_dev)}, "
+            f"{score(record.dev_before)} before the first step; try lower learning rates or more steps, and look at "
+            "the data"
+        )
+
+
+def following(command: str) -> None:
+    """What to run next, on one line: it is there to be copied."""
+    console.print(f"next: {command}", markup=False, soft_wrap=True)
+
+
+def report(studies: Sequence[Study], out: Path, options: "ReportOptions") -> "Report":
     """The report over these studies, on the terminal and in its folder."""
     from nlcse_tune import report as reports
 
     made = reports.build(studies, out, options)
     console.print(reports.terminal(made))
     written(reports.write_report(made))
+    return made
+
+
+def next_step(
+    made: "Report", study: str | None, out: Path, config: Sequence[str] | None = None, *, any_version: bool = False
+) -> None:
+    """The command that follows from a report, with what it was called with."""
+    from nlcse_tune import report as reports
+
+    if words := reports.next_command(made, study):
+        if words[0] == "plan":
+            words += [part for text in config or () for part in ("--config", text)]
+        words += ["--any-version"] if any_version and words[0] != "export" else []
+        following(command_line(*words, out=out))
 
 
 def written(files: Sequence[Path]) -> None:
@@ -99,6 +133,7 @@ def run(record: RunRecord, paths: StudyPaths) -> None:
     )
     for event in record.events:
         console.print(f"  {event}")
+    vain("this run is", record)
     console.print(f"record: {paths.run(record.run_id).record}\ncheckpoint: {paths.run(record.run_id).best}")
 
 
@@ -117,7 +152,7 @@ def study(item: Study) -> None:
     seeds = ", ".join(map(str, item.seeds))
     console.print(f"baseline {item.baseline or '-'}, seeds {seeds}, search seed {item.search_seed}")
     if item.space:
-        size = f"{item.grid_size} points" if item.grid_size else "infinitely many points, or too many to list"
+        size = plural(item.grid_size, "point") if item.grid_size else "infinitely many points, or too many to list"
         console.print(f"space {item.space.name}: {size}")
     shown = table("field", "value", "searched", "meaning", boxed=False)
     known = known_fields()

@@ -1,16 +1,31 @@
 """What `search` prints: a line a finished run, the ranking, repetitions, and what a finished search teaches."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
 from rich.status import Status
+from rich.table import Table
 
-from nlcse_tune.cli.show import console, duration, errors, number, outcome, point, score, table, written
+from nlcse_tune.cli.show import (
+    console,
+    duration,
+    following,
+    number,
+    outcome,
+    point,
+    score,
+    screen,
+    table,
+    vain,
+    written,
+)
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord
 from nlcse_tune.report.figures import best_by_pair, write_search_figures
+from nlcse_tune.report.numbers import plural
 from nlcse_tune.search.state import Candidate, SearchState, View, last_choice, repetitions
 from nlcse_tune.space import ValueList
 
@@ -18,13 +33,15 @@ if TYPE_CHECKING:
     from nlcse_tune.search.search import SearchResult
 
 _BARS = "▁▂▃▄▅▆▇█"
+_COLUMNS = ("before", "best step", "steps", "curve", "time", "run")  # of the ranking, after rank, values and dev
+_LEAST_NEEDED = ("curve", "best step", "steps", "time", "before", "run")
 
 
 class SearchView(Status, View):
     """One line per finished run under a spinner that says what is going on."""
 
     def __init__(self, study: str) -> None:
-        super().__init__(f"{study}: starting Ray (15 to 20 s)", console=errors)
+        super().__init__(f"{study}: starting Ray (15 to 20 s)", console=screen)
         self.study = study
         self.state: SearchState | None = None
 
@@ -34,13 +51,13 @@ class SearchView(Status, View):
         negatives = text.batch_size * (2 if text.objective == "supervised" else 1) - 1
         known = f", {len(state.done)} already on record" if state.done else ""
         begun = f", {len(state.under_way)} to go on with" if state.under_way else ""
-        runs = f"{left} runs{known}{begun}, {at_a_time} at a time"
+        runs = f"{plural(left, 'run')}{known}{begun}, {at_a_time} at a time"
         console.print(f"{self.study}: {state.study.config.method}, {runs}, seed {state.seed}")
         console.print(f"  {negatives} negatives per anchor at the study's own text batch; chosen on STS-B dev")
         if dashboard:
             console.print(f"  Ray dashboard {dashboard} (token: `ray get-auth-token`)")
         console.print(f"  live: optuna-dashboard {state.paths.journal}")
-        self.update(f"{self.study}: {at_a_time} of {left} runs training")
+        self.update(f"{self.study}: {min(at_a_time, left)} of {plural(left, 'run')} training")
 
     def note(self, text: str) -> None:
         console.print(text)
@@ -49,7 +66,7 @@ class SearchView(Status, View):
         record = candidate.record
         stopped = f", stopped at {record.share:.0%}" if record.status == "stopped" else ""
         console.print(f"  [{done}/{trials}] {point(candidate.point)}  {outcome(record)}{stopped}")
-        self.update(f"{self.study}: {trials - done} runs to go")
+        self.update(f"{self.study}: {plural(trials - done, 'run')} to go")
 
     def repeated(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:
         assert self.state is not None
@@ -59,23 +76,50 @@ class SearchView(Status, View):
 
 
 def ranking(study: str, candidates: Sequence[Candidate]) -> None:
-    """All runs of a search, best first."""
-    fields = list(candidates[0].point)
-    names = [name.replace(".", ".\n").replace("_", "_\n") for name in fields]
-    shown = table(
-        "rank>", *(f"{name}>" for name in names), "dev>", "before>", "best step>", "steps>", "curve", "time>", "run",
-        title=f"{study}: {len(candidates)} runs by STS-B dev (Spearman x 100)", wrap=False,
-    )  # fmt: skip
+    """All runs of a search, best first.
+
+    A window that is too narrow for every column leaves out the least needed ones; where rank, values and dev alone
+    are too wide for it, the values of a run stand one below the other.
+    """
     scores = [p.score for candidate in candidates for p in candidate.record.dev_curve] or [0.0]
-    for rank, candidate in enumerate(candidates, start=1):
-        record = candidate.record
-        steps = f"{record.steps}/{record.total_steps}" if record.status == "stopped" else str(record.steps)
-        shown.add_row(
-            str(rank), *(number(candidate.point.get(name, "")) for name in fields), score(record.best_dev),
-            score(record.dev_before), number(record.best_step), steps, sparkline(record, min(scores), max(scores)),
-            duration(record.timings.total) if record.timings else "-", record.run_id,
-        )  # fmt: skip
+    rows = [_cells(rank, candidate, min(scores), max(scores)) for rank, candidate in enumerate(candidates, start=1)]
+    for stacked, n in product((False, True), range(len(_LEAST_NEEDED) + 1)):
+        kept = [name for name in _COLUMNS if name not in _LEAST_NEEDED[:n]]
+        shown = _ranking(candidates, rows, kept, stacked=stacked)
+        if console.measure(shown, options=console.options.update_width(1000)).maximum <= console.width:
+            break
+    shown.title = f"{study}: {plural(len(candidates), 'run')} by STS-B dev (Spearman x 100)"
     console.print(shown)
+
+
+def _ranking(
+    candidates: Sequence[Candidate], rows: Sequence[dict[str, str]], columns: Sequence[str], *, stacked: bool
+) -> Table:
+    """Rank, the searched values, dev, and those of the other columns that are named."""
+    fields = list(dict.fromkeys(name for candidate in candidates for name in candidate.point))
+    names = [f"{name}>".replace(".", ".\n").replace("_", "_\n") for name in fields]
+    flush = [name if name in ("curve", "run") else f"{name}>" for name in columns]
+    shown = table("rank>", *(["searched values"] if stacked else names), "dev>", *flush, wrap=False)
+    for (values, _), row in zip(candidates, rows, strict=True):
+        cells = [number(values[name]) if name in values else "" for name in fields]
+        searched = [point(values).replace(" ", "\n")] if stacked else cells
+        shown.add_row(row["rank"], *searched, row["dev"], *(row[name] for name in columns))
+    return shown
+
+
+def _cells(rank: int, candidate: Candidate, low: float, high: float) -> dict[str, str]:
+    """One run's row of the ranking, less its searched values."""
+    record = candidate.record
+    return {
+        "rank": str(rank),
+        "dev": score(record.best_dev),
+        "before": score(record.dev_before),
+        "best step": number(record.best_step),
+        "steps": f"{record.steps}/{record.total_steps}" if record.status == "stopped" else str(record.steps),
+        "curve": sparkline(record, low, high),
+        "time": duration(record.timings.total) if record.timings else "-",
+        "run": record.run_id,
+    }
 
 
 def result(search: "SearchResult", paths: StudyPaths) -> None:
@@ -87,12 +131,14 @@ def result(search: "SearchResult", paths: StudyPaths) -> None:
     seeds = f"{best.seed} to {best.seed + len(scores) - 1}" if len(scores) > 1 else f"{best.seed}"
     mean = score(sum(scores) / len(scores))
     console.print(f"best: dev {mean} (n={len(scores)}, seed {seeds}); {point(search.best.point)}")
+    _vain(search.candidates, search.best)
     if search.unrepeated and not search.missing:
         console.print("  the best few are not repeated to the end yet: the same command goes on with them")
     elif len(scores) == 1 and len(search.candidates) > 1:
         console.print("  the best of many single runs is partly luck: --select-seeds 3 repeats the best few")
     path = paths.run(best.run_id).best
     console.print(f"checkpoint: {path}" if path.exists() else "no checkpoint yet: the same command makes it")
+    console.print(f"as a study: {paths.best}; every run: {paths.trials}")
     trained = f"{search.trained} trained now, " if search.trained < len(search.candidates) else ""
     console.print(f"{trained}{duration(search.seconds)} in all; records in {paths.records}")
     if search.exhausted:
@@ -101,8 +147,21 @@ def result(search: "SearchResult", paths: StudyPaths) -> None:
         errors = [run.error for run in paths.checkpoints() if run.error.exists() and not run.record.exists()]
         see = f"; see {max(errors, key=lambda path: path.stat().st_mtime)}" if errors else ""
         console.print(
-            f"{search.missing} runs have no record yet (time was up, or a process died{see}): the same command goes on"
+            f"{plural(search.missing, 'run')} without a record yet (time was up, or a process died{see}): the same "
+            "command goes on"
         )
+
+
+def _vain(candidates: Sequence[Candidate], best: Candidate) -> None:
+    """Says so where the winner, or even every run, is no better than no training."""
+    every = not any(c.record.gained for c in candidates if c.record.best_dev is not None)
+    vain("every run of this search is" if every else "the winner is", best.record)
+
+
+def next_step(search: "SearchResult", command: str) -> None:
+    """`command`, where the search is whole and what it chose is worth repeating."""
+    if not (search.missing or search.unrepeated) and search.best.record.gained:
+        following(command)
 
 
 def _standings(search: "SearchResult") -> None:
@@ -131,6 +190,7 @@ def overview(state: SearchState, *, figures: bool) -> None:
             "that it was searched with"
         )
     ranking(study, candidates)
+    _vain(candidates, next((c for c in candidates if winner and c.record.run_id == winner.run_id), candidates[0]))
     if winner is not None:
         mean = sum(winner.dev_by_seed.values()) / len(winner.dev_by_seed)
         seeds = ", ".join(map(str, winner.dev_by_seed))
@@ -138,7 +198,7 @@ def overview(state: SearchState, *, figures: bool) -> None:
     _importances(state, candidates)
     if (fields := _heat_fields(state)) is not None:
         _heat_map(state, candidates, *fields)
-    _cost(state, candidates, repetitions(state, winner) if winner else ())
+    _cost(state, candidates, repetitions(state, winner.dev_by_seed) if winner else ())
     if figures:
         best = winner.run_id if winner else candidates[0].record.run_id
         written(write_search_figures(study, candidates, best, fields, state.paths.report))
@@ -150,7 +210,8 @@ def _importances(state: SearchState, candidates: Sequence[Candidate]) -> None:
     by_field, runs, share = importances(state, candidates)
     where = "at their end" if share == 1 else f"at {share:.0%} of a run, which all reached"
     parts = ", ".join(f"{name} {part:.0%}" for name, part in by_field.items())
-    why = f"{runs} runs {'are too few to tell' if runs < 4 else 'score all the same'}"
+    few = f"{runs or 'no'} {'run is' if runs == 1 else 'runs are'} too few to tell"
+    why = few if runs < 4 else f"{runs} runs score all the same"
     console.print(
         f"importances (fANOVA over {runs} runs, their dev {where}): {parts}" if parts else f"importances: {why}"
     )
@@ -166,7 +227,7 @@ def _heat_fields(state: SearchState) -> tuple[str, str] | None:
 
 def _heat_map(state: SearchState, candidates: Sequence[Candidate], row: str, column: str) -> None:
     cells = best_by_pair(candidates, row, column)
-    stopped = "; (stopped early)" if any(record.status == "stopped" for record in cells.values()) else ""
+    stopped = "; in brackets: stopped early" if any(record.status == "stopped" for record in cells.values()) else ""
     console.print(f"best dev by {row} (rows) and {column}{stopped}")
     rows, columns = (state.space.parameters[name].listed() or () for name in (row, column))
     shown = table(">", *(f"{number(value)}>" for value in columns), title=None)
@@ -188,10 +249,10 @@ def _cost(state: SearchState, candidates: Sequence[Candidate], again: Sequence[R
     console.print(f"cost: {duration(total)} of run time, {duration(evaluating)} of it dev evaluations{saved}")
     if again:
         spent = duration(sum(record.timings.total for record in again if record.timings))
-        console.print(f"  and {spent} for {len(again)} repetitions of the best few with further seeds")
+        console.print(f"  and {spent} for {plural(len(again), 'repetition')} of the best few with further seeds")
     left = state.trials - len(state.done)
     if left > 0:
-        console.print(f"{left} of {state.trials} runs to go, {len(state.under_way)} of them begun")
+        console.print(f"{left} of {plural(state.trials, 'run')} to go, {len(state.under_way)} of them begun")
 
 
 def sparkline(record: RunRecord, low: float, high: float, width: int = 8) -> str:

@@ -2,9 +2,10 @@
 
 from rich.status import Status
 
-from nlcse_tune.cli.show import console, errors, outcome
+from nlcse_tune.cli.show import console, outcome, screen
 from nlcse_tune.launch.spec import RunSpec, SeedsView
 from nlcse_tune.records import KeptRule, RunRecord
+from nlcse_tune.report.numbers import plural
 from nlcse_tune.report.words import look_words
 
 
@@ -12,15 +13,15 @@ class ConsoleView(Status, SeedsView):
     """One line per finished run."""
 
     def __init__(self) -> None:
-        super().__init__("starting Ray (15 to 20 s)", console=errors)
+        super().__init__("starting Ray (15 to 20 s)", console=screen)
 
     def started(self, runs: int, at_a_time: int) -> None:
-        console.print(f"{runs} runs to train and test, {at_a_time} at a time")
-        self.update(f"{runs} runs to go")
+        console.print(f"{plural(runs, 'run')} to train and test, {at_a_time} at a time")
+        self.update(f"{plural(runs, 'run')} to go")
 
     def finished(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:
         console.print(f"  [{done}/{runs}] {spec.study.study} seed {spec.seed}  {outcome(record)}")
-        self.update(f"{runs - done} runs to go")
+        self.update(f"{plural(runs - done, 'run')} to go")
 
     def rule(self, kept: KeptRule, new: bool) -> None:
         looks, seeds = ", ".join(map(str, kept.rule.looks)), kept.seeds

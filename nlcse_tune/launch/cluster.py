@@ -21,7 +21,7 @@ for _name, _value in ENVIRONMENT.items():
 
 import ray  # noqa: E402
 
-from nlcse_tune.errors import RunError  # noqa: E402
+from nlcse_tune.errors import RunError, verbose  # noqa: E402
 from nlcse_tune.launch.spec import Launch, Resources  # noqa: E402
 
 OBJECT_STORE_BYTES = 256 * 1024**2  # runs exchange configurations and scores; Ray's default is 30% of the memory
@@ -33,7 +33,7 @@ def start(address: str | None) -> None:
     # Without its dashboard Ray Train cannot find out which workers to clean up, and the next run hangs
     # (docs/ray.md, point 1).
     own: dict[str, Any] = {} if address else {"include_dashboard": True, "object_store_memory": OBJECT_STORE_BYTES}
-    own |= {"log_to_driver": False, "logging_level": logging.ERROR}
+    own |= {"log_to_driver": verbose(), "logging_level": logging.INFO if verbose() else logging.ERROR}
     try:
         ray.init(address=address or "local", runtime_env={"env_vars": ENVIRONMENT}, **own)
     except (ConnectionError, RuntimeError, ValueError) as error:

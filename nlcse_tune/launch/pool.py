@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from nlcse_tune.data.catalog import fingerprints
-from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError, StorageError
+from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError, StorageError, verbose
 from nlcse_tune.files import write_text
 from nlcse_tune.launch.cluster import fit, start  # sets Ray's environment before ray's import
 from nlcse_tune.launch.spec import Launch, Resources, RunSpec
@@ -39,7 +39,7 @@ OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)  # beside other runs, or o
 ERRORS: tuple[type[NlcseError], ...] = (StorageError, ConfigError, DataError, RunError)
 RETRIES = 3  # fresh starts of a run whose process died; it goes on from its restart point
 # Tune prints a trial's traceback as well as raising it; it lies in the trial's error.txt, and we print its last line.
-logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+logging.getLogger("ray.tune").setLevel(logging.INFO if verbose() else logging.CRITICAL)
 
 
 class RunSource(ABC):

@@ -141,6 +141,11 @@ class RunRecord(Stored):
         return configuration_key(self.config, self.data)
 
     @property
+    def gained(self) -> bool:
+        """Whether training raised the dev score; True where one of the two scores is not known."""
+        return self.best_dev is None or self.dev_before is None or self.best_dev > self.dev_before
+
+    @property
     def share(self) -> float:
         """How much of the run was trained, 0 to 1."""
         return self.steps / (self.total_steps or self.steps or 1)
@@ -218,8 +223,14 @@ class Choice(Stored):
     config: RunConfig
     data: dict[str, str]
     seed: int = Field(description="of the search's runs")
+    former_seeds: tuple[int, ...] = Field((), description="those that earlier searches of this folder chose by")
     searched: int = Field(description="points on record")
     checkpoint: str
+
+    @property
+    def search_seeds(self) -> frozenset[int]:
+        """Every seed that a choice in this folder was made by: a test score at one of them is biased upward."""
+        return frozenset((self.seed, *self.dev_by_seed, *self.former_seeds))
 
 
 class BegunRun(Stored):

@@ -7,6 +7,7 @@ from nlcse_tune.report.build import Report, build
 from nlcse_tune.report.comparison import ReportOptions
 from nlcse_tune.report.figures import write_block_figures
 from nlcse_tune.report.formats import as_json, seeds_csv, summary_csv
+from nlcse_tune.report.remarks import next_command
 from nlcse_tune.report.tables import latex, markdown, terminal
 
 FILES = {

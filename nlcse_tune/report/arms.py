@@ -67,8 +67,8 @@ class Arm:
 
     @property
     def search_seeds(self) -> set[int]:
-        """The search's own seed, and those that it repeated its best few with."""
-        return {self.study.search_seed, *(self.choice.dev_by_seed if self.choice else ())}
+        """The study's own, and those that searches of its folder chose by."""
+        return {self.study.search_seed, *(self.choice.search_seeds if self.choice else ())}
 
     def scores(self, column: Column, tasks: tuple[StsTask, ...]) -> dict[int, float]:
         """Score by seed; a run without that task, or without one of the average's tasks, is not in it."""

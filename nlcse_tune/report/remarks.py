@@ -30,7 +30,7 @@ class Remarks:
 # What a reader must know, the gravest first. A NOTE can be read later.
 Rank = IntEnum(
     "Rank",
-    "SEARCH_SEED NO_ARM IDLE_SIDE CANNOT_REJECT NO_SCORE WITH_METHOD TUNING SETTINGS OTHER_SETTING MANY_TESTS N "
+    "SEARCH_SEED NO_ARM NO_GAIN IDLE_SIDE CANNOT_REJECT NO_SCORE WITH_METHOD TUNING SETTINGS OTHER_SETTING MANY_TESTS N "
     "LEFT_OUT NOTE",
 )
 Line = tuple[Rank, str]
@@ -47,6 +47,33 @@ def remarks(report: Report) -> list[Remarks]:
         grave = sorted((text for text in lines if lines[text] < Rank.NOTE), key=lines.__getitem__)[:MOST_WARNINGS]
         made.append(Remarks(verdicts, tuple(grave), tuple(text for text in lines if text not in grave)))
     return made
+
+
+def next_command(report: Report, study: str | None = None) -> list[str]:
+    """What to run after a report of one comparison, less `nlcse-tune`; empty where nothing is obvious.
+
+    `study` is how its method was named, where that is not the study's own name.
+    """
+    if len(report.comparisons) != 1:
+        return []
+    (comparison,) = report.comparisons
+    gap, name, kept = comparison.gaps.get(AVERAGE), study or comparison.method.name, rule_of(comparison)
+    if gap is None or (p := gap.p(report.options.correct)) is None:
+        return []
+    last = kept.taken[-1] if kept and kept.taken else None
+    if kept and not (last and last.stop):
+        return ["seeds", name, "--until-decided"]
+    found = last.significant if last else p <= report.options.alpha
+    if found and gap.gap > 0:
+        return _export(comparison.method)
+    return ["plan", name] if not (found or kept) and gap.method.std and gap.baseline.std else []
+
+
+def _export(method: Arm) -> list[str]:
+    """The export of the run with the best dev score, of those whose model is still there."""
+    runs = [run.record for run in method.runs if method.paths.run(run.record.run_id).best.exists()]
+    best = max(runs, key=lambda record: record.best_dev or 0.0, default=None)
+    return ["export", best.run_id, "--to", f"exports/{method.name}"] if best else []
 
 
 def _lines(block: Block, report: Report) -> Iterator[Line]:
@@ -104,10 +131,11 @@ def _own_numbers(comparison: Comparison, gap: Gap, report: Report) -> Iterator[L
             yield Rank.NOTE, words.CORRELATED.format(seeds=seeds, correlation=gap.correlation)
     if gap.bootstrap:
         n = min(gap.method.n, gap.baseline.n)
-        known = max((k for k in stats.BOOTSTRAP_COVERAGE if k <= n), default=min(stats.BOOTSTRAP_COVERAGE))
+        known = max(k for k in stats.BOOTSTRAP_COVERAGE if k <= n)
+        nearest = "" if known == n else f" (of n = {n} it is not known)"
         coverage = stats.BOOTSTRAP_COVERAGE[known][options.paired]
         interval = numbers.signed_range(gap.bootstrap.low, gap.bootstrap.high)
-        yield Rank.NOTE, words.BOOTSTRAP.format(interval=interval, n=known, coverage=coverage)
+        yield Rank.NOTE, words.BOOTSTRAP.format(interval=interval, n=known, coverage=coverage, nearest=nearest)
     if gap.two_level:
         yield Rank.NOTE, words.pairs_error(gap.two_level)
     elif options.pair_resamples:
@@ -190,6 +218,10 @@ def _arm(arm: Arm, block: Block) -> Iterator[Line]:
         yield Rank.NO_ARM, words.NO_RUN.format(arm=arm)
     if overlap := arm.search_seeds & set(arm.seeds):
         yield Rank.SEARCH_SEED, words.SEARCH_SEEDS.format(arm=arm, seeds=numbers.named_seeds(overlap))
+    if vain := [run.record for run in arm.runs if not run.record.gained]:
+        where = f" at seed {vain[0].seed}" if vain[1:] else ""
+        told = {"seeds": numbers.named_seeds([record.seed for record in vain]), "where": where}
+        yield Rank.NO_GAIN, words.NO_GAIN.format(arm=arm, record=vain[0], **told)
     if idle := [run.seed for run in arm.runs if constant_side_loss(run.record.dev_curve)]:
         yield Rank.IDLE_SIDE, words.IDLE_SIDE.format(arm=arm, seeds=numbers.named_seeds(idle))
     if arm.left_out.lines:

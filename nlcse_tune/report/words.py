@@ -52,7 +52,7 @@ PAIR_OR_NOT = (
 )
 BOOTSTRAP = (
     "Percentile bootstrap over seeds, nominally 95%: {interval}; at n = {n} such an interval held the true gap in "
-    "{coverage:.0%} of simulated normal studies: prefer the t interval."
+    "{coverage:.0%} of simulated normal studies{nearest}: prefer the t interval."
 )
 NO_PAIRS_ERROR = "The test sets' own error is not computed: not every run has its per-pair similarities on disk."
 UNTESTED_COLUMNS = "{pair}: no test on {columns}: {why}."
@@ -111,6 +111,11 @@ NOT_IN_TABLE = "{arm.name}, on record but not in the table: {records}."
 SEEDS_ABSENT = "{arm.name} has no record of {seeds}, which another row has."
 SEEDS_NOT_RUN = "{arm.name} plans seeds {planned}; not run: {missing}."
 NO_SCORE = "{arm.name}, {seeds}: no score on {task} ({why}), and so in no mean of that task or of the average."
+NO_GAIN = (
+    "{arm.name}, {seeds}: training made the model no better: best STS-B dev {record.best_dev:.2f} against "
+    "{record.dev_before:.2f} before the first step{where}. What is tested there is hardly more than the encoder that "
+    "training began with; look at the learning rates and the data first."
+)
 SEARCH_SEEDS = (
     "{arm.name} has {seeds} in its table, which a search chooses with: where this configuration was chosen by one, "
     "that score is biased upward, so report fresh seeds only."

@@ -17,10 +17,11 @@ from nlcse_tune.files import locked
 from nlcse_tune.launch.pool import ListedRuns, Pool, RunSource, open_pool
 from nlcse_tune.launch.spec import Launch, RunSpec
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import Choice, RunRecord
+from nlcse_tune.records import RunRecord
 from nlcse_tune.search.disk import check_space, clear, clear_checkpoints
 from nlcse_tune.search.early_stopping import RULES, Curve, curve_of
 from nlcse_tune.search.journal import Journal
+from nlcse_tune.search.outcome import write_best, write_choice, write_trials
 from nlcse_tune.search.sampler import Sampler
 from nlcse_tune.search.selection import FIRST, Standing, repeat
 from nlcse_tune.search.state import Candidate, SearchOptions, SearchState, View, complete_point, load_state, prior
@@ -61,8 +62,11 @@ def search(
         for line in under_way.state.left_out:
             view.note(f"  not counted: {line}")
         exhausted = under_way.try_points()
-        result = under_way.ranked(under_way.repeat_best(), exhausted=exhausted)
-        _write_choice(under_way.state, result)
+        standings = under_way.repeat_best()
+        write_trials(under_way.state, under_way.seeds)
+        result = under_way.ranked(standings, exhausted=exhausted)
+        write_choice(under_way.state, result.best, result.scores)
+        write_best(under_way.state, result.best, result.scores)
         under_way.keep_checkpoints(result)
         return replace(result, seconds=under_way.elapsed())
 
@@ -160,23 +164,6 @@ class _Search:
         if not self.state.paths.run(best).best.exists():
             self.view.note("  the winner's checkpoint was cleared by an earlier search, so it is trained again")
             self.run_again([self.state.spec(result.best.point)])
-
-
-def _write_choice(state: SearchState, result: SearchResult) -> None:
-    record = result.best.record
-    choice = Choice(
-        study=state.study.name,
-        run_id=record.run_id,
-        point=result.best.point,
-        dev=record.best_dev,
-        dev_by_seed={state.seed + i: score for i, score in enumerate(result.scores)},
-        config=record.config,
-        data=record.data,
-        seed=state.seed,
-        searched=len(result.candidates),
-        checkpoint=str(state.paths.run(record.run_id).best.relative_to(state.paths.folder)),
-    )
-    choice.write(state.paths.search)
 
 
 def make_sampler(state: SearchState, options: SearchOptions) -> Sampler:

@@ -1,7 +1,7 @@
 """A search made concrete: its points, what is on record of them, what was under way. Imports neither Ray nor torch."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -157,11 +157,11 @@ def last_choice(state: SearchState) -> Choice | None:
     return choice if choice is not None and choice.run_id in state.done else None
 
 
-def repetitions(state: SearchState, choice: Choice) -> list[RunRecord]:
-    """Runs of the search's best few with the further seeds that it chose by."""
+def repetitions(state: SearchState, seeds: Collection[int]) -> list[RunRecord]:
+    """Runs of the search's configurations at further seeds, of those in `seeds`."""
     searched = {record.key for record in state.done.values()}
-    seeds = choice.dev_by_seed.keys() - {state.seed}
-    return [record for record in ledger(state.paths).runs if record.seed in seeds and record.key in searched]
+    further = {*seeds} - {state.seed}
+    return [record for record in ledger(state.paths).runs if record.seed in further and record.key in searched]
 
 
 def budget(study: Study, trials: int | None) -> int:

@@ -14,6 +14,7 @@ TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 # How often the 95% percentile interval of `bootstrap_interval` holds the true gap, in simulated normal studies with n
 # seeds per arm: (independent arms, paired). Measured over 10,000 studies each by `python -m benchmarks.statistics`.
 BOOTSTRAP_COVERAGE: dict[int, tuple[float, float]] = {
+    2: (0.661, 0.494),
     3: (0.802, 0.751),
     4: (0.860, 0.800),
     5: (0.878, 0.834),

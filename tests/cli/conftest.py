@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nlcse_tune.cli.main import main
+from nlcse_tune.errors import VERBOSE
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """`cli("search", "demo")` in a folder of its own, through `main` and so with its errors; a bug is raised."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv(VERBOSE, "")  # put back at the end, whatever `-v` makes of it
 
     def run(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["nlcse-tune", *arguments])

@@ -301,3 +301,49 @@ def test_a_test_that_cannot_reject_is_warned_of(root: Path) -> None:
 def test_an_arm_whose_scores_do_not_vary_gives_no_resolution(root: Path) -> None:
     same_scores(root, METHOD, range(1, 6))
     assert "Were these stds" not in words(build(root))
+
+
+def test_seeds_no_better_than_no_training_are_warned_of(tmp_path: Path, rng: np.random.Generator) -> None:
+    make_study(tmp_path, BASELINE, range(1, 6), rng)
+    make_study(tmp_path, METHOD, range(1, 4), rng)
+    make_study(tmp_path, METHOD, (4, 5), rng, dev_before=99.0)
+    text = warnings(build(tmp_path))
+    assert re.search(
+        r"visualcse-bert, seeds 4, 5: training made the model no better: best STS-B dev \d\d\.\d\d against 99.00 "
+        "before the first step at seed 4",
+        text,
+    )
+    assert text.count("training made the model no better") == 1
+
+
+def test_at_two_seeds_nothing_is_said_of_three(tmp_path: Path, rng: np.random.Generator) -> None:
+    for study, n in ((BASELINE, 2), (METHOD, 2)):
+        make_study(tmp_path, study, range(1, n + 1), rng)
+    text = words(build(tmp_path))
+    assert "at n = 2 such an interval held the true gap in 66% of simulated normal studies: prefer" in text
+    assert "n = 3" not in text
+    for study in (BASELINE, METHOD):
+        make_study(tmp_path, study, range(3, 8), rng)
+    assert "at n = 6 such an interval held the true gap in 89% of simulated normal studies (of n = 7 it" in words(
+        build(tmp_path)
+    )
+
+
+def test_the_next_command_follows_from_what_was_found(root: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    made = build(root)
+    assert report.next_command(made) == []  # a difference, and no model left to export
+    paths = StudyPaths(root, METHOD.name)
+    kept = [run.record for run in made.comparisons[0].method.runs][1:3]
+    for record in kept:
+        paths.run(record.run_id).best.mkdir(parents=True)
+    best = max(kept, key=lambda record: record.best_dev or 0)
+    assert report.next_command(made) == ["export", best.run_id, "--to", "exports/visualcse-bert"]
+    equal = tmp_path / "equal"
+    for study in (METHOD, BASELINE):
+        make_study(equal, study, range(1, 6), rng)
+    assert report.next_command(build(equal)) == ["plan", "visualcse-bert"]
+    assert report.next_command(build(equal), "mine.yaml") == ["plan", "mine.yaml"]
+    worse = tmp_path / "worse"
+    make_study(worse, BASELINE, range(1, 6), rng, shift=2)
+    make_study(worse, METHOD, range(1, 6), rng, shift=-2)
+    assert report.next_command(build(worse)) == []

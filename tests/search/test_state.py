@@ -231,7 +231,7 @@ def test_show_names_the_winner_over_seeds_not_the_best_single_run(
     assert chosen is not None
     assert chosen.point == points(tiny_study)[0]
     assert chosen.dev_by_seed == {42: 50.0, 43: 60.0}
-    assert len(repetitions(own, chosen)) == 5
+    assert len(repetitions(own, chosen.dev_by_seed)) == 5
     assert "winner of the last search: dev 55.00 (seed 42, 43); text.batch_size=32" in text
     assert "for 5 repetitions of the best few" in text
     assert own.candidates()[0].point == points(tiny_study)[1]  # the best single run

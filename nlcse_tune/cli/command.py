@@ -1,0 +1,49 @@
+"""What every command has beside its own options: `-v`, and an answer to an option that it does not know."""
+
+import inspect
+import os
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+from typer import Option
+from typer.core import TyperCommand
+
+from nlcse_tune.errors import VERBOSE
+
+Verbose = Annotated[bool, Option("--verbose", "-v", help="the traceback of an error too, and all that Ray prints")]
+
+
+class Command(TyperCommand):
+    """Proposes, for an option that it does not know, those whose names begin like it; else those spelt like it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:  # click's NoSuchOption, which some versions of Typer carry within themselves
+            known = [name for parameter in self.params for name in parameter.opts]
+            longer = [name for name in known if name.startswith(getattr(error, "option_name", None) or " ")]
+            if longer and hasattr(error, "possibilities"):
+                error.possibilities = longer
+            raise
+
+
+def be_verbose(asked: bool) -> None:
+    """Makes this process verbose where that is asked for."""
+    if asked:
+        os.environ[VERBOSE] = "1"
+
+
+def with_verbose(function: Callable[..., None]) -> Callable[..., None]:
+    """The function with `-v` among its options, so that it may stand before the command's name or after it."""
+
+    @wraps(function)
+    def command(*, verbose: bool, **options: Any) -> None:
+        be_verbose(verbose)
+        function(**options)
+
+    own = inspect.signature(function)
+    added = inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Verbose)
+    vars(command)["__signature__"] = own.replace(parameters=[*own.parameters.values(), added])
+    command.__annotations__ = {**function.__annotations__, "verbose": Verbose}
+    return command
