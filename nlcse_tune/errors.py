@@ -1,4 +1,4 @@
-"""The errors a user can meet. Each message gives the value, the rule and the next step."""
+"""The errors a user can meet, and how they are worded. Each gives the value, the rule and the next step."""
 
 import os
 from collections.abc import Iterable
@@ -31,6 +31,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the known name closest to `name`, else an empty string."""
     match = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {match[0]!r}?" if match else ""
+
+
+def plural(count: float, noun: str) -> str:
+    """`1 seed`, `5 seeds`, `0.5 GPUs`."""
+    return f"{count if isinstance(count, int) else f'{count:g}'} {noun}{'' if count == 1 else 's'}"
 
 
 def verbose() -> bool:

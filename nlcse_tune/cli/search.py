@@ -9,7 +9,7 @@ from typer import Exit, Option
 
 from nlcse_tune import names
 from nlcse_tune.cli import options
-from nlcse_tune.errors import ConfigError
+from nlcse_tune.errors import ConfigError, plural
 
 if TYPE_CHECKING:
     from nlcse_tune.launch.spec import Launch
@@ -119,7 +119,7 @@ def _run(searches: "Sequence[tuple[Study, SearchOptions]]", out: Path, launch: "
 def _search(study: "Study", paths: "StudyPaths", how: "SearchOptions", launch: "Launch") -> "SearchResult":
     """Searches, and prints what came of it."""
     from nlcse_tune.cli import show, show_search
-    from nlcse_tune.report.numbers import named_seeds, plural
+    from nlcse_tune.report.numbers import named_seeds
 
     with show.screen.status(f"{study.name}: reading the study"):
         from nlcse_tune.search.search import search

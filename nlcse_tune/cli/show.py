@@ -12,9 +12,9 @@ from rich.table import Table
 
 from nlcse_tune.cli.options import command_line
 from nlcse_tune.config import flatten, known_fields
+from nlcse_tune.errors import plural
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord, constant_side_loss
-from nlcse_tune.report.numbers import plural
 from nlcse_tune.space import Range, ValueList
 from nlcse_tune.study import Study
 

@@ -20,12 +20,11 @@ from nlcse_tune.cli.show import (
     vain,
     written,
 )
-from nlcse_tune.errors import ConfigError
+from nlcse_tune.errors import ConfigError, plural
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord
 from nlcse_tune.report.figures import best_by_pair, write_search_figures
-from nlcse_tune.report.numbers import plural
 from nlcse_tune.search.state import Candidate, SearchState, View, last_choice, repetitions
 from nlcse_tune.space import ValueList
 

@@ -3,9 +3,9 @@
 from rich.status import Status
 
 from nlcse_tune.cli.show import console, outcome, screen
+from nlcse_tune.errors import plural
 from nlcse_tune.launch.spec import RunSpec, SeedsView
 from nlcse_tune.records import KeptRule, RunRecord
-from nlcse_tune.report.numbers import plural
 from nlcse_tune.report.words import look_words
 
 

@@ -8,6 +8,7 @@ from huggingface_hub import ModelCardData
 
 from nlcse_tune import __version__
 from nlcse_tune.config import SCRATCH, flatten
+from nlcse_tune.errors import plural
 from nlcse_tune.models.encoder import SentenceEncoder
 from nlcse_tune.records import RunRecord, TestRecord
 
@@ -60,7 +61,8 @@ def _training(record: RunRecord) -> str:
         sources |= {"side": config.side.data, "side_checkpoint": str(config.side.checkpoint)}
     data = [(kind, Path(sources.get(kind, "")).name, f"`{print_}`") for kind, print_ in record.data.items()]
     settings = [(f"`{field}`", f"`{value}`") for field, value in flatten(config).items()]
-    facts = f"Run `{record.run_id}`, seed {record.seed}, {record.steps} steps, {record.workers} worker(s)."
+    length = f"{plural(record.steps, 'step')}, {plural(record.workers, 'worker')}"
+    facts = f"Run `{record.run_id}`, seed {record.seed}, {length}."
     if record.events:
         facts += " What it did by itself:\n" + "".join(f"\n- {event}" for event in record.events)
     tables = [_table(("input", "name", "fingerprint"), data), _table(("setting", "value"), settings)]
@@ -81,7 +83,7 @@ def _scores(record: RunRecord, test: TestRecord | None) -> str:
     rows = [(task, f"{test.score(task):.2f}", test.scores[task].pairs) for task in test.scores]
     parts += [f"Spearman × 100 on test sets, setting `{test.setting}`:\n", _table(("task", "score", "pairs"), rows)]
     if (average := test.average(record.config.eval.tasks)) is not None:
-        parts.append(f"Mean over these {len(record.config.eval.tasks)} tasks: {average:.2f}\n")
+        parts.append(f"Mean over {plural(len(record.config.eval.tasks), 'task')}: {average:.2f}\n")
     return "\n".join(parts)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nlcse_tune.config import Frozen, RunConfig
+from nlcse_tune.errors import plural
 from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.records import KeptRule, RunRecord, run_id
 
@@ -48,8 +49,9 @@ class Resources:
         return sum(fitting) // self.workers
 
     def __str__(self) -> str:
-        gpus = f" and {self.workers * self.gpus:g} GPUs" if self.gpus else ""
-        return f"{self.workers * self.cpus:g} CPUs{gpus}" + (f" ({self.workers} workers)" if self.workers > 1 else "")
+        gpus = f" and {plural(self.workers * self.gpus, 'GPU')}" if self.gpus else ""
+        many = f" ({self.workers} workers)" if self.workers > 1 else ""
+        return f"{plural(self.workers * self.cpus, 'CPU')}{gpus}{many}"
 
 
 @dataclass(frozen=True)

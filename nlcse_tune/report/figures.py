@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlcse_tune import stats
-from nlcse_tune.errors import RunError
+from nlcse_tune.errors import RunError, plural
 from nlcse_tune.files import replacing
 from nlcse_tune.records import RunRecord
 from nlcse_tune.report.arms import Arm
@@ -233,7 +233,7 @@ def _curves_figure(study: str, runs: Runs, winner: str) -> "Figure":
             axes.plot(shares[-1], scores[-1], "x", color=COLOURS[1], markersize=5, zorder=4)
     if any(record.status == "stopped" for _, record in runs):
         axes.plot([], [], "x", color=COLOURS[1], label="stopped early")
-    axes.set_title(f"{study}: {len(runs)} runs", fontsize=10)
+    axes.set_title(f"{study}: {plural(len(runs), 'run')}", fontsize=10)
     axes.legend(frameon=False)
     return figure
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS, StsTask
+from nlcse_tune.errors import plural as plural  # of numbers too, to whoever words a report
 from nlcse_tune.names import TestName
 
 Column = StsTask | Literal["avg"]
@@ -70,11 +71,6 @@ def seed_list(seeds: Collection[int]) -> str:
 def named_seeds(seeds: Collection[int]) -> str:
     """`seed 9`, `seeds 1-5`."""
     return f"seed{'' if len(seeds) == 1 else 's'} {seed_list(seeds)}"
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 seed`, `5 seeds`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def seeds_per_arm(n: int, n_baseline: int, *, paired: bool) -> str:

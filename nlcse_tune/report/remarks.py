@@ -171,7 +171,7 @@ def _fairness(method: Arm, baseline: Arm) -> Iterator[Line]:
         if arm.choice:
             other = config_differences(arm.config, arm.choice.config)
             rank, template = (Rank.SETTINGS, words.NOT_ITS_SEARCH) if other else (Rank.NOTE, words.SEARCHED)
-            yield rank, template.format(arm=arm)
+            yield rank, template.format(arm=arm, runs=numbers.plural(arm.choice.searched, "run"))
     runs, runs_baseline = method.left_out.search_runs, baseline.left_out.search_runs
     if runs != runs_baseline:
         yield Rank.TUNING, words.UNEQUAL_SEARCHES.format(**names, runs=runs, runs_baseline=runs_baseline)

@@ -82,10 +82,7 @@ OTHER_SETTINGS = (
     "effect of these too: {differences}."
 )
 SAME_SETTINGS = "{baseline} and {method} share every encoder, text and training setting; only the side differs."
-SEARCHED = (
-    "{arm.name} uses the configuration that its own search chose on STS-B dev ({arm.choice.searched} runs, seed "
-    "{arm.choice.seed})."
-)
+SEARCHED = "{arm.name} uses the configuration that its own search chose on STS-B dev ({runs}, seed {arm.choice.seed})."
 NOT_ITS_SEARCH = "{arm.name} does not use the configuration that its last search chose."
 UNEQUAL_SEARCHES = (
     "Search runs on record: {baseline} {runs_baseline}, {method} {runs}; the tuning was not equal, so part of "

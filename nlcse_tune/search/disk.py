@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nlcse_tune.config import SCRATCH, RunConfig
-from nlcse_tune.errors import StorageError
+from nlcse_tune.errors import StorageError, plural
 from nlcse_tune.paths import RunPaths
 from nlcse_tune.search.selection import FIRST
 from nlcse_tune.search.state import SearchState
@@ -40,10 +40,10 @@ def check_space(state: SearchState, at_a_time: int, keep: int, seeds: int) -> No
     free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
     if free < needed:
         raise StorageError(
-            f"{state.paths.folder}: {_gib(free)} free, and this search takes about {_gib(needed)} ({at_a_time} runs "
-            f"at a time, each with two restart points of {_gib(restart)} and their models, and a third of both while "
-            f"it is written; {kept} kept models of {_gib(weights)}): free space, lower --keep or --concurrent, or "
-            "choose another --out"
+            f"{state.paths.folder}: {_gib(free)} free, and this search takes about {_gib(needed)} "
+            f"({plural(at_a_time, 'run')} at a time, each with two restart points of {_gib(restart)} and their models, "
+            f"and a third of both while it is written; {kept} kept models of {_gib(weights)}): free space, lower --keep "
+            "or --concurrent, or choose another --out"
         )
 
 

@@ -108,6 +108,7 @@ def test_more_than_the_machine_has_is_refused_with_the_arithmetic() -> None:
     assert Resources(8, 1.0, 1.0).concurrent([(16, 4), (16, 4)]) == 1
     assert Resources(1, 1.0, 3.0).concurrent([(16, 4), (16, 4)]) == 2
     assert str(Resources(4, 1.0, 0.5)) == "4 CPUs and 2 GPUs (4 workers)"
+    assert str(Resources(1, 1.0, 1.0)) == "1 CPU and 1 GPU"
 
 
 @pytest.mark.usefixtures("ray_session")
