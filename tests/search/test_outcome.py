@@ -71,7 +71,8 @@ def test_every_run_is_a_row_of_the_table(tiny_study: Study, tmp_path: Path) -> N
     first, second, third = plan.study.space.points()  # type: ignore[union-attr]
     put(plan, first, 50.0)
     put(plan, second, 51.0)
-    failed = put(plan, third, 0.0, status="failed").model_copy(update={"error": "a loss, of NaN", "best_dev": None})
+    untrained = {"dev_curve": (), "best_step": None, "best_dev": None, "error": "a loss, of NaN"}
+    failed = put(plan, third, 0.0, status="failed").model_copy(update=untrained)
     failed.write(plan.paths.run(failed.run_id).record)
     put(plan, second, 49.0, seed=43)
     put(plan, second, 48.0, seed=1)  # a run of `seeds`, and none of the search's
