@@ -42,8 +42,8 @@ def check_space(state: SearchState, at_a_time: int, keep: int, seeds: int) -> No
         raise StorageError(
             f"{state.paths.folder}: {_gib(free)} free, and this search takes about {_gib(needed)} "
             f"({plural(at_a_time, 'run')} at a time, each with two restart points of {_gib(restart)} and their models, "
-            f"and a third of both while it is written; {kept} kept models of {_gib(weights)}): free space, lower --keep "
-            "or --concurrent, or choose another --out"
+            f"and a third of both while it is written; {kept} kept models of {_gib(weights)}): free space, lower "
+            "--keep or --concurrent, or choose another --out"
         )
 
 

@@ -36,10 +36,10 @@ def write_choice(state: SearchState, best: Candidate, scores: Sequence[float]) -
 
 
 def write_best(state: SearchState, best: Candidate, scores: Sequence[float]) -> None:
-    """Writes the study with the values chosen: whole, with absolute paths, and under the same name, so that what it
-    trains lies beside what the search trained.
+    """Writes the study with the values chosen, whole and with absolute paths.
 
-    Published numbers are left out: they are of the study as its own file has it.
+    It keeps its name, so that what it trains lies beside what the search trained. Published numbers are left out: they
+    are of the study as its own file has it.
     """
     study = state.study.copied(config=state.study.configure(best.point))
     whole = study.model_dump(mode="json", exclude={"published"}, exclude_none=True)
