@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nlcse_tune.search.search import SearchResult
 
 _BARS = "▁▂▃▄▅▆▇█"
+MOST_ROWS = 100  # of a ranking
 _COLUMNS = ("before", "best step", "steps", "curve", "time", "run")  # of the ranking, after rank, values and dev
 _LEAST_NEEDED = ("curve", "best step", "steps", "time", "before", "run")
 
@@ -75,11 +76,12 @@ class SearchView(Status, View):
 
 
 def ranking(study: str, candidates: Sequence[Candidate]) -> None:
-    """All runs of a search, best first.
+    """The runs of a search, best first, at most MOST_ROWS of them: `trials.csv` has all.
 
     A window that is too narrow for every column leaves out the least needed ones; where rank, values and dev alone
     are too wide for it, the values of a run stand one below the other.
     """
+    runs, candidates = len(candidates), candidates[:MOST_ROWS]
     scores = [p.score for candidate in candidates for p in candidate.record.dev_curve] or [0.0]
     rows = [_cells(rank, candidate, min(scores), max(scores)) for rank, candidate in enumerate(candidates, start=1)]
     for stacked, n in product((False, True), range(len(_LEAST_NEEDED) + 1)):
@@ -87,7 +89,8 @@ def ranking(study: str, candidates: Sequence[Candidate]) -> None:
         shown = _ranking(candidates, rows, kept, stacked=stacked)
         if console.measure(shown, options=console.options.update_width(1000)).maximum <= console.width:
             break
-    shown.title = f"{study}: {plural(len(candidates), 'run')} by STS-B dev (Spearman x 100)"
+    best = f"the best {MOST_ROWS} of " if runs > MOST_ROWS else ""
+    shown.title = f"{study}: {best}{plural(runs, 'run')} by STS-B dev (Spearman x 100)"
     console.print(shown)
 
 
