@@ -26,7 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "stats": {"errors"},
     "config": {"errors", "files"},
     "space": {"config", "errors", "files"},
-    "study": {"config", "errors", "files", "space"},
+    "study": {"config", "errors", "files", "space", "names"},
     "records": {*BASE, "names", "stats", "versions", "saved_model"},
     "data": {*BASE, "names"},
     "models": {*BASE, "saved_model"},

@@ -17,6 +17,7 @@ from transformers import AutoModel, PreTrainedTokenizerBase
 from nlcse_tune.config import Pooler
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.evaluation.embed import Embedder
+from nlcse_tune.evaluation.lookup import MODULES_FILE, check_exists, hub_fails
 from nlcse_tune.models.encoder import SentenceEncoder, load_encoder
 from nlcse_tune.models.side_embedding import tanh_head
 from nlcse_tune.paths import find_model
@@ -25,8 +26,6 @@ from nlcse_tune.saved_model import SavedModel, read_saved
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-MODULES_FILE = "modules.json"  # in every folder of sentence-transformers
 
 
 class LoadedModel(NamedTuple):
@@ -75,6 +74,7 @@ def load_model(
     A `pooler` other than the saved one is a ConfigError unless `force`, which drops all that follows the saved pooling.
     A model without saved pooling needs one; there, as in SimCSE, "cls" is [CLS] with the checkpoint's pooler layer.
     """
+    check_exists(model, out)
     if (folder := find_model(model, out)) is not None:
         check_model(folder)
         saved = cast(SavedModel, read_saved(folder))
@@ -109,12 +109,11 @@ def _modules_of(model: str) -> list[str] | None:
     file = Path(model) / MODULES_FILE
     if not Path(model).is_dir():
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HFValidationError
 
         try:
-            file = Path(hf_hub_download(model, MODULES_FILE))
-        except (HFValidationError, OSError):
-            return None  # a plain one, or none that can be reached: `load_encoder` says what is wrong
+            file = Path(hf_hub_download(model, MODULES_FILE, local_files_only=hub_fails(model) is not None))
+        except OSError:
+            return None  # a plain one
     return [module["type"] for module in json.loads(file.read_text())] if file.is_file() else None
 
 

@@ -253,7 +253,7 @@ def test_cls_of_a_plain_folder_without_pooler_layer_is_refused(plain: Path, tmp_
 
 
 def test_unknown_names_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="not a model that can be loaded"):
+    with pytest.raises(ConfigError, match="no such model"):
         load_model(str(tmp_path / "nothing"), "avg")
 
 
