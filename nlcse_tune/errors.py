@@ -41,6 +41,14 @@ def all_of(steps: Iterable[Callable[[], Any]]) -> list[Any]:
     return results
 
 
+def reason_of(error: Exception) -> str:
+    """Why transformers or sentence-transformers did not load a model, in a few words."""
+    text = str(error).strip()
+    if "custom code" in text or "trust_remote_code" in text:
+        return "it brings code of its own, `auto_map` in its files, which this tool does not run"
+    return text.splitlines()[0] if text else type(error).__name__
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the known name closest to `name`, else an empty string."""
     match = get_close_matches(name, list(known), n=1, cutoff=0.6)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedTokenizerBase
 
 from nlcse_tune.config import Pooler
-from nlcse_tune.errors import ConfigError
+from nlcse_tune.errors import ConfigError, reason_of
 from nlcse_tune.evaluation.embed import Embedder
 from nlcse_tune.evaluation.lookup import MODULES_FILE, check_exists, hub_fails
 from nlcse_tune.models.encoder import SentenceEncoder, load_encoder
@@ -26,6 +26,19 @@ from nlcse_tune.saved_model import SavedModel, read_saved
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+# Modules of sentence-transformers that import nothing which their own files name.
+MODULES = {
+    "CNN",
+    "Dense",
+    "Dropout",
+    "LSTM",
+    "LayerNorm",
+    "Normalize",
+    "Pooling",
+    "Transformer",
+    "WeightedLayerPooling",
+}
 
 
 class LoadedModel(NamedTuple):
@@ -81,9 +94,7 @@ def load_model(
         given = _overrides(model, pooler, saved.pooler, head=saved.head_at_test, force=force)
         encoder = load_encoder(folder, pooler=pooler if given else None)
     elif (modules := _modules_of(model)) is not None:
-        # The library runs what lies in a local folder even where it is told not to trust remote code.
-        if foreign := [name for name in modules if not name.startswith("sentence_transformers.")]:
-            raise ConfigError(f"{model}: {', '.join(foreign)}: code of the model's own, which this tool does not run")
+        _check_modules(model, modules)
         return _load_theirs(model, pooler, force=force, device=device)
     else:
         given, encoder = True, load_encoder(model, pooler="cls_before_pooler" if pooler == "cls" else pooler)
@@ -117,6 +128,21 @@ def _modules_of(model: str) -> list[str] | None:
     return [module["type"] for module in json.loads(file.read_text())] if file.is_file() else None
 
 
+def _check_modules(model: str, modules: list[str]) -> None:
+    """ConfigError for modules that this tool does not load.
+
+    sentence-transformers runs what lies in a local folder even where it is told not to trust remote code: a module of
+    another name, and whatever class a Router or WordEmbeddings names in its own file.
+    """
+    if foreign := [name for name in modules if not name.startswith("sentence_transformers.")]:
+        raise ConfigError(f"{model}: {', '.join(foreign)}: code of the model's own, which this tool does not run")
+    first, *_ = kinds = [name.rpartition(".")[2] for name in modules] or ["no module"]
+    if first != "Transformer":
+        raise ConfigError(f"{model}: begins with {first}; this tool evaluates what takes token ids alone")
+    if others := [kind for kind in kinds if kind not in MODULES]:
+        raise ConfigError(f"{model}: has a module {others[0]}; this tool knows {', '.join(sorted(MODULES))}")
+
+
 def _load_theirs(model: str, asked: Pooler | None, *, force: bool, device: str) -> LoadedModel:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Transformer
@@ -126,7 +152,7 @@ def _load_theirs(model: str, asked: Pooler | None, *, force: bool, device: str) 
             model, device=device, trust_remote_code=False, model_kwargs={"dtype": torch.float32}
         )
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        raise ConfigError(f"{model}: sentence-transformers cannot load it ({str(error).splitlines()[0]})") from None
+        raise ConfigError(f"{model}: sentence-transformers cannot load it ({reason_of(error)})") from None
     first = loaded[0]
     if not isinstance(first, Transformer) or "message" in first.modalities:
         raise ConfigError(
