@@ -120,7 +120,15 @@ def plan(
     arms = [arm(name) for name in studies]
     spread = plans.spread(arms[0], arms[1] if arms[1:] else None, task_order(arms), any_version=any_version)
     unit = plans.unit(arms)
-    columns = ("gap>", "Welch>", "Welch, cautious>", "paired>", f"{unit} in all>", f"{unit} still to run>")
+    columns = (
+        "gap>",
+        "Welch>",
+        "Welch, cautious>",
+        "paired>",
+        "paired, cautious>",
+        f"{unit} in all>",
+        f"{unit} still to run>",
+    )
     table = show.table(*columns, title=f"{chosen.name}: seeds per arm")
     for size, seeds in plans.seeds_by_gap(spread, sorted({*plans.GAPS, gap}), power=power, alpha=alpha).items():
         cost = plans.hours(arms, seeds[0]) if seeds[0] else None
