@@ -83,7 +83,7 @@ def main() -> None:
     tasks: Tasks = {task: load_task(str(options.data), task) for task in STS_TASKS}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder = load_model(str(options.model), device=device).encoder
-    sentence_transformer = SentenceTransformer(str(options.model), device=device)
+    sentence_transformer = SentenceTransformer(str(options.model), device=device, trust_remote_code=False)
     ways: dict[str, Callable[[], Scores]] = {
         "a  nlcse-tune": lambda: ours(encoder, tasks),
         "b  SentEval's loop": lambda: senteval(encoder, tasks),

@@ -6,13 +6,13 @@ The text beside each field is its documentation: `nlcse-tune studies NAME` print
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from nlcse_tune.errors import ConfigError, nearest
+from nlcse_tune.errors import ConfigError, all_of, nearest
 from nlcse_tune.files import parse_yaml
 
 SYNTHETIC = "synthetic"  # the embedded data set, made on the spot
@@ -167,30 +167,39 @@ def check_field(field: str) -> None:
 
 
 def override(config: RunConfig, values: Mapping[str, Any], *, where: str = "--set") -> RunConfig:
-    """`config` with dotted fields replaced (`side=None` removes the side), checked anew."""
+    """`config` with dotted fields replaced (`side=None` removes the side), checked anew; every problem in one error."""
     raw = config.model_dump(mode="json")
-    for field, value in values.items():
-        check_field(field)
-        if field == "side" and value is not None:
-            raise ConfigError(f"side: can only be set to null; set its fields instead, got {value!r}")
-        *parents, leaf = field.split(".")
-        node = raw
-        for parent in parents:
-            if node[parent] is None:
-                raise ConfigError(f"{field}: this run has no side ({config.method}), so there is nothing to set")
-            node = node[parent]
-        node[leaf] = value
-    return validate(RunConfig, raw, where=where)
+    put = [partial(_put, raw, field, value) for field, value in values.items()]
+    changed: RunConfig = all_of([*put, partial(validate, RunConfig, raw, where=where)])[-1]
+    return changed
+
+
+def _put(raw: dict[str, Any], field: str, value: Any) -> None:
+    """Puts a dotted field's value into a configuration's nested mapping."""
+    check_field(field)
+    if field == "side" and value is not None:
+        raise ConfigError(f"side: can only be set to null; set its fields instead, got {value!r}")
+    *parents, leaf = field.split(".")
+    node = raw
+    for parent in parents:
+        if node[parent] is None:
+            raise ConfigError(f"{field}: this run has no side (SimCSE), so there is nothing to set")
+        node = node[parent]
+    node[leaf] = value
+
+
+def assign(values: dict[str, Any], text: str) -> None:
+    """Enters `text.learning_rate=2e-5` into `values`; what follows the sign is read as YAML."""
+    field, sign, value = text.partition("=")
+    if not sign or not field.strip():
+        raise ConfigError(f"--set {text}: must look like field=value, for instance text.learning_rate=2e-5")
+    values[field.strip()] = parse_yaml(value, where=f"--set {text}")
 
 
 def assignments(texts: Iterable[str]) -> dict[str, Any]:
-    """`["text.learning_rate=2e-5"]` -> `{"text.learning_rate": 2e-05}`; the values are read as YAML."""
-    values = {}
-    for text in texts:
-        field, sign, value = text.partition("=")
-        if not sign or not field.strip():
-            raise ConfigError(f"--set {text}: must look like field=value, for instance text.learning_rate=2e-5")
-        values[field.strip()] = parse_yaml(value, where=f"--set {text}")
+    """`["text.learning_rate=2e-5"]` -> `{"text.learning_rate": 2e-05}`; every problem in one error."""
+    values: dict[str, Any] = {}
+    all_of(partial(assign, values, text) for text in texts)
     return values
 
 
@@ -222,9 +231,18 @@ def _describe(problem: Any, model: type[BaseModel], where: str) -> str:
         unknown = str(problem["loc"][-1])
         parent = key.removesuffix(unknown)
         below = (field.removeprefix(parent) for field in known_fields(model) if field.startswith(parent))
-        return f"{where}: {key}: unknown key{nearest(unknown, dict.fromkeys(name.split('.')[0] for name in below))}"
+        near = nearest(unknown, dict.fromkeys(name.split(".")[0] for name in below))
+        return f"{where}: {key}: unknown key{_place(unknown, model) or near}"
     if problem["type"] == "missing":
         return f"{where}: {key}: must be given"
     rule = problem["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
     told = problem["type"] == "value_error" and ", got " in rule
     return f"{where}: {key + ': ' if key else ''}{rule}" + ("" if told else f", got {problem['input']!r}")
+
+
+def _place(key: str, model: type[BaseModel]) -> str:
+    """`"; it belongs under `config:`"`: where the model has a key of this name, empty where nowhere."""
+    paths = [field.split(".") for field in known_fields(model)]
+    parents = dict.fromkeys(".".join(path[:i]) for path in paths for i, name in enumerate(path) if name == key)
+    named = [f"under `{parent}:`" if parent else "at the top" for parent in parents]
+    return f"; it belongs {' or '.join(named)}" if named else ""

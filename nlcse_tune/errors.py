@@ -1,8 +1,9 @@
 """The errors a user can meet, and how they are worded. Each gives the value, the rule and the next step."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from typing import Any
 
 VERBOSE = "NLCSE_VERBOSE"  # of the environment; `-v` sets it for one call
 
@@ -25,6 +26,27 @@ class RunError(NlcseError):
 
 class StorageError(RunError):
     """What cannot be written: a full disk, a read-only or vanished folder. It ends a search: no run did it."""
+
+
+def all_of(steps: Iterable[Callable[[], Any]]) -> list[Any]:
+    """What each step returns; where some raise ConfigError, one ConfigError with the problems of all."""
+    results, problems = [], []
+    for step in steps:
+        try:
+            results.append(step())
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return results
+
+
+def reason_of(error: Exception) -> str:
+    """Why transformers or sentence-transformers did not load a model, in a few words."""
+    text = str(error).strip()
+    if "custom code" in text or "trust_remote_code" in text:
+        return "it brings code of its own, `auto_map` in its files, which this tool does not run"
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -3,8 +3,9 @@
 import fcntl
 import io
 import os
+import secrets
+import shutil
 import socket
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,17 +70,19 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path` and puts what was written there in its place at the end."""
+    """Yields a temporary path beside `path` and puts what was written there in its place at the end.
+
+    Its permissions are what the user's umask leaves of 0666. The kernel applies it as the file is made; to ask for the
+    umask would be to set it, for every thread of the process.
+    """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        temporary = Path(name)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        temporary.touch(mode=0o666, exist_ok=False)
         try:
             yield temporary
             with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
-            temporary.chmod(0o644)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -89,6 +92,15 @@ def write_text(path: Path, text: str) -> None:
     """Atomically writes UTF-8 text."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def keep_umask(folder: Path, like: Path) -> None:
+    """Gives the weights in `folder` the permissions of `like`, which was made under the user's umask.
+
+    safetensors makes its files 0600, whatever the umask.
+    """
+    for weights in folder.rglob("*.safetensors"):
+        shutil.copymode(like, weights)
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+MAX_SEED = 2**31 - 1  # NumPy's older generators, which Optuna uses, take no seed of more than 32 bits
+
 SamplerName = Literal["tpe", "random", "grid"]
 SchedulerName = Literal["none", "asha", "median"]
 TestName = Literal["welch", "student", "paired", "permutation", "signflip", "wilcoxon"]

@@ -69,8 +69,12 @@ class StudyPaths:
 
     @property
     def lock(self) -> Path:
-        """Held by the one search or seed study that works on this folder; beside it, since --fresh moves the folder."""
-        return self.root / f".{self.study}.lock"
+        """Held by the one search or seed study that works on this folder; beside it, since --fresh moves the folder.
+
+        Of the folder that the name leads to: what several names or links reach has one lock.
+        """
+        folder = self.folder.resolve()
+        return folder.with_name(f".{folder.name}.lock")
 
     def rule(self, keys: tuple[str, str]) -> Path:
         """The stopping rule over two configurations, and the looks taken under it."""
@@ -84,12 +88,19 @@ class StudyPaths:
         return [self.run(folder.name) for folder in sorted(self.folder.glob(f"{CHECKPOINTS}/*"))]
 
     def set_aside(self) -> Path | None:
-        """Moves the study's folder out of the way; returns where it lies now, None where there was none."""
+        """Moves the study's folder out of the way; returns where it lies now, None where there was none.
+
+        A link stays, and leads to a new folder: whoever comes by another name must find the same one, and its lock.
+        """
         if not self.folder.exists():
             return None
-        target = self.root / ".former" / f"{self.study}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        folder = self.folder.resolve()
+        target = folder.parent / ".former" / f"{folder.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
         target.parent.mkdir(exist_ok=True)
-        return self.folder.rename(target)
+        folder.rename(target)
+        if self.folder.is_symlink():
+            folder.mkdir()
+        return target
 
 
 def last_searched(root: Path) -> str | None:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from nlcse_tune.errors import DataError
-from nlcse_tune.files import write_text
+from nlcse_tune.files import keep_umask, write_text
 from nlcse_tune.paths import POOLING_FILE
 
 _FREE = {POOLING_FILE, "README.md"}  # a model card is for people to write in
@@ -57,6 +57,7 @@ def seal(folder: Path, pooler: str, *, head_at_test: bool) -> SavedModel:
     digests = {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
     saved = SavedModel(pooler, head_at_test, digests)
     write_text(folder / POOLING_FILE, json.dumps(asdict(saved), indent=1) + "\n")
+    keep_umask(folder, like=folder / POOLING_FILE)
     return saved
 
 

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Self, get_args
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Self, get_args
 from pydantic import Field, RootModel, field_validator, model_validator
 
 from nlcse_tune.config import PATH_FIELDS, SPEED_FIELDS, TEST_FIELDS, Frozen, check_field, known_fields, validate
-from nlcse_tune.errors import ConfigError
+from nlcse_tune.errors import ConfigError, all_of
 from nlcse_tune.files import read_yaml
 
 Point = dict[str, Any]
@@ -81,9 +82,10 @@ class SearchSpace(Frozen):
     @classmethod
     def _fit_their_fields(cls, parameters: dict[str, ValueList | Range]) -> dict[str, ValueList | Range]:
         try:
-            return {field: _fitting(field, parameter) for field, parameter in parameters.items()}
+            fitting = all_of(partial(_fitting, field, parameter) for field, parameter in parameters.items())
         except ConfigError as error:
             raise ValueError(str(error)) from None
+        return dict(zip(parameters, fitting, strict=True))
 
     @model_validator(mode="after")
     def _conditions_end(self) -> Self:
@@ -138,16 +140,23 @@ def _fitting(field: str, parameter: ValueList | Range) -> ValueList | Range:
     if field in NOT_SEARCHED:
         raise ConfigError(f"{field}: {NOT_SEARCHED[field]}")
     check_field(field)
-    when = parameter.when and {name: _value(name, value) for name, value in parameter.when.items()}
-    if isinstance(parameter, ValueList):
-        return ValueList(values=tuple(_value(field, value) for value in parameter.values), when=when)
     annotation = known_fields()[field].annotation
     whole = int in (annotation, *get_args(annotation))
-    if parameter.integer and not whole:
+    if isinstance(parameter, Range) and parameter.integer and not whole:
         raise ConfigError(f"{field}: integer is for fields of whole numbers; list the values instead")
-    for end in (parameter.low, parameter.high):
-        _value(field, int(end) if whole and end.is_integer() else end)
+    own = parameter.values if isinstance(parameter, ValueList) else _ends(parameter, whole)
+    asked = [*(parameter.when or {}).items(), *((field, value) for value in own)]
+    checked = all_of(partial(_value, name, value) for name, value in asked)
+    values = checked[len(asked) - len(own) :]
+    when = dict(zip(parameter.when or {}, checked, strict=False)) or None
+    if isinstance(parameter, ValueList):
+        return validate(ValueList, {"values": values, "when": when}, where=field)  # 1 and 1.0 are one value
     return Range(low=parameter.low, high=parameter.high, log=parameter.log, integer=whole, when=when)
+
+
+def _ends(parameter: Range, whole: bool) -> tuple[float, ...]:
+    """Low and high, as whole numbers where the field takes those alone."""
+    return tuple(int(end) if whole and end.is_integer() else end for end in (parameter.low, parameter.high))
 
 
 def _value(field: str, value: Any) -> Any:
@@ -161,18 +170,31 @@ def _value(field: str, value: Any) -> Any:
 
 
 def parse_space(raw: Mapping[str, Any], *, name: str, where: str) -> SearchSpace:
-    """A space from YAML: lists become a ValueList, `{low:, high:}` a Range; each may have `when:`."""
-    raw = {"name": name, **raw}
-    if isinstance(specs := raw.get("parameters"), dict):
-        raw["parameters"] = {field: _parse_parameter(spec, f"{where}: {field}") for field, spec in specs.items()}
-    return validate(SearchSpace, raw, where=where)
+    """A space from YAML: lists become a ValueList, `{low:, high:}` a Range; each may have `when:`.
+
+    One ConfigError lists every problem.
+    """
+    raw, specs = {"name": name, **raw}, raw.get("parameters")
+    if not isinstance(specs, dict) or not specs:
+        return validate(SearchSpace, raw, where=where)
+    parsed: dict[str, ValueList | Range] = {}
+    raw["parameters"] = parsed
+    parse = [partial(_parse_parameter, parsed, str(field), spec, where) for field, spec in specs.items()]
+    space: SearchSpace = all_of([*parse, lambda: validate(SearchSpace, raw, where=where) if parsed else None])[-1]
+    return space
 
 
-def _parse_parameter(spec: Any, where: str) -> ValueList | Range:
+def _parse_parameter(parsed: dict[str, ValueList | Range], field: str, spec: Any, where: str) -> None:
+    """Enters the parameter that `spec` describes into `parsed`."""
     spec = {"values": spec} if isinstance(spec, list) else spec
     if not isinstance(spec, dict):
-        raise ConfigError(f"{where}: must be a list of values, or low and high, got {spec!r}")
-    return validate(ValueList, spec, where=where) if "values" in spec else validate(Range, spec, where=where)
+        raise ConfigError(f"{where}: {field}: must be a list of values, or low and high, got {spec!r}")
+    own = f"{where}: {field}"
+    parameter = validate(ValueList, spec, where=own) if "values" in spec else validate(Range, spec, where=own)
+    try:
+        parsed[field] = _fitting(field, parameter)
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"{where}: {problem}" for problem in str(error).splitlines())) from None
 
 
 def load_space(path: Path) -> SearchSpace:

@@ -1,19 +1,42 @@
 """Studies: a method, its data, its baseline, its search space, its seeds; and how their names are found."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from nlcse_tune.config import Frozen, RunConfig, StsTask, flatten, override, validate, with_absolute_paths
-from nlcse_tune.errors import ConfigError, nearest
+from nlcse_tune.errors import ConfigError, all_of, nearest
 from nlcse_tune.files import read_yaml
+from nlcse_tune.names import MAX_SEED
 from nlcse_tune.space import SearchSpace, load_space, parse_space
 
 Kind = Literal["studies", "search_spaces"]
 _PACKAGE = Path(__file__).parent
-_OF_ONE_STUDY = ("name", "description", "published", "baseline")  # what `extends:` does not bring
+_OF_ONE_STUDY = ("name", "description", "published")  # what `extends:` does not bring
+MAX_NAME = 100  # bytes: file systems take 255, and a study's name is a part of longer ones
+
+
+def plain_name(name: str) -> str:
+    """`name`, if it can be a folder's in any place; ValueError where not."""
+    fits = name.isprintable() and len(name.encode()) <= MAX_NAME and name == name.strip() != ""
+    if not fits or "/" in name or "\\" in name or name.startswith("."):
+        raise ValueError(
+            f"must be a plain file name of 1 to {MAX_NAME} bytes: no slash, no dot in front, no blank at an end, no "
+            f"control character, got {name!r}"
+        )
+    return name
+
+
+def distinct_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """`seeds`, if they are legal and differ; ValueError where not."""
+    if wrong := [seed for seed in seeds if not 0 <= seed <= MAX_SEED]:
+        raise ValueError(f"must be whole numbers from 0 to {MAX_SEED}, got {', '.join(map(str, wrong))}")
+    if again := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+        raise ValueError(f"must differ, got {', '.join(map(str, again))} more than once")
+    return seeds
 
 
 class SeedScores(Frozen):
@@ -35,15 +58,17 @@ class Published(Frozen):
 class Study(Frozen):
     """One YAML file in `studies/`."""
 
-    name: str
+    name: Annotated[str, AfterValidator(plain_name)]
     description: str = ""
     baseline: str | None = Field(None, description="the study to compare with; null for a baseline itself")
     space: SearchSpace | None = Field(None, description="name of a file in search_spaces/, or the space itself")
     trials: int | None = Field(
         None, ge=1, description="points a search tries; null: the grid, of a large one two thirds, else 30"
     )
-    search_seed: int = Field(42, ge=0, description="the seed of a search's runs; the paper's is 42")
-    seeds: tuple[int, ...] = Field((1, 2, 3, 4, 5), min_length=1, description="seeds of a report")
+    search_seed: int = Field(42, ge=0, le=MAX_SEED, description="the seed of a search's runs; the paper's is 42")
+    seeds: Annotated[tuple[int, ...], AfterValidator(distinct_seeds)] = Field(
+        (1, 2, 3, 4, 5), min_length=1, description="seeds of a report"
+    )
     config: RunConfig
     published: Published | None = None
     _written: RunConfig | None = PrivateAttr(None)
@@ -120,13 +145,32 @@ def resolve(kind: Kind, name: str) -> Path:
 def find_study(name: str) -> Study:
     """The study that `name` resolves to, with what it `extends:` underneath; one error lists every problem."""
     path = resolve("studies", name)
-    raw = _read_extended(path, ())
-    raw.setdefault("name", path.stem)
-    if isinstance(space := raw.get("space"), str):
-        raw["space"] = load_space(resolve("search_spaces", space))
-    elif isinstance(space, dict):
-        raw["space"] = parse_space(space, name=f"{path.stem}-space", where=f"{path}: space")
-    return validate(Study, raw, where=str(path))
+    raw = {"name": path.stem, **_read_extended(path, ())}
+    space = raw.pop("space", None)
+    whole, bare = partial(_space, space, path), partial(validate, Study, raw, where=str(path))
+    space, study, _ = all_of([whole, bare, partial(_check_baseline, raw.get("baseline"), path)])
+    return validate(Study, {**dict(study), "space": space}, where=str(path))
+
+
+def _space(written: Any, path: Path) -> Any:
+    """The space of a study as its file has it: a name or the space itself."""
+    if isinstance(written, str):
+        return load_space(resolve("search_spaces", written))
+    if isinstance(written, dict):
+        return parse_space(written, name=f"{path.stem}-space", where=f"{path}: space")
+    return written
+
+
+def _check_baseline(baseline: Any, path: Path) -> None:
+    """ConfigError where a baseline's name leads nowhere, or to the study itself."""
+    if not isinstance(baseline, str):
+        return
+    try:
+        found = resolve("studies", baseline)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: baseline: {error}") from None
+    if found.resolve() == path.resolve():
+        raise ConfigError(f"{path}: baseline: a study is not its own, got {baseline!r}; write `baseline: null`")
 
 
 def _read_extended(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:

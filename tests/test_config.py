@@ -36,6 +36,25 @@ def test_unknown_key_proposes_the_nearest() -> None:
         check_field("text.learnin_rate")
 
 
+def test_an_unknown_key_that_is_known_elsewhere_is_sent_there() -> None:
+    for raw, hint in (
+        ({"dropout": 0.1}, "dropout: unknown key; it belongs under `encoder:`"),
+        ({"learning_rate": 1}, "learning_rate: unknown key; it belongs under `text:` or under `side:`"),
+        ({"text": {"precision": "fp32"}}, "text.precision: unknown key; it belongs under `train:`"),
+        ({"train": {"text": {}}}, "train.text: unknown key; it belongs at the top"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            validate(RunConfig, raw, where="x")
+        assert str(caught.value) == f"x: {hint}"
+
+
+def test_every_problem_of_an_override_is_told(tiny_simcse: RunConfig) -> None:
+    values = {"text.lerning_rate": 1, "text.batch_size": 1, "side.weight": 2, "side": "image", "train.epochs": 0}
+    with pytest.raises(ConfigError) as caught:
+        override(tiny_simcse, values)
+    assert len(str(caught.value).splitlines()) == len(values)
+
+
 def test_nan_and_infinity_are_refused() -> None:
     for value in (float("nan"), float("inf")):
         with pytest.raises(ConfigError, match="finite"):

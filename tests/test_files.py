@@ -37,6 +37,18 @@ def test_a_read_only_folder(tmp_path: Path) -> None:
         write_text(tmp_path / "a.txt", "x")
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_a_file_has_the_permissions_of_the_users_umask(umask: int, mode: int, tmp_path: Path) -> None:
+    former = os.umask(umask)
+    try:
+        write_text(tmp_path / "new" / "a.txt", "x")
+        write_text(tmp_path / "new" / "a.txt", "y")  # in place of the former one
+    finally:
+        os.umask(former)
+    assert (tmp_path / "new" / "a.txt").stat().st_mode & 0o777 == mode
+    assert (tmp_path / "new").stat().st_mode & 0o777 == mode | (mode & 0o444) >> 2
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [

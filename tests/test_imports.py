@@ -26,7 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "stats": {"errors"},
     "config": {"errors", "files"},
     "space": {"config", "errors", "files"},
-    "study": {"config", "errors", "files", "space"},
+    "study": {"config", "errors", "files", "space", "names"},
     "records": {*BASE, "names", "stats", "versions", "saved_model"},
     "data": {*BASE, "names"},
     "models": {*BASE, "saved_model"},
@@ -167,3 +167,13 @@ def test_light_modules_load_nothing_heavy() -> None:
 def test_the_training_core_loads_no_launcher_and_no_second_library_of_encoders() -> None:
     core = [name for name in MODULES if room(name) in ("data", "models", "training", "evaluation", "run")]
     assert loaded_by(core).isdisjoint({"ray", "optuna", "sentence_transformers"})
+
+
+def test_every_loader_is_told_not_to_run_a_models_own_code() -> None:
+    """A default of the libraries asks the user, and y runs it."""
+    loaders = {"from_pretrained", "SentenceTransformer", "Transformer"}
+    for name, path in MODULES.items():
+        for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
+            called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+            if called in loaders and "modules" not in {keyword.arg for keyword in call.keywords}:
+                assert "trust_remote_code" in ast.unparse(call), f"{name}: {called}"

@@ -73,6 +73,33 @@ def test_values_are_checked_against_their_fields_when_the_file_is_loaded(field: 
         parse_space({"parameters": {field: spec}}, name="x", where="x.yaml")
 
 
+def test_every_problem_of_a_space_is_told() -> None:
+    raw = {
+        "descriptoin": "x",
+        "parameters": {
+            "text.lerning_rate": [1],
+            "text.batch_size": [1, 0, 64],
+            "side.weight": 3,
+            "side.temperature": {"low": 0.1},
+            "side.loss": {"values": ["supkon"], "when": {"side.weigt": 1}},
+            "text.temperature": [0.1],
+        },
+    }
+    with pytest.raises(ConfigError) as caught:
+        parse_space(raw, name="x", where="x.yaml")
+    lines = str(caught.value).splitlines()
+    assert lines[:-1] == [
+        "x.yaml: text.lerning_rate: no such field; did you mean 'text.learning_rate'?",
+        "x.yaml: text.batch_size: must be greater than or equal to 2, got 1",
+        "x.yaml: text.batch_size: must be greater than or equal to 2, got 0",
+        "x.yaml: side.weight: must be a list of values, or low and high, got 3",
+        "x.yaml: side.temperature: high: must be given",
+        "x.yaml: side.weigt: no such field; did you mean 'side.weight'?",
+        "x.yaml: side.loss: must be 'simclr', 'supcon', 'supcon_khosla' or 'supcon_as_released', got 'supkon'",
+    ]
+    assert lines[-1] == "x.yaml: descriptoin: unknown key; did you mean 'description'?"
+
+
 def test_values_have_the_type_of_their_field() -> None:
     space = parse_space(
         {"parameters": {"side.weight": [1, 0.5], "train.epochs": {"low": 1, "high": 3}}}, name="x", where="x.yaml"

@@ -1,10 +1,13 @@
 """Studies: every shipped one loads, inheritance, overrides, and names that are nearly right."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from nlcse_tune.errors import ConfigError
+from nlcse_tune.files import locked
+from nlcse_tune.paths import StudyPaths
 from nlcse_tune.study import find_study, merge, names
 
 # Table C.1: text batch, text rate, side batch, side rate.
@@ -66,7 +69,7 @@ def test_a_study_here_wins_and_extends_a_packaged_one(tmp_path: Path, monkeypatc
     assert mine.config.text.learning_rate == 5e-4
     assert mine.config.side == demo.config.side
     assert mine.space == demo.space
-    assert mine.baseline is None  # a baseline is a claim of the child's own
+    assert mine.baseline == "demo-simcse"
     write(tmp_path, "demo", "config: {text: {data: synthetic}}\n")
     assert find_study("demo").config.text.data == "synthetic"
     assert find_study("demo").space is None
@@ -90,6 +93,14 @@ def test_extending_in_a_circle_is_an_error(tmp_path: Path, monkeypatch: pytest.M
         ("config: {}\nspace: image-gird\n", "no such search space; did you mean 'image-grid'"),
         ("config: {}\nspace: image-grid\n", "the study has no side"),
         ("config: {}\nseeds: []\n", "seeds: Tuple should have at least 1 item"),
+        ("config: {}\nseeds: [-1, 2]\n", "seeds: must be whole numbers from 0 to 2147483647, got -1"),
+        ("config: {}\nseeds: [1, 4294967296]\n", "seeds: must be whole numbers from 0 to 2147483647, got 4294967296"),
+        ("config: {}\nseeds: [1, 2, 1]\n", "seeds: must differ, got 1 more than once"),
+        ("config: {}\nsearch_seed: -1\n", "search_seed: must be greater than or equal to 0, got -1"),
+        ("config: {}\nsearch_seed: 4294967295\n", "search_seed: must be less than or equal to 2147483647"),
+        ("config: {}\ntext: {data: x.txt}\n", "bad.yaml: text: unknown key; it belongs under `config:`"),
+        ("config: {}\nprecision: fp32\n", "precision: unknown key; it belongs under `config.train:`"),
+        ("config: {}\nbaseline: simcse-brt\n", "bad.yaml: baseline: simcse-brt: no such study; did you mean 'simcse-"),
     ],
 )
 def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
@@ -138,3 +149,61 @@ def test_own_point_is_the_first_to_try() -> None:
 def test_merge_goes_deep_but_takes_a_space_whole() -> None:
     assert merge({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}) == {"a": {"b": 3, "c": 2}}
     assert merge({"space": {"x": 1}}, {"space": {"y": 2}}) == {"space": {"y": 2}}
+
+
+def test_a_baseline_is_inherited_and_null_makes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README: whatever is not said here is taken from there."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "mine", "extends: visualcse-bert\n")
+    write(tmp_path, "alone", "extends: mine\nbaseline: null\nspace: text-grid\nconfig: {side: null}\n")
+    mine, alone = find_study("mine"), find_study("alone")
+    assert mine.baseline == "simcse-bert"
+    assert mine.published is None  # what a paper reports of another study
+    assert alone.baseline is None
+    assert alone.config == find_study("simcse-bert").config
+    write(tmp_path, "simcse-bert", "extends: visualcse-bert\nspace: text-grid\nconfig: {side: null}\n")
+    with pytest.raises(ConfigError, match=r"baseline: a study is not its own, got 'simcse-bert'; write `baseline: nul"):
+        find_study("simcse-bert")
+
+
+def test_the_shipped_baselines() -> None:
+    """Each method's is the SimCSE of its encoder, and a SimCSE has none, whatever it extends."""
+    for name in names("studies"):
+        kind, _, encoder = name.partition("-")
+        expected = f"simcse-{encoder}" if kind in ("visualcse", "audiocse") else "demo-simcse"
+        alone = kind == "simcse" or name == "demo-simcse"
+        assert find_study(name).baseline == (None if alone else expected)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc/x", "/etc/x", "", "a\0b", "a\nb", ".hidden", "a/b", "a\\b", " a", "a ", "é" * 51, "\ud800"]
+)
+def test_a_name_must_be_a_plain_file_name(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"bad\.yaml: name: must be a plain file name"):
+        find_study(str(write(tmp_path, "bad", f"extends: demo\nname: {json.dumps(name)}\n")))
+
+
+@pytest.mark.parametrize("name", ["mine", "my study (2)", "é" * 50, "v1.5_x-y", "研究"])
+def test_names_that_folders_can_have(name: str, tmp_path: Path) -> None:
+    study = find_study(str(write(tmp_path, "good", f"extends: demo\nname: {json.dumps(name)}\n")))
+    assert study.name == name
+    StudyPaths(tmp_path / "runs", name).folder.mkdir(parents=True)
+    with locked(StudyPaths(tmp_path / "runs", name).lock, name):
+        pass
+
+
+def test_one_error_lists_what_is_wrong_in_every_part(tmp_path: Path) -> None:
+    text = """
+name: a/b
+baseline: nope
+seeds: [1, 1]
+space: {parameters: {text.lerning_rate: [1], text.batch_size: [0, 1], side.weight: 3, text.temperature: {low: 1}}}
+config: {text: {batch_size: 1}}
+"""
+    with pytest.raises(ConfigError) as caught:
+        find_study(str(write(tmp_path, "bad", text)))
+    lines = str(caught.value).splitlines()
+    fields = ("space: text.lerning_rate", "space: text.batch_size", "space: side.weight", "space: text.temperature")
+    for part in (*fields, "name", "seeds", "baseline", "config.text.batch_size"):
+        assert any(f"bad.yaml: {part}: " in line for line in lines), part
+    assert len(lines) == 9  # two of the batch sizes

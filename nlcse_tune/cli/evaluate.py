@@ -1,8 +1,9 @@
 """`nlcse-tune evaluate`: parse, call one function, print."""
 
 import json
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from typer import Argument, Option, echo
 
 from nlcse_tune.config import Pooler
-from nlcse_tune.errors import ConfigError
+from nlcse_tune.errors import ConfigError, DataError
 from nlcse_tune.names import Precision, Setting
+
+FIGURES = (".pdf", ".png", ".svg")
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -49,6 +52,13 @@ def evaluate(
         raise ConfigError(f"--tasks {tasks}: retrieval stands alone; call it in a command of its own")
     if retrieval and (corpus is None or not query):
         raise ConfigError('--tasks retrieval needs --query "..." and --corpus FILE (one sentence per line)')
+    _check_figure(figure, names)
+    if device is not None and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
+        raise ConfigError(f"--device {device}: must be cpu, cuda or cuda:1")
+    from nlcse_tune.evaluation.lookup import check_exists
+
+    for model in models:
+        check_exists(model, out)
     with _watched() as progress:
         from nlcse_tune.cli import show_evaluation as show
         from nlcse_tune.evaluation.evaluate import evaluate as run
@@ -68,16 +78,24 @@ def evaluate(
         as_text = json.dumps(hits, indent=1, ensure_ascii=False, default=Hit.model_dump)
         _print(as_text if as_json else show.render_hits(hits))
         return
+    _print(show.render_json(results) if as_json else show.render(results, setting=setting, subsets=subsets))
     if figure is not None:
         from nlcse_tune.report.figures import draw_geometry
 
         points = {r.model: (g.uniformity, g.alignment, r.average()) for r in results if (g := r.geometry)}
         if not points:
-            raise ConfigError("--figure draws alignment and uniformity: add geometry to --tasks")
+            raise DataError(f"--figure {figure}: nothing to draw: {results[0].missing.get('geometry')}")
         draw_geometry(points, figure)
-    _print(show.render_json(results) if as_json else show.render(results, setting=setting, subsets=subsets))
-    if figure is not None and not as_json:
-        _print(f"figure: {figure}")
+        if not as_json:
+            _print(f"figure: {figure}")
+
+
+def _check_figure(figure: Path | None, tasks: Sequence[str]) -> None:
+    """ConfigError where a figure could not be drawn after all is scored."""
+    if figure is not None and not {"geometry", "all"} & set(tasks):
+        raise ConfigError("--figure draws alignment and uniformity: add geometry to --tasks")
+    if figure is not None and figure.suffix not in FIGURES:
+        raise ConfigError(f"--figure {figure}: must end in .pdf, .png or .svg")
 
 
 def _device(name: str | None) -> str:

@@ -11,6 +11,7 @@ from typer import Argument, Option
 from nlcse_tune import errors
 from nlcse_tune.cli import data, evaluate, options, report, search, seeds
 from nlcse_tune.cli.command import Command, Verbose, be_verbose, with_verbose
+from nlcse_tune.names import MAX_SEED
 
 app = typer.Typer(
     name="nlcse-tune",
@@ -44,7 +45,7 @@ def _before_any_command(
 
 def train(
     study: options.StudyName,
-    seed: Annotated[int, Option(min=0, help="the run's seed")] = 42,
+    seed: Annotated[int, Option(min=0, max=MAX_SEED, help="the run's seed")] = 42,
     sets: options.Sets = None,
     workers: options.Workers = 1,
     cpus_per_worker: options.CpusPerWorker = None,
@@ -54,14 +55,16 @@ def train(
 ) -> None:
     """Train one run of a study; with one worker in this process, with more through Ray Train."""
     from nlcse_tune.cli import show
+    from nlcse_tune.launch.preflight import check_precision
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
 
     chosen, _ = options.chosen_study(study, sets)
     paths = StudyPaths(out, chosen.name)
+    launch = Launch(workers, cpus_per_worker, gpus_per_worker, address=address)
+    check_precision([chosen.config.train.precision], paths, here=workers == 1 or launch.here)
     with show.screen.status(f"{chosen.name}: reading the study"):
         from nlcse_tune.launch.single import train_one
-    launch = Launch(workers, cpus_per_worker, gpus_per_worker, address=address)
     with show.screen.status(f"{chosen.config.method}, seed {seed}: training"):
         record = train_one(chosen, paths, seed, launch, on_point=show.dev_point)
     show.run(record, paths)

@@ -3,12 +3,13 @@
 import re
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from nlcse_tune.errors import ConfigError
+from nlcse_tune.errors import ConfigError, all_of
 
 if TYPE_CHECKING:
     from nlcse_tune.study import Study
@@ -43,20 +44,27 @@ AnyVersion = Annotated[bool, Option("--any-version", help="count runs of other n
 
 
 def chosen_study(name: str, sets: Sequence[str] | None) -> "tuple[Study, dict[str, Any]]":
-    """The study with its overrides in place, and the overrides."""
-    from nlcse_tune.config import assignments
+    """The study with its overrides in place, and the overrides; every problem of both in one error."""
+    from nlcse_tune.config import assign
     from nlcse_tune.study import find_study
 
-    values = assignments(sets or ())
-    return find_study(name).with_overrides(values), values
+    values: dict[str, Any] = {}
+    read = [partial(assign, values, text) for text in sets or ()]
+    return all_of([*read, lambda: find_study(name).with_overrides(values)])[-1], values
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """`"7,8,9"` -> (7, 8, 9)."""
+    from nlcse_tune.study import distinct_seeds
+
     try:
-        return tuple(int(part) for part in text.split(","))
+        seeds = tuple(int(part) for part in text.split(","))
     except ValueError:
         raise ConfigError(f"--seeds {text}: must be whole numbers with commas between, for instance 7,8,9") from None
+    try:
+        return distinct_seeds(seeds)
+    except ValueError as error:
+        raise ConfigError(f"--seeds: {error}") from None
 
 
 def parse_time(text: str | None) -> float | None:
@@ -64,9 +72,10 @@ def parse_time(text: str | None) -> float | None:
     if text is None:
         return None
     parts = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip())
-    if not text.strip() or parts is None:
+    seconds = zip(parts.groups() if parts else (), (3600, 60, 1), strict=False)
+    if not (total := sum(float(part) * unit for part, unit in seconds if part)):
         raise ConfigError(f"--max-time {text}: must be hours, minutes and seconds, for instance 2h, 90m or 1h30m")
-    return sum(float(part) * unit for part, unit in zip(parts.groups(), (3600, 60, 1), strict=True) if part)
+    return total
 
 
 def parse_configurations(texts: Sequence[str] | None) -> dict[str, str]:

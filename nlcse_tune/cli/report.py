@@ -1,11 +1,13 @@
 """`report`, `compare` and `plan`: they read records and print; nothing here trains or imports torch."""
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option, echo
 
 from nlcse_tune.cli import options
+from nlcse_tune.errors import ConfigError
 from nlcse_tune.names import Correction, ReportFormat, TestName
 
 Out = Annotated[Path, Option("--out", help="where the records are")]
@@ -101,15 +103,32 @@ def plan(
     """From a few seeds: how many a stated gap takes, and how many GPU hours."""
     from nlcse_tune.cli import show
     from nlcse_tune.report import plan as plans
-    from nlcse_tune.report.arms import collect, task_order
+    from nlcse_tune.report.arms import Arm, collect, task_order
+    from nlcse_tune.report.build import check_chosen
     from nlcse_tune.study import find_study
 
     chosen, starts = find_study(study), options.parse_configurations(config)
-    names = [chosen] + ([find_study(chosen.baseline)] if chosen.baseline else [])
-    arms = [collect(item, out, choose=starts.get(item.name, ""), any_version=any_version) for item in names]
+    studies = {item.name: item for item in [chosen, *([find_study(chosen.baseline)] if chosen.baseline else [])]}
+    if unknown := starts.keys() - studies.keys():
+        raise ConfigError(f"--config {min(unknown)}: not a study of this plan ({', '.join(studies)})")
+
+    @cache
+    def arm(name: str) -> Arm:
+        return collect(studies[name], out, choose=starts.get(name, ""), any_version=any_version)
+
+    check_chosen(arm, studies)
+    arms = [arm(name) for name in studies]
     spread = plans.spread(arms[0], arms[1] if arms[1:] else None, task_order(arms), any_version=any_version)
     unit = plans.unit(arms)
-    columns = ("gap>", "Welch>", "Welch, cautious>", "paired>", f"{unit} in all>", f"{unit} still to run>")
+    columns = (
+        "gap>",
+        "Welch>",
+        "Welch, cautious>",
+        "paired>",
+        "paired, cautious>",
+        f"{unit} in all>",
+        f"{unit} still to run>",
+    )
     table = show.table(*columns, title=f"{chosen.name}: seeds per arm")
     for size, seeds in plans.seeds_by_gap(spread, sorted({*plans.GAPS, gap}), power=power, alpha=alpha).items():
         cost = plans.hours(arms, seeds[0]) if seeds[0] else None

@@ -99,7 +99,7 @@ def search(
         half = None if how.seconds is None else how.seconds / 2
         searches = [(baseline, replace(how, tries=(), prior=None, seconds=half)), (chosen, how)]
     for searched, asked in searches:
-        check_call(searched, StudyPaths(out, searched.name), asked)
+        check_call(searched, StudyPaths(out, searched.name), asked, launch)
     _run(searches, out, launch, options.command_line("seeds", study, sets=sets, out=out))
 
 

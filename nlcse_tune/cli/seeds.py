@@ -39,20 +39,23 @@ def seeds(
 ) -> None:
     """Repeat a study's best configuration and its baseline with several seeds, on the seven STS test sets."""
     from nlcse_tune.cli import show
+    from nlcse_tune.launch.preflight import check_precision
+    from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
 
     if until_decided and seed_list:
         raise ConfigError("--seeds and --until-decided: a stopping rule takes seeds of its own; leave --seeds out")
+    wanted = options.parse_seeds(seed_list) if seed_list else tuple(range(1, n + 1))
     study = study or _searched_last(out)
+    chosen, values = options.chosen_study(study, sets)
+    paths, launch = StudyPaths(out, chosen.name), Launch(workers, cpus_per_worker, gpus_per_worker, concurrent, address)
+    check_precision([chosen.config.train.precision], paths, here=launch.here)
     with show.screen.status("reading the study"):
         from nlcse_tune import seeds as repeat
         from nlcse_tune.cli.show_seeds import ConsoleView
-        from nlcse_tune.launch.spec import Launch
-    chosen, values = options.chosen_study(study, sets)
-    arms = repeat.planned_arms(chosen, StudyPaths(out, chosen.name), values)
+    arms = repeat.planned_arms(chosen, paths, values)
     for role, arm in zip(("method", "baseline"), arms, strict=False):
         show.console.print(f"{role}: {arm.study.name} ({arm.config.method}), {ORIGINS[arm.origin]}")
-    launch = Launch(workers, cpus_per_worker, gpus_per_worker, concurrent, address)
     view = ConsoleView()
     with view:
         run = partial(repeat.run_seeds, arms, launch=launch, view=view, any_version=any_version)
@@ -60,7 +63,7 @@ def seeds(
             if until_decided:
                 repeat.until_decided(arms, n, maximum, launch=run, view=view, any_version=any_version)
             else:
-                run(options.parse_seeds(seed_list) if seed_list else tuple(range(1, n + 1)))
+                run(wanted)
         except KeyboardInterrupt:
             show.console.print("interrupted; finished runs are on record, and the same command goes on from there")
             raise Exit(130) from None

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedTokenizerBase
 
 from nlcse_tune.config import Pooler
-from nlcse_tune.errors import ConfigError
+from nlcse_tune.errors import ConfigError, reason_of
 from nlcse_tune.evaluation.embed import Embedder
+from nlcse_tune.evaluation.lookup import MODULES_FILE, check_exists, hub_fails
 from nlcse_tune.models.encoder import SentenceEncoder, load_encoder
 from nlcse_tune.models.side_embedding import tanh_head
 from nlcse_tune.paths import find_model
@@ -26,7 +27,18 @@ from nlcse_tune.saved_model import SavedModel, read_saved
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-MODULES_FILE = "modules.json"  # in every folder of sentence-transformers
+# Modules of sentence-transformers that import nothing which their own files name.
+MODULES = {
+    "CNN",
+    "Dense",
+    "Dropout",
+    "LSTM",
+    "LayerNorm",
+    "Normalize",
+    "Pooling",
+    "Transformer",
+    "WeightedLayerPooling",
+}
 
 
 class LoadedModel(NamedTuple):
@@ -75,15 +87,14 @@ def load_model(
     A `pooler` other than the saved one is a ConfigError unless `force`, which drops all that follows the saved pooling.
     A model without saved pooling needs one; there, as in SimCSE, "cls" is [CLS] with the checkpoint's pooler layer.
     """
+    check_exists(model, out)
     if (folder := find_model(model, out)) is not None:
         check_model(folder)
         saved = cast(SavedModel, read_saved(folder))
         given = _overrides(model, pooler, saved.pooler, head=saved.head_at_test, force=force)
         encoder = load_encoder(folder, pooler=pooler if given else None)
     elif (modules := _modules_of(model)) is not None:
-        # The library runs what lies in a local folder even where it is told not to trust remote code.
-        if foreign := [name for name in modules if not name.startswith("sentence_transformers.")]:
-            raise ConfigError(f"{model}: {', '.join(foreign)}: code of the model's own, which this tool does not run")
+        _check_modules(model, modules)
         return _load_theirs(model, pooler, force=force, device=device)
     else:
         given, encoder = True, load_encoder(model, pooler="cls_before_pooler" if pooler == "cls" else pooler)
@@ -109,13 +120,27 @@ def _modules_of(model: str) -> list[str] | None:
     file = Path(model) / MODULES_FILE
     if not Path(model).is_dir():
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HFValidationError
 
         try:
-            file = Path(hf_hub_download(model, MODULES_FILE))
-        except (HFValidationError, OSError):
-            return None  # a plain one, or none that can be reached: `load_encoder` says what is wrong
+            file = Path(hf_hub_download(model, MODULES_FILE, local_files_only=hub_fails(model) is not None))
+        except OSError:
+            return None  # a plain one
     return [module["type"] for module in json.loads(file.read_text())] if file.is_file() else None
+
+
+def _check_modules(model: str, modules: list[str]) -> None:
+    """ConfigError for modules that this tool does not load.
+
+    sentence-transformers runs what lies in a local folder even where it is told not to trust remote code: a module of
+    another name, and whatever class a Router or WordEmbeddings names in its own file.
+    """
+    if foreign := [name for name in modules if not name.startswith("sentence_transformers.")]:
+        raise ConfigError(f"{model}: {', '.join(foreign)}: code of the model's own, which this tool does not run")
+    first, *_ = kinds = [name.rpartition(".")[2] for name in modules] or ["no module"]
+    if first != "Transformer":
+        raise ConfigError(f"{model}: begins with {first}; this tool evaluates what takes token ids alone")
+    if others := [kind for kind in kinds if kind not in MODULES]:
+        raise ConfigError(f"{model}: has a module {others[0]}; this tool knows {', '.join(sorted(MODULES))}")
 
 
 def _load_theirs(model: str, asked: Pooler | None, *, force: bool, device: str) -> LoadedModel:
@@ -127,7 +152,7 @@ def _load_theirs(model: str, asked: Pooler | None, *, force: bool, device: str) 
             model, device=device, trust_remote_code=False, model_kwargs={"dtype": torch.float32}
         )
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        raise ConfigError(f"{model}: sentence-transformers cannot load it ({str(error).splitlines()[0]})") from None
+        raise ConfigError(f"{model}: sentence-transformers cannot load it ({reason_of(error)})") from None
     first = loaded[0]
     if not isinstance(first, Transformer) or "message" in first.modalities:
         raise ConfigError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 
-from nlcse_tune.errors import ConfigError, RunError
+from nlcse_tune.errors import ConfigError, RunError, reason_of
 from nlcse_tune.export.card import model_card
 from nlcse_tune.models.encoder import FAMILIES, HEAD_FILE, SentenceEncoder, load_encoder
 from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS
@@ -77,12 +77,16 @@ def _as_sentence_transformer(model: Path, encoder: SentenceEncoder, options: dic
     from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Transformer, WeightedLayerPooling
 
     every, width = encoder.pooler in NEEDS_ALL_LAYERS, encoder.width
-    modules: list[nn.Module] = [
-        Transformer(
-            str(model), max_seq_length=encoder.max_length, config_kwargs={"output_hidden_states": every},
-            model_kwargs={"dtype": torch.float32, **options},
-        )
-    ]  # fmt: skip
+    try:
+        transformer = Transformer(
+            str(model), max_seq_length=encoder.max_length,
+            config_kwargs={"output_hidden_states": every, "trust_remote_code": False},
+            model_kwargs={"dtype": torch.float32, **options, "trust_remote_code": False},
+            processor_kwargs={"trust_remote_code": False},
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{model}: sentence-transformers cannot load it ({reason_of(error)})") from None
+    modules: list[nn.Module] = [transformer]
     if every:  # how much of each hidden state, the embedding layer's first
         layers = int(encoder.backbone.config.num_hidden_layers)
         taken = (1, layers) if encoder.pooler == "avg_first_last" else (layers - 1, layers)

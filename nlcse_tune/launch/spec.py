@@ -1,6 +1,7 @@
 """What is to be run, in values that travel between processes. Imports neither Ray nor torch."""
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,11 @@ class Launch:
     gpus_per_worker: float | None = None
     concurrent: int | None = None
     address: str | None = None
+
+    @property
+    def here(self) -> bool:
+        """Whether its runs will be on this machine, and not on a cluster that is up already."""
+        return not (self.address or os.environ.get("RAY_ADDRESS"))
 
 
 class SeedsView:

@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel, PreTrainedToken
 from transformers.utils import logging as transformers_logging
 
 from nlcse_tune.config import EncoderConfig, Pooler, SideConfig
-from nlcse_tune.errors import ConfigError, RunError
+from nlcse_tune.errors import ConfigError, RunError, reason_of
 from nlcse_tune.models.dropout import MaskSource, key_dropout, masks_from
 from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS, pool
 from nlcse_tune.models.side_embedding import SideTower, tanh_head
@@ -183,7 +183,7 @@ def _load_backbone(checkpoint: str, dropout: float | None) -> tuple[PreTrainedMo
         options = {"config": model_config, "dtype": torch.float32, **FAMILIES.get(model_config.model_type, {})}
         backbone = AutoModel.from_pretrained(checkpoint, trust_remote_code=False, **options)
     except LOADING_ERRORS as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = reason_of(error)
         raise ConfigError(
             f"encoder.checkpoint {checkpoint}: not a model that can be loaded ({reason}); give a folder that holds "
             "config.json, weights and tokenizer, or a hub name that this machine can reach"

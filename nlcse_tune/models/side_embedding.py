@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nlcse_tune.config import Modality
-from nlcse_tune.errors import ConfigError
+from nlcse_tune.errors import ConfigError, reason_of
 
 # Channels, height and width, patch size of each modality's inputs.
 SHAPES: dict[Modality, tuple[int, tuple[int, int], int]] = {
@@ -39,7 +39,14 @@ class PatchEmbedding(nn.Module):
         """Takes the patch embedding of a ViT checkpoint of the same width, patch size and image size."""
         from transformers import ViTModel
 
-        own, source = self.state_dict(), ViTModel.from_pretrained(checkpoint).embeddings.state_dict()
+        try:
+            vit = ViTModel.from_pretrained(checkpoint, trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"side.checkpoint {checkpoint}: not a ViT that can be loaded ({reason_of(error)}); give a folder, or a "
+                "hub name that this machine can reach, or null"
+            ) from None
+        own, source = self.state_dict(), vit.embeddings.state_dict()
         weights = {name: source[name.replace("projection.", "patch_embeddings.projection.")] for name in own}
         if wrong := [name for name, weight in weights.items() if weight.shape != own[name].shape]:
             shapes = ", ".join(f"{n} {tuple(weights[n].shape)} instead of {tuple(own[n].shape)}" for n in wrong)

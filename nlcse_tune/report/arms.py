@@ -15,6 +15,14 @@ from nlcse_tune.report.numbers import AVERAGE, Column, plural, seed_list
 from nlcse_tune.study import Study
 
 
+class SeveralConfigurations(DataError):
+    """Tested runs of one study that cannot be averaged together, and what would choose some of them."""
+
+    def __init__(self, lines: Sequence[str], choices: dict[str, tuple[str, ...]]) -> None:
+        super().__init__("\n".join([*lines, f"choose one: {' '.join([*choices.values()][-1])}"]))
+        self.lines, self.choices = lines, choices  # options of a command by the numerics that they lead to
+
+
 @dataclass(frozen=True)
 class Run:
     """A completed run and its test scores."""
@@ -156,7 +164,7 @@ def _one_configuration(name: str, runs: Iterable[Run], any_version: bool) -> tup
             numerics = differing(a.versions.model_dump(), b.versions.model_dump(), ["numerics"])
             joined = [f"{difference} (--any-version joins them)" for difference in numerics]
             lines += [f"  they differ in {d}" for d in (*config_differences(a.config, b.config), *inputs, *joined)]
-        raise DataError("\n".join([*lines, f"choose one: --config {name}={records[-1][0].configuration}"]))
+        raise SeveralConfigurations(lines, _choices(name, [record for record, _ in records], any_version))
     chosen = tuple(group[seed] for group in groups.values() for seed in sorted(group))
     for one, other in combinations(chosen, 2):  # each pair: a set that the first lacks may be another's on the rest
         if differences := scoring_differences(one.test, other.test):
@@ -165,6 +173,15 @@ def _one_configuration(name: str, runs: Iterable[Run], any_version: bool) -> tup
                 f"differ in {'; '.join(differences)}; `nlcse-tune seeds` tests them again on the data at hand"
             )
     return chosen
+
+
+def _choices(name: str, records: Sequence[RunRecord], any_version: bool) -> dict[str, tuple[str, ...]]:
+    """For each numerics the options that choose the newest of these configurations under it."""
+    ids = [record.key if any_version else record.configuration for record in records]
+    # A record whose numerics were changed has kept its id: no start of an id chooses between it and the others.
+    joined = [("--any-version",) if any_version or ids.count(own) > 1 else () for own in ids]
+    options = [("--config", f"{name}={own}", *more) for own, more in zip(ids, joined, strict=True)]
+    return {record.versions.numerics: option for record, option in zip(records, options, strict=True)}
 
 
 def _left_out(

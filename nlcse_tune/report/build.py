@@ -1,6 +1,6 @@
 """From study names to a Report: blocks of one baseline and its methods, compared."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from nlcse_tune import stats
 from nlcse_tune.config import StsTask
 from nlcse_tune.errors import DataError
-from nlcse_tune.report.arms import Arm, collect, task_order
+from nlcse_tune.report.arms import Arm, SeveralConfigurations, collect, task_order
 from nlcse_tune.report.comparison import Comparison, ReportOptions, check_comparable, compare
 from nlcse_tune.study import Study, find_study
 
@@ -67,6 +67,7 @@ def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | N
         study, choose = chosen.get(name) or find_study(name), options.choose.get(name, "")
         return collect(study, root, choose=choose, any_version=options.any_version, seeds=options.seeds)
 
+    check_chosen(arm, [*baselines, *chosen])
     rows = [(arm(name), [arm(study.name) for study in chosen.values() if study.baseline == name]) for name in baselines]
     alone = [(None, [arm(name)]) for name, study in chosen.items() if not study.baseline and name not in baselines]
     blocks = [block for arms in (*rows, *alone) if (block := _block(*arms, options)).tested]
@@ -81,6 +82,26 @@ def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | N
     for (gaps, column, gap), p in zip(tested, adjusted, strict=True):  # Holm's family is every test of the report
         gaps[column] = replace(gap, holm=p)
     return report
+
+
+def check_chosen(arm: Callable[[str], Arm], names: Iterable[str]) -> None:
+    """One DataError for all arms whose runs cannot be averaged, with options that leave arms to compare."""
+    several: list[SeveralConfigurations] = []
+    known: list[set[str]] = []
+    for name in names:
+        try:
+            numerics = {run.record.versions.numerics for run in arm(name).runs}
+        except SeveralConfigurations as error:
+            several.append(error)
+            numerics = {*error.choices}
+        known += [numerics] if numerics else []
+    if several:
+        shared = set.intersection(*known)
+        picked = [[o for n, o in e.choices.items() if n in shared or not shared][-1] for e in several]
+        options = [" ".join(option[:2]) for option in picked]
+        joined = ["--any-version"] if not shared or any(option[2:] for option in picked) else []
+        lines = [line for error in several for line in error.lines]
+        raise DataError("\n".join([*lines, f"choose: {' '.join([*options, *joined])}"]))
 
 
 def _block(baseline: Arm | None, methods: Sequence[Arm], options: ReportOptions) -> Block:

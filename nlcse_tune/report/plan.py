@@ -14,16 +14,20 @@ from nlcse_tune.report.comparison import check_comparable
 from nlcse_tune.report.numbers import AVERAGE, TEST_LABELS, p_equals, plural, signed, signed_range
 
 GAPS = (0.25, 0.5, 1.0, 2.0)
+SHARED = (
+    4  # seeds of both arms from which on a paired test is planned: how alike arms are, three say next to nothing of
+)
+FEW = 5  # seeds below which a plan rests on normal scores alone
 Test = Callable[[stats.Summary, stats.Summary], stats.TestResult]
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Std over seeds of both arms, and of their differences (None below two shared seeds)."""
+    """Scores over seeds of both arms, and their differences (None below two shared seeds)."""
 
     method: stats.Summary
     baseline: stats.Summary
-    difference: float | None
+    difference: stats.Summary | None
     tasks: int  # that the scores are an average over
     borrowed: bool  # the baseline has too few seeds, so the method's std stands in for it
 
@@ -45,20 +49,26 @@ def spread(method: Arm, baseline: Arm | None, tasks: tuple[StsTask, ...], *, any
         why = "the scores do not vary from seed to seed, so there is nothing to plan with; run more seeds"
         raise DataError(f"{method.name}: {why}")
     differences = [a[seed] - b[seed] for seed in a if seed in b]
-    difference = stats.summarise(differences).std if differences else None
+    difference = stats.summarise(differences) if len(differences) >= 2 else None
     return Spread(own, other, difference, len(tasks), borrowed=len(b) < 2)
 
 
 def seeds_by_gap(spread: Spread, gaps: Sequence[float], *, power: float, alpha: float) -> dict[float, list[int | None]]:
-    """Seeds per arm for each gap: by the stds as seen, by their upper 80% bounds, paired; None where far too many."""
-    arms = spread.method, spread.baseline
-    seen = [summary.std or 0.0 for summary in arms]
-    cautious = [stats.std_interval(summary, confidence=0.6).high for summary in arms]  # one-sided: 80% confidence
-    designs = [partial(stats.power_unpaired, stds=(a, b), alpha=alpha) for a, b in (seen, cautious)]
-    if spread.difference:
-        designs.append(partial(stats.power_paired, std_difference=spread.difference, alpha=alpha))
-    unknown = [None] * (3 - len(designs))
+    """Seeds per arm for each gap: by the stds as seen and by their upper 80% bounds, unpaired, then paired.
+
+    None where far too many, or where too few shared seeds say how a paired test would fare.
+    """
+    unpaired = zip(_stds(spread.method), _stds(spread.baseline), strict=True)
+    designs = [partial(stats.power_unpaired, stds=stds, alpha=alpha) for stds in unpaired]
+    if (shared := spread.difference) and shared.std and shared.n >= SHARED:
+        designs += [partial(stats.power_paired, std_difference=std, alpha=alpha) for std in _stds(shared)]
+    unknown = [None] * (4 - len(designs))
     return {gap: [*(stats.seeds_needed(design, gap, power=power) for design in designs), *unknown] for gap in gaps}
+
+
+def _stds(summary: stats.Summary) -> tuple[float, float]:
+    """The std as seen, and what the true one stays below with 80% confidence."""
+    return summary.std or 0.0, stats.std_interval(summary, confidence=0.6).high
 
 
 def hours(arms: Sequence[Arm], seeds: int) -> tuple[float, float] | None:
@@ -90,8 +100,19 @@ def plan_words(spread: Spread, *, power: float, alpha: float) -> Iterator[str]:
         yield "the baseline has fewer than 2 tested seeds: the method's std stands in for its own"
     yield (
         f"seeds per arm for power {power:.0%} at level {alpha:g}, two-sided, normal scores; `cautious` uses the std "
-        "that the true one stays below with 80% confidence"
+        f"that the true one stays below with 80% confidence; fewer than {FEW} seeds lean on normal scores alone"
     )
+    if (shared := spread.difference) is not None and shared.n < SHARED:
+        yield (
+            f"paired: not planned from {shared.n} shared seeds, which say next to nothing of how alike the arms are; "
+            f"test at least {SHARED} seeds in both"
+        )
+    elif shared is not None:
+        bounds = stats.std_interval(shared)
+        yield (
+            f"paired: std of the differences at {shared.n} shared seeds {shared.std:.2g} (95% interval "
+            f"{bounds.low:.2g} to {bounds.high:.2g})"
+        )
     yield (
         "the gap must come from what matters to you, not from the gap these seeds show. If n is fixed from this table "
         "and the test is run once at that n, its error rate stays close to the level; to look in between, use "

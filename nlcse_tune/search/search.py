@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from nlcse_tune.config import flatten
-from nlcse_tune.errors import ConfigError, RunError
+from nlcse_tune.errors import RunError
 from nlcse_tune.files import locked
 from nlcse_tune.launch.pool import ListedRuns, Pool, RunSource, open_pool
 from nlcse_tune.launch.spec import Launch, RunSpec
@@ -24,7 +24,16 @@ from nlcse_tune.search.journal import Journal
 from nlcse_tune.search.outcome import write_best, write_choice, write_trials
 from nlcse_tune.search.sampler import Sampler
 from nlcse_tune.search.selection import FIRST, Standing, repeat
-from nlcse_tune.search.state import Candidate, SearchOptions, SearchState, View, complete_point, load_state, prior
+from nlcse_tune.search.state import (
+    Candidate,
+    SearchOptions,
+    SearchState,
+    View,
+    check_sampler,
+    complete_point,
+    load_state,
+    prior,
+)
 from nlcse_tune.study import Study
 
 
@@ -168,13 +177,10 @@ class _Search:
 
 def make_sampler(state: SearchState, options: SearchOptions) -> Sampler:
     """A sampler that knows what the records know, and what to try first."""
+    check_sampler(state.study, options)
     size = state.study.grid_size
-    if options.method == "grid" and size is None:
-        raise ConfigError(
-            f"--sampler grid: {state.space.name} has infinitely many points, or too many to list; use tpe"
-        )
     method = options.method or ("grid" if size is not None and state.trials >= size else "tpe")
-    tries = [complete_point(state, values) for values in options.tries]
+    tries = [complete_point(state.study, values) for values in options.tries]
     first = [*state.under_way, *tries, state.study.own_point]
     sampler = Sampler(state.space, method, state.seed, first, flatten(state.study.config))
     for record in state.done.values():  # in the order in which they ended, as a search under way learns of them

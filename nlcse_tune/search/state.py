@@ -10,7 +10,8 @@ from nlcse_tune.config import RunConfig, digest, flatten, override
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.errors import ConfigError, DataError
-from nlcse_tune.launch.spec import RunSpec, run_spec
+from nlcse_tune.launch.preflight import check_precision
+from nlcse_tune.launch.spec import Launch, RunSpec, run_spec
 from nlcse_tune.names import SamplerName, SchedulerName
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import BegunRun, Choice, RunRecord
@@ -127,11 +128,10 @@ class View:
 
 def load_state(study: Study, paths: StudyPaths, trials: int | None, *, fresh: bool = False) -> SearchState:
     """Checks that the study can be searched and its data are there, and (unless `fresh`) reads what was run before."""
-    if study.space is None:
-        raise ConfigError(f"{study.name}: has no search space; add `space:` to the study or pass --space")
-    state = SearchState(study, paths, study.search_seed, fingerprints(study.config), budget(study, trials))
-    for point in state.space.points(flatten(study.config)) if study.grid_size else ():
+    space = space_of(study)
+    for point in space.points(flatten(study.config)) if study.grid_size else ():
         study.configure(point)  # values that do not go together are an error now, not after hours
+    state = SearchState(study, paths, study.search_seed, fingerprints(study.config), budget(study, trials))
     if not fresh:
         kept = ledger(paths)
         state.done = {r.run_id: r for r in kept.runs if state.belongs(r.run_id, r.config)}
@@ -140,15 +140,36 @@ def load_state(study: Study, paths: StudyPaths, trials: int | None, *, fresh: bo
     return state
 
 
-def check_call(study: Study, paths: StudyPaths, options: SearchOptions) -> None:
-    """Raises what can be found wrong with a search before Ray and torch are imported, which takes ten times as long."""
+def space_of(study: Study) -> SearchSpace:
+    """The study's space; ConfigError where it has none."""
+    if study.space is None:
+        raise ConfigError(f"{study.name}: has no search space; add `space:` to the study or pass --space")
+    return study.space
+
+
+def check_call(study: Study, paths: StudyPaths, options: SearchOptions, launch: Launch) -> None:
+    """Raises what can be found wrong with a search before Ray and torch are imported, which takes ten times as long.
+
+    What the call itself says comes before what the data say, which may be slow to read, or missing.
+    """
+    check_sampler(study, options)
+    for values in options.tries:
+        complete_point(study, values)
+    searched = space_of(study).parameters.get("train.precision")
+    precisions = [study.config.train.precision] if searched is None else searched.listed() or ()
+    check_precision(precisions, paths, here=launch.here)
     state = load_state(study, paths, options.trials, fresh=options.fresh)
-    for point in options.tries:
-        complete_point(state, point)
     if options.prior is not None:
         prior(state, options.prior)
     grid = state.space.points(flatten(study.config)) if study.grid_size else ()
     check_inputs([study.config, *map(study.configure, grid)])
+
+
+def check_sampler(study: Study, options: SearchOptions) -> None:
+    """ConfigError where every point of a space without end is asked for."""
+    if options.method == "grid" and study.grid_size is None:
+        name = space_of(study).name
+        raise ConfigError(f"--sampler grid: {name} has infinitely many points, or too many to list; use tpe")
 
 
 def last_choice(state: SearchState) -> Choice | None:
@@ -193,12 +214,13 @@ def prior(state: SearchState, paths: StudyPaths) -> list[tuple[Point, float]]:
     return [(point, sum(values) / len(values)) for point, values in known.values()]
 
 
-def complete_point(state: SearchState, values: Mapping[str, Any]) -> Point:
+def complete_point(study: Study, values: Mapping[str, Any]) -> Point:
     """A point to try, its missing fields taken from the study; ConfigError where the space does not have it."""
-    space = state.space
+    space = space_of(study)
     if stray := [name for name in values if name not in space.fields]:
         raise ConfigError(f"--try: {stray[0]} is not searched by {space.name}: {', '.join(space.fields)} are")
-    point = state.point_of(override(state.study.config, values, where="--try"))
+    flat = flatten(override(study.config, values, where="--try"))
+    point = space.active(flat, flat)
     if not space.contains(point):
         wrong = {name: value for name, value in point.items() if not space.parameters[name].contains(value)}
         raise ConfigError(f"--try: {wrong} is not in the space {space.name}; add it there or choose another value")

@@ -1,6 +1,7 @@
 """The command line as a user meets it: help, studies, one run, and mistakes as one message."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -51,19 +52,40 @@ def test_mistakes_are_one_message(arguments: str, message: str, cli: Cli) -> Non
     assert done.stdout == ""
 
 
-def test_a_mistake_is_found_before_anything_slow_is_imported(tmp_path: Path) -> None:
-    """In a process of its own, which lists all that it imports: the search's last check of a call."""
-    command = [sys.executable, "-X", "importtime", "-m", "nlcse_tune", "search", "demo", "--from", "nothing"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=500)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("search demo --from nothing", "no finished run there is in the space demo-grid"),  # the last check of a call
+        ("search visualcse-bert", "fp16 needs a GPU and this machine has none; use --set train.precision=fp32"),
+        ("train simcse-bert", "fp16 needs a GPU"),
+        ("seeds simcse-bert", "fp16 needs a GPU"),
+        ("seeds demo --seeds 1,a", "must be whole numbers with commas between"),
+        ("seeds nope", "no such study"),
+        (
+            "search visualcse-bert --set train.precision=fp32 --space continuous --sampler grid",
+            "continuous has infinitely many points",
+        ),
+        ("search simcse-bert --set train.precision=fp32 --try text.learning_rate=7", "is not in the space text-grid"),
+        ("evaluate demo --device gpu", "must be cpu, cuda or cuda:1"),
+        ("evaluate demo --tasks sts --figure x.pdf", "add geometry to --tasks"),
+        ("evaluate demo --tasks geometry --figure x.docx", "must end in .pdf, .png or .svg"),
+    ],
+)
+def test_a_mistake_is_found_before_anything_slow_is_imported(arguments: str, message: str, tmp_path: Path) -> None:
+    """In a process of its own, which lists all that it imports; none of these studies' data are there."""
+    command = [sys.executable, "-X", "importtime", "-m", "nlcse_tune", *arguments.split()]
+    bare = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=500, env=bare)
     assert done.returncode == 1
     assert done.stdout == ""
     lines = done.stderr.splitlines()
     imported = {line.rsplit("|", 1)[1].strip() for line in lines if line.startswith("import time:")}
     told = [line for line in lines if not line.startswith("import time:")]
-    assert "nlcse_tune.search.state" in imported
+    assert "nlcse_tune.cli.main" in imported
     assert not imported & {"torch", "ray", "transformers"}
     assert len(told) == 1
-    assert re.match("error: .*no finished run there is in the space demo-grid", told[0])
+    assert told[0].startswith("error: ")
+    assert message in told[0]
 
 
 def test_data_check_names_every_broken_file_of_a_side(cli: Cli, tmp_path: Path) -> None:

@@ -1,22 +1,26 @@
 """`report`, `compare` and `plan` as commands."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
-from nlcse_tune import stats
+from nlcse_tune import records, stats
 from nlcse_tune.cli import report as cli_report
 from nlcse_tune.cli.options import parse_configurations
-from nlcse_tune.errors import ConfigError
+from nlcse_tune.errors import ConfigError, DataError
 from tests.report.made import BASELINE, METHOD, averages
-from tests.synthetic_records import make_study
+from tests.synthetic_records import VERSIONS, make_study
+
+Run = Callable[..., str]
 
 
 @pytest.fixture
@@ -68,6 +72,49 @@ def test_a_study_from_elsewhere_is_left_out_with_a_word(root: Path, run: Callabl
     app.command()(cli_report.report)
     told = CliRunner().invoke(app, ["--out", str(root), "--no-write"])
     assert "mine: left out, no study has this name; give its YAML file to report it" in told.stderr
+
+
+def two_numerics(
+    root: Path, monkeypatch: pytest.MonkeyPatch, *, method: str = "12", baseline: str = "12", edited: bool = False
+) -> None:
+    """Three tested seeds per arm under each numerics; `edited` by hand the records keep the ids of numerics 1."""
+    for first, numerics in enumerate("12"):
+        if not edited:
+            monkeypatch.setattr(records, "NUMERICS", numerics)
+        versions = VERSIONS.model_copy(update={"numerics": numerics})
+        for study, has, shift in ((METHOD, method, 0.5), (BASELINE, baseline, 0.0)):
+            if numerics in has:
+                seeds = range(3 * first + 1, 3 * first + 4)
+                make_study(root, study, seeds, np.random.default_rng(7), shift=shift, versions=versions)
+
+
+@pytest.mark.parametrize("command", ["report", "plan"])
+@pytest.mark.parametrize(
+    ("records_of", "expected"),
+    [
+        ({}, "--config simcse-bert=# --config visualcse-bert=#"),
+        ({"edited": True}, "--config simcse-bert=# --config visualcse-bert=# --any-version"),
+        ({"baseline": "1"}, "--config visualcse-bert=#"),
+        ({"method": "2"}, "--config simcse-bert=#"),
+        ({"method": "1"}, "--config simcse-bert=#"),
+    ],
+)
+def test_what_is_proposed_over_two_numerics_works(
+    records_of: dict[str, Any], expected: str, command: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_numerics(tmp_path, monkeypatch, **records_of)
+    asked = [command, METHOD.name, "--out", str(tmp_path)]
+    with pytest.raises(DataError, match=r"numerics: 1 against 2 \(--any-version joins them\)") as caught:
+        run(*asked)
+    *_, last = str(caught.value).splitlines()
+    proposal = last.removeprefix("choose: ").split()
+    assert sorted(re.sub("=[0-9a-f]{12}", "=#", last.removeprefix("choose: ")).split()) == sorted(expected.split())
+    assert "visualcse-bert" in run(*asked, *proposal)
+
+
+def test_a_plan_refuses_the_configuration_of_another_study(root: Path, run: Run) -> None:
+    with pytest.raises(ConfigError, match="--config demo: not a study of this plan \\(visualcse-bert, simcse-bert\\)"):
+        run("plan", METHOD.name, "--config", "demo=0123", "--out", str(root))
 
 
 def test_report_prints_each_format(root: Path, run: Callable[..., str]) -> None:

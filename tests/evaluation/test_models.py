@@ -1,8 +1,10 @@
 """What MODEL may be, and that its saved pooling is used, never guessed."""
 
 import importlib.util
+import io
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,7 +19,7 @@ from nlcse_tune.evaluation.embed import Embedder, embed
 from nlcse_tune.evaluation.models import Wrapped, load_model
 from nlcse_tune.export.folder import export_run
 from nlcse_tune.models.encoder import SentenceEncoder, build_encoder, load_encoder, save_encoder
-from tests.models.tiny import checkpoint, load_plain, tokenizer
+from tests.models.tiny import checkpoint, load_plain, tokenizer, with_code
 
 torch.set_num_threads(1)
 SENTENCES = ["the dog carries a ball", "near the harbor a thief hides a lamp", "stone", "A Cat"]
@@ -210,6 +212,70 @@ def test_code_in_a_folder_is_not_run(plain: Path, tmp_path: Path) -> None:
         load_model(str(folder))
 
 
+# What a hostile folder may ask for, by file, each with a class of its own.
+CONFIG = {"config.json": {"model_type": "odd", "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"}}}
+WORDS = {
+    "tokenizer_config.json": {"tokenizer_class": "Odd", "auto_map": {"AutoTokenizer": ["own.Words", "own.Words"]}},
+    "config.json": {"model_type": "vit"},  # no family that has a tokenizer
+}
+PROCESSOR = {"processor_config.json": {"processor_class": "Odd", "auto_map": {"AutoProcessor": "own.Other"}}}
+KNOWN = {"config.json": {"auto_map": {"AutoProcessor": "own.Other", "AutoModel": "own.Model"}}}
+NESTED = {
+    "modules.json": [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Router"}],
+    "router_config.json": {"types": {"a": "own.Other"}, "structure": {"query": ["a"]}, "parameters": {}},
+}
+LATER = {
+    "modules.json": [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "", "type": "sentence_transformers.models.WordEmbeddings"},
+    ],
+    "wordembedding_config.json": {"tokenizer_class": "own.Other", "update_embeddings": False, "max_seq_length": 3},
+}
+OWN_CODE = "it brings code of its own, `auto_map` in its files, which this tool does not run"
+
+
+@pytest.fixture
+def yes(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """A user, or a pipe, that answers every prompt with y."""
+    answers = io.StringIO("y\n" * 20)
+    monkeypatch.setattr(sys, "stdin", answers)
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("kind", "files", "message"),
+    [
+        ("plain", CONFIG, OWN_CODE),
+        ("plain", WORDS, OWN_CODE),
+        ("run", CONFIG, OWN_CODE),
+        ("theirs", CONFIG, OWN_CODE),
+        ("theirs", PROCESSOR, OWN_CODE),
+        ("theirs", KNOWN, OWN_CODE),
+        ("theirs", NESTED, "begins with Router; this tool evaluates what takes token ids alone"),
+        ("theirs", LATER, "has a module WordEmbeddings; this tool knows CNN, Dense"),
+        ("exported", PROCESSOR, OWN_CODE),
+        ("exported", KNOWN, OWN_CODE),
+    ],
+)
+def test_no_prompt_makes_this_tool_run_a_models_own_code(
+    kind: str, files: dict[str, Any], message: str, plain: Path, yes: io.StringIO, tmp_path: Path
+) -> None:
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    made = {"plain": lambda: plain, "theirs": lambda: saved_by_them(tmp_path / "source", plain, Pooling(32))}
+    source = made.get(kind, lambda: run_checkpoint(tmp_path / "source", plain, "avg"))()
+    folder = with_code(source, tmp_path / "hostile", files)
+    with pytest.raises(ConfigError) as caught:
+        if kind == "exported":
+            export_run(str(folder), tmp_path / "exported")
+        else:
+            load_model(str(folder), "avg" if kind == "plain" else None)
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert yes.tell() == 0  # nobody was asked
+    assert not (folder / "marker").exists()
+
+
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize(("pooler", "supervised"), [*((p, False) for p in get_args(Pooler)), ("cls", True)])
 def test_an_export_scores_as_the_checkpoint_it_came_from(
@@ -253,7 +319,7 @@ def test_cls_of_a_plain_folder_without_pooler_layer_is_refused(plain: Path, tmp_
 
 
 def test_unknown_names_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="not a model that can be loaded"):
+    with pytest.raises(ConfigError, match="no such model"):
         load_model(str(tmp_path / "nothing"), "avg")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from nlcse_tune.models.encoder import build_encoder, load_encoder, save_encoder
 from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.records import RunRecord, TaskScore, TestRecord, run_id
 from nlcse_tune.run import run_one
+from nlcse_tune.training.checkpoint import save_best, save_last
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.versions import versions
 from tests.models.tiny import checkpoint
@@ -174,3 +176,21 @@ def test_the_command(run: tuple[Path, RunRecord, RunPaths], tmp_path: Path) -> N
     assert result.exit_code == 0, result.output
     assert "SentenceTransformer(" in result.output
     assert json.loads((tmp_path / "model" / "modules.json").read_text())[0]["path"] == ""
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o002, 0o664)])
+def test_models_and_restart_points_keep_the_users_umask(
+    umask: int, mode: int, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    source = checkpoint("bert", tmp_path_factory)
+    encoder = build_encoder(EncoderConfig(checkpoint=str(source), pooler="cls"), supervised=True, side=None)
+    former = os.umask(umask)
+    try:
+        save_best(tmp_path / "run" / "best", encoder, 3)
+        save_last(tmp_path / "run" / "last.pt", {"step": 3})
+        export_run(str(tmp_path / "run" / "best"), tmp_path / "exported")
+    finally:
+        os.umask(former)
+    made = [path for path in tmp_path.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert {path.name for path in made} >= {"last.pt", "model.safetensors", "nlcse_head.safetensors", "modules.json"}
+    assert {oct(path.stat().st_mode & 0o777) for path in made} == {oct(mode)}

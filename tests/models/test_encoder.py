@@ -195,3 +195,9 @@ def test_shared_tokenizers_know_a_plain_sentence(name: str) -> None:
     ids = tokens("A man is playing the guitar near the harbor.")["input_ids"]
     assert tokens.unk_token_id not in ids
     assert len(ids) == 12
+
+
+def test_a_side_checkpoint_that_is_none_is_one_error(tmp_path: Path) -> None:
+    embedding = SideTower("image", 32, 0.1).embedding
+    with pytest.raises(ConfigError, match=r"side.checkpoint .*: not a ViT that can be loaded \(.*give a folder"):
+        embedding.load_vit(str(tmp_path))

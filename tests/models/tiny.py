@@ -1,5 +1,7 @@
 """Tiny random checkpoints with a tokenizer, as real folders."""
 
+import json
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,19 @@ def checkpoint(family: str, factory: pytest.TempPathFactory, **changes: Any) -> 
         tokenizer().save_pretrained(folder)
         _made[key] = folder
     return _made[key]
+
+
+def with_code(source: Path, folder: Path, files: dict[str, Any]) -> Path:
+    """A copy of `source` whose `files` (of JSON) ask for code of its own; the code leaves the file `marker` there."""
+    shutil.copytree(source, folder)
+    marker = f"open({str(folder / 'marker')!r}, 'w').close()\n"
+    classes = {"Config": "BertConfig", "Model": "BertModel", "Words": "BertTokenizerFast", "Other": "ProcessorMixin"}
+    made = [f"class {name}(transformers.{base}):\n    model_type = 'odd'\n" for name, base in classes.items()]
+    (folder / "own.py").write_text("import transformers\n" + marker + "".join(made))
+    for name, changes in files.items():
+        former = json.loads((folder / name).read_text()) if (folder / name).is_file() else {}
+        (folder / name).write_text(json.dumps(former | changes if isinstance(changes, dict) else changes))
+    return folder
 
 
 def load_plain(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

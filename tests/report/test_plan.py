@@ -1,15 +1,18 @@
 """`plan`: seeds and hours for a gap. `compare`: tests from published means, stds and n."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from nlcse_tune import stats
 from nlcse_tune.cli import report as cli_report
 from nlcse_tune.errors import ConfigError, DataError
-from nlcse_tune.report.plan import compare_words, parse_summary
-from tests.report.made import METHOD
+from nlcse_tune.report.arms import collect, task_order
+from nlcse_tune.report.plan import compare_words, parse_summary, plan_words, seeds_by_gap, spread
+from tests.report.made import BASELINE, METHOD, change_test, read_test
 from tests.synthetic_records import make_study
 
 
@@ -17,6 +20,35 @@ def test_plan_needs_two_seeds(tmp_path: Path, rng: np.random.Generator) -> None:
     make_study(tmp_path, METHOD, (1,), rng)
     with pytest.raises(DataError, match="at least 2 seeds, got 1"):
         cli_report.plan(METHOD.name, out=tmp_path)
+
+
+@pytest.mark.parametrize(("n", "planned"), [(3, False), (4, True), (8, True)])
+def test_a_paired_plan_takes_four_shared_seeds_and_has_a_cautious_form(n: int, planned: bool, tmp_path: Path) -> None:
+    """Two arms that are alike seed by seed: from three such seeds nobody can know that two are enough."""
+    for study, shift in ((METHOD, 0.5), (BASELINE, 0.0)):
+        make_study(tmp_path, study, range(1, n + 1), np.random.default_rng(3), shift=shift)
+        for seed in range(1, n + 1):  # differences of 0.00 to 0.04
+            scores = read_test(tmp_path, study, seed).scores
+            moved = {t: s.model_copy(update={"all": s.all + 0.01 * (seed * shift % 3)}) for t, s in scores.items()}
+            change_test(tmp_path, study, seed, scores=moved)
+    arms = [collect(study, tmp_path) for study in (METHOD, BASELINE)]
+    seen = spread(arms[0], arms[1], task_order(arms))
+    assert seen.difference is not None
+    assert (seen.difference.n, seen.difference.std < 0.02) == (n, True)  # type: ignore[operator]
+    small = stats.std_interval(seen.difference, confidence=0.6).high  # a gap that tells the two forms apart
+    welch, _, paired, cautious = seeds_by_gap(seen, [small], power=0.8, alpha=0.05)[small]
+    said = [line for line in plan_words(seen, power=0.8, alpha=0.05) if line.startswith("paired: ")]
+    assert len(said) == 1
+    if planned:
+        assert welch is None or welch > 100
+        assert paired == stats.seeds_needed(partial(stats.power_paired, std_difference=seen.difference.std), small)
+        assert cautious == stats.seeds_needed(partial(stats.power_paired, std_difference=small), small)
+        assert paired < cautious
+        assert f"std of the differences at {n} shared seeds 0.0" in said[0]
+    else:
+        assert (paired, cautious) == (None, None)
+        assert "not planned from 3 shared seeds" in said[0]
+        assert "test at least 4 seeds in both" in said[0]
 
 
 def test_compare_says_what_rounding_leaves_open() -> None:

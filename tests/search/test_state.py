@@ -124,14 +124,14 @@ def test_a_run_that_was_under_way_comes_first(tiny_study: Study, tmp_path: Path)
 
 def test_points_to_try_are_completed_and_checked(tiny_study: Study, tmp_path: Path) -> None:
     plan = plan_of(tiny_study, tmp_path)
-    tried = complete_point(plan, {"text.learning_rate": 3e-4})
+    tried = complete_point(tiny_study, {"text.learning_rate": 3e-4})
     assert tried == {**tiny_study.own_point, "text.learning_rate": 3e-4}
     sampler = make_sampler(plan, SearchOptions(tries=({"text.learning_rate": 3e-4},)))
     assert [sampler.ask(), sampler.ask()] == [tried, tiny_study.own_point]
     with pytest.raises(ConfigError, match="not in the space demo-grid"):
-        complete_point(plan, {"text.learning_rate": 7.0})
+        complete_point(tiny_study, {"text.learning_rate": 7.0})
     with pytest.raises(ConfigError, match=r"side\.weight is not searched by demo-grid"):
-        complete_point(plan, {"side.weight": 0.5})
+        complete_point(tiny_study, {"side.weight": 0.5})
 
 
 def test_another_search_guides_this_one_where_its_points_lie_in_the_space(tiny_study: Study, tmp_path: Path) -> None:
