@@ -108,7 +108,7 @@ app.add_typer(data.app)
 def main() -> None:
     """Entry point: a NlcseError is printed as one message, anything else is a bug and keeps its traceback."""
     try:
-        app(standalone_mode=True)
+        app(standalone_mode=True, prog_name="nlcse-tune")
     except errors.NlcseError as error:
         if errors.verbose():
             traceback.print_exception(error)

@@ -178,9 +178,8 @@ def _one_configuration(name: str, runs: Iterable[Run], any_version: bool) -> tup
 def _choices(name: str, records: Sequence[RunRecord], any_version: bool) -> dict[str, tuple[str, ...]]:
     """For each numerics the options that choose the newest of these configurations under it."""
     ids = [record.key if any_version else record.configuration for record in records]
-    # A record whose numerics were changed has kept its id: no start of an id chooses between it and the others.
-    joined = [("--any-version",) if any_version or ids.count(own) > 1 else () for own in ids]
-    options = [("--config", f"{name}={own}", *more) for own, more in zip(ids, joined, strict=True)]
+    joined = ("--any-version",) if any_version else ()
+    options = [("--config", f"{name}={own}", *joined) for own in ids]
     return {record.versions.numerics: option for record, option in zip(records, options, strict=True)}
 
 

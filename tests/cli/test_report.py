@@ -74,13 +74,10 @@ def test_a_study_from_elsewhere_is_left_out_with_a_word(root: Path, run: Callabl
     assert "mine: left out, no study has this name; give its YAML file to report it" in told.stderr
 
 
-def two_numerics(
-    root: Path, monkeypatch: pytest.MonkeyPatch, *, method: str = "12", baseline: str = "12", edited: bool = False
-) -> None:
-    """Three tested seeds per arm under each numerics; `edited` by hand the records keep the ids of numerics 1."""
+def two_numerics(root: Path, monkeypatch: pytest.MonkeyPatch, *, method: str = "12", baseline: str = "12") -> None:
+    """Three tested seeds per arm under each numerics."""
     for first, numerics in enumerate("12"):
-        if not edited:
-            monkeypatch.setattr(records, "NUMERICS", numerics)
+        monkeypatch.setattr(records, "NUMERICS", numerics)
         versions = VERSIONS.model_copy(update={"numerics": numerics})
         for study, has, shift in ((METHOD, method, 0.5), (BASELINE, baseline, 0.0)):
             if numerics in has:
@@ -93,7 +90,6 @@ def two_numerics(
     ("records_of", "expected"),
     [
         ({}, "--config simcse-bert=# --config visualcse-bert=#"),
-        ({"edited": True}, "--config simcse-bert=# --config visualcse-bert=# --any-version"),
         ({"baseline": "1"}, "--config visualcse-bert=#"),
         ({"method": "2"}, "--config simcse-bert=#"),
         ({"method": "1"}, "--config simcse-bert=#"),

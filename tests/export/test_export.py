@@ -24,7 +24,7 @@ from nlcse_tune.models.encoder import build_encoder, load_encoder, save_encoder
 from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.records import RunRecord, TaskScore, TestRecord, run_id
 from nlcse_tune.run import run_one
-from nlcse_tune.training.checkpoint import save_best, save_last
+from nlcse_tune.training.checkpoint import Checkpoints
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.versions import versions
 from tests.models.tiny import checkpoint
@@ -186,11 +186,14 @@ def test_models_and_restart_points_keep_the_users_umask(
     encoder = build_encoder(EncoderConfig(checkpoint=str(source), pooler="cls"), supervised=True, side=None)
     former = os.umask(umask)
     try:
-        save_best(tmp_path / "run" / "best", encoder, 3)
-        save_last(tmp_path / "run" / "last.pt", {"step": 3})
+        (tmp_path / "run").mkdir()
+        checkpoints = Checkpoints(tmp_path / "run", "a run")
+        checkpoints.save_best(encoder, 3)
+        checkpoints.save_restart({"step": 3}, 3, 3)
         export_run(str(tmp_path / "run" / "best"), tmp_path / "exported")
     finally:
         os.umask(former)
     made = [path for path in tmp_path.rglob("*") if path.is_file() and not path.is_symlink()]
-    assert {path.name for path in made} >= {"last.pt", "model.safetensors", "nlcse_head.safetensors", "modules.json"}
+    assert any(path.match("last-*.pt") for path in made)
+    assert {path.name for path in made} >= {"model.safetensors", "nlcse_head.safetensors", "modules.json"}
     assert {oct(path.stat().st_mode & 0o777) for path in made} == {oct(mode)}
