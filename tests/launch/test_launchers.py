@@ -7,7 +7,8 @@ import pytest
 
 from nlcse_tune.config import override
 from nlcse_tune.errors import DataError, RunError
-from nlcse_tune.launch.pool import ListedRuns, Pool
+from nlcse_tune.launch.driver import ListedRuns
+from nlcse_tune.launch.pool import Pool
 from nlcse_tune.launch.spec import Resources, RunSpec
 from nlcse_tune.launch.worker import run_here, run_on_workers
 from nlcse_tune.models.encoder import load_encoder
