@@ -47,18 +47,47 @@ from nlcse_tune.launch.spec import Launch, Resources  # noqa: E402
 OBJECT_STORE_BYTES = 256 * 1024**2  # runs exchange configurations and scores; Ray's default is 30% of the memory
 STARTS = 3  # attempts
 PAUSE = 10.0  # seconds between them
+PATIENCE = 30.0  # seconds for a joined cluster's head to come back; after 60 Ray ends every process that knows it
 VITAL = ("gcs_server", "raylet", "dashboard")  # a raylet ends when one of its agents does
 AGENT_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 QUIETLY: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
-def join(address: str) -> None:
-    """Joins the cluster at `address`; RunError where that fails."""
-    try:
-        ray.init(address=address, runtime_env={"env_vars": ENVIRONMENT}, **QUIETLY)
-    except Exception as error:  # Ray raises bare ones, too
-        raise RunError(f"Ray at {address} could not be joined: {_first_line(error)}; check the address, "
-                       "and with `ray status --address` whether it is up") from error  # fmt: skip
+class JoinedRay:
+    """A cluster that others started: it is not ours to start again."""
+
+    def __init__(self, address: str) -> None:
+        """Joins it; RunError where that fails."""
+        self.address, self.answered = address, time.monotonic()
+        try:
+            if ":" in address:
+                _connect(address)  # else Ray would try for minutes
+            ray.init(address=address, runtime_env={"env_vars": ENVIRONMENT}, **QUIETLY)
+        except Exception as error:  # Ray raises bare ones, too
+            raise RunError(
+                f"Ray at {address} could not be joined: {_first_line(error)}; check the address, and on the cluster's "
+                "head whether `ray status` knows it"
+            ) from error
+        self.head = ray.get_runtime_context().gcs_address if "://" not in address else address
+        self.looked = time.monotonic()
+
+    def died(self) -> str | None:
+        """Its head, where nothing has answered there for a while: Ray itself would end this process without a word."""
+        if time.monotonic() > self.looked + 1:
+            with suppress(OSError):
+                _connect(self.head)
+                self.answered = time.monotonic()
+            self.looked = time.monotonic()
+        return "head" if self.looked > self.answered + PATIENCE else None
+
+    def revive(self, part: str) -> None:
+        raise RunError(
+            f"the Ray cluster at {self.address} is lost: its {part} has not answered for {PATIENCE:g} s; when it is up "
+            "again, the same command goes on from the records"
+        )
+
+    def stop(self) -> None:
+        ray.shutdown()
 
 
 class OwnRay:
@@ -102,7 +131,9 @@ class OwnRay:
         ray.shutdown(wait_for_processes=True)
         self.session.close()
 
-    def restart(self) -> None:
+    def revive(self, part: str) -> None:
+        """Starts it again where a part of it is dead."""
+        self.note(f"Ray's {part} died; Ray is started again, and the runs under way go on")
         self.stop()
         self.start()
 
@@ -114,26 +145,22 @@ class OwnRay:
 
 
 @contextmanager
-def open_ray(address: str | None, note: Callable[[str], None]) -> Iterator[OwnRay | None]:
-    """Joins the cluster at `address` (or `$RAY_ADDRESS`), else starts one here and yields it; left at the end.
+def open_ray(address: str | None, note: Callable[[str], None]) -> Iterator[OwnRay | JoinedRay | None]:
+    """Joins the cluster at `address` (or `$RAY_ADDRESS`), else starts one here; leaves or stops it at the end.
 
-    A Ray that this process already runs in is used and left running.
+    A Ray that this process already runs in is used and left running: None.
     """
     if ray.is_initialized():
         yield None
-    elif address := address or os.environ.get("RAY_ADDRESS"):
-        join(address)
-        try:
-            yield None
-        finally:
-            ray.shutdown()
-    else:
-        own = OwnRay(note)
-        try:
-            own.start()
-            yield own
-        finally:
-            own.stop()
+        return
+    address = address or os.environ.get("RAY_ADDRESS")
+    opened = JoinedRay(address) if address else OwnRay(note)
+    try:
+        if isinstance(opened, OwnRay):
+            opened.start()
+        yield opened
+    finally:
+        opened.stop()
 
 
 @contextmanager
@@ -183,6 +210,12 @@ def _keep_token_private() -> None:
         path.touch(mode=0o600)  # before there is anything to read in it
         tokens.generate_and_save_token()
     path.chmod(0o600)
+
+
+def _connect(address: str) -> None:
+    """OSError or ValueError where nothing listens at `host:port`, a scheme before it or none."""
+    host, port = address.rpartition("://")[2].rsplit(":", 1)
+    socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
 
 
 def _first_line(error: Exception) -> str:

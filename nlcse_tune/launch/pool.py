@@ -21,7 +21,7 @@ import torch
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError, StorageError, verbose
 from nlcse_tune.files import write_text
-from nlcse_tune.launch.cluster import OwnRay, fit, open_ray  # sets Ray's environment before ray's import
+from nlcse_tune.launch.cluster import JoinedRay, OwnRay, fit, open_ray  # sets Ray's environment before ray's import
 from nlcse_tune.launch.driver import Driver, RayDied, RunSource
 from nlcse_tune.launch.spec import Launch, Resources, RunSpec
 from nlcse_tune.launch.worker import reporting, run_here, run_on_workers
@@ -51,7 +51,7 @@ class Pool:
     resources: Resources
     at_a_time: int
     dashboard: str | None
-    own: OwnRay | None = None  # Ray, where this process started it
+    opened: OwnRay | JoinedRay | None = None  # Ray, where this pool started or joined it
 
     def run(self, source: RunSource, storage: Path, *, then_test: bool = False, seconds: float | None = None) -> None:
         """Runs all that `source` gives; `then_test` scores each best checkpoint on the test sets.
@@ -82,18 +82,17 @@ class Pool:
             shutil.rmtree(storage, ignore_errors=True)
 
     def died(self) -> str | None:
-        """The part of a Ray of our own that is dead; None while it lives, or where Ray is not ours to judge."""
-        return self.own.died() if self.own else None
+        """The part of Ray that is dead; None while it lives, or where whoever opened it looks after it."""
+        return self.opened.died() if self.opened else None
 
     def _start_again(self, part: str, in_vain: int) -> None:
-        assert self.own is not None
+        assert self.opened is not None
         if in_vain > RESTARTS:
             raise RunError(
                 f"Ray's {part} died, the {in_vain}th time in a row that no run got any further; see whether memory is "
                 "short (lower --concurrent), then give the same command again: it goes on from the records"
             )
-        self.own.note(f"Ray's {part} died; Ray is started again, and the runs under way go on")
-        self.own.restart()
+        self.opened.revive(part)
 
     def _fit(self, driver: Driver, storage: Path, opening: Opening | None) -> None:
         try:
@@ -106,9 +105,9 @@ class Pool:
             with driver.guarding():  # a folder that cannot be written Tune meets in many ways of its own
                 write_text(storage / ".probe", "x" * 4096)
                 (storage / ".probe").unlink()
-            if (refusal := driver.refusal or _of_a_lost_cluster(error)) is None:
+            if driver.refusal is None:
                 raise
-            raise refusal from error
+            raise driver.refusal from error
         if driver.refusal is not None:
             raise driver.refusal
 
@@ -146,19 +145,9 @@ def open_pool(launch: Launch, note: Callable[[str], None] = lambda text: None) -
 
     A Ray that this process already runs in is used and left running. `note` is told when Ray has to be started again.
     """
-    with open_ray(launch.address, note) as own:
+    with open_ray(launch.address, note) as opened:
         url = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
-        yield Pool(*fit(launch), f"http://{url}" if url else None, own)
-
-
-def _of_a_lost_cluster(error: Exception) -> RunError | None:
-    """What to say where the cluster that this process joined is gone; None where the error is another."""
-    if not isinstance(error, (RayError, ConnectionError)) and ray.is_initialized():
-        return None
-    why = str(error).strip().splitlines() or [type(error).__name__]
-    return RunError(
-        f"the Ray cluster was lost: {why[0]}; when it is up again, the same command goes on from the records"
-    )
+        yield Pool(*fit(launch), f"http://{url}" if url else None, opened)
 
 
 def trial(config: dict[str, Any], resources: Resources, opening: Opening | None) -> None:

@@ -6,12 +6,16 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from nlcse_tune.errors import RunError
 from nlcse_tune.launch import cluster
+from nlcse_tune.launch.session import end
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -20,6 +24,7 @@ SLOW = """
 import os
 os.environ["RAY_DASHBOARD_STARTUP_TIMEOUT_S"] = "0"
 from pathlib import Path
+from nlcse_tune.errors import RunError
 from nlcse_tune.errors import RunError
 from nlcse_tune.launch import cluster
 import psutil, ray, sys
@@ -69,14 +74,66 @@ def test_after_three_attempts_one_sentence_says_what_to_do(tmp_path: Path) -> No
     assert "left []" in said
 
 
-def test_a_cluster_that_is_not_there_is_one_sentence() -> None:
+def free_address() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    code = f"from nlcse_tune.launch import cluster\ncluster.join({address!r})"
-    environment = {**os.environ, "RAY_gcs_rpc_server_connect_timeout_s": "1"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=300)
-    assert f"RunError: Ray at {address} could not be joined: " in done.stderr
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence_at_once() -> None:
+    address = free_address()
+    with pytest.raises(RunError, match=rf"Ray at {address} could not be joined: .*refused; check the address"):
+        cluster.JoinedRay(address)
+
+
+def wait_for_head(address: str, head: subprocess.Popen[bytes]) -> None:
+    host, port = address.split(":")
+    for _ in range(1200):
+        assert head.poll() is None
+        with socket.socket() as probe:
+            if probe.connect_ex((host, int(port))) == 0:
+                break
+        time.sleep(0.1)
+    time.sleep(5)  # its raylet follows
+
+
+JOIN = """
+import sys, time
+from nlcse_tune.errors import RunError
+from nlcse_tune.errors import RunError
+from nlcse_tune.launch import cluster
+cluster.PATIENCE = 3
+try:
+    with cluster.open_ray(sys.argv[1], print) as joined:
+        print("joined", joined.died(), flush=True)
+        input()
+        while (part := joined.died()) is None:
+            time.sleep(0.1)
+        joined.revive(part)
+except RunError as error:
+    print("error", error, flush=True)
+"""
+
+
+def test_a_joined_cluster_that_dies_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # a head takes a token where there is one, who joins does not
+    address, ray = free_address(), [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="e") as folder:
+        start = [*ray, f"--port={address.split(':')[1]}", f"--temp-dir={folder}", "--num-cpus=1"]
+        head = subprocess.Popen([*start, "--include-dashboard=false"], stdout=subprocess.DEVNULL)
+        family: list[psutil.Process] = []
+        try:
+            wait_for_head(address, head)
+            call = [sys.executable, "-c", JOIN, address]
+            with subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
+                assert driver.stdout is not None
+                assert driver.stdout.readline() == "joined None\n"
+                family = psutil.Process(head.pid).children(recursive=True)
+                next(process for process in family if "gcs_server" in process.name()).kill()
+                said = driver.communicate("\n", timeout=120)[0]
+            assert re.fullmatch(rf"error the Ray cluster at {address} is lost: its head has not answered .+\n", said)
+        finally:
+            end([psutil.Process(head.pid), *family] if head.poll() is None else family)
 
 
 def test_it_listens_on_this_machine_alone() -> None:
