@@ -219,7 +219,8 @@ def _connect(address: str) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].removesuffix(".")
+    line = (str(error).strip() or type(error).__name__).splitlines()[0].removesuffix(".")
+    return "its dashboard did not come up in time" if "dashboard.log" in line else line  # else: of which file it quotes
 
 
 def fit(launch: Launch) -> tuple[Resources, int]:

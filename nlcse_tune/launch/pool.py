@@ -25,7 +25,7 @@ from nlcse_tune.launch.cluster import JoinedRay, OwnRay, fit, open_ray  # sets R
 from nlcse_tune.launch.driver import Driver, RayDied, RunSource
 from nlcse_tune.launch.spec import Launch, Resources, RunSpec
 from nlcse_tune.launch.worker import reporting, run_here, run_on_workers
-from nlcse_tune.records import Opening, RunRecord
+from nlcse_tune.records import Opening, RunRecord, now
 from nlcse_tune.records.ledger import is_whole, keep_record, kept_record
 from nlcse_tune.run import device_name, is_tested, score_run
 from nlcse_tune.versions import versions

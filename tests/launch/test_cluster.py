@@ -69,7 +69,7 @@ def test_after_three_attempts_one_sentence_says_what_to_do(tmp_path: Path) -> No
     said = start("always", tmp_path)
     assert "nodes" not in said
     (sentence,) = re.findall("^error (.+)$", said, re.MULTILINE)
-    assert sentence.startswith("Ray did not start in 3 attempts: ")
+    assert sentence.startswith("Ray did not start in 3 attempts: its dashboard did not come up in time; ")
     assert re.search(r"the load is \d+ on \d+ CPUs: wait until the machine has less to do", sentence)
     assert "left []" in said
 
