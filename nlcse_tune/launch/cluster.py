@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import math
 import os
 import random
 import socket
@@ -58,7 +59,7 @@ class JoinedRay:
 
     def __init__(self, address: str) -> None:
         """Joins it; RunError where that fails."""
-        self.address, self.answered = address, time.monotonic()
+        self.address = address
         try:
             if ":" in address:
                 _connect(address)  # else Ray would try for minutes
@@ -69,16 +70,18 @@ class JoinedRay:
                 "head whether `ray status` knows it"
             ) from error
         self.head = ray.get_runtime_context().gcs_address if "://" not in address else address
-        self.looked = time.monotonic()
+        self.looked, self.silent_since = time.monotonic(), math.inf
 
     def died(self) -> str | None:
         """Its head, where nothing has answered there for a while: Ray itself would end this process without a word."""
-        if time.monotonic() > self.looked + 1:
-            with suppress(OSError):
+        if (now := time.monotonic()) > self.looked + 1:
+            self.looked = now
+            try:
                 _connect(self.head)
-                self.answered = time.monotonic()
-            self.looked = time.monotonic()
-        return "head" if self.looked > self.answered + PATIENCE else None
+                self.silent_since = math.inf
+            except OSError:
+                self.silent_since = min(self.silent_since, now)
+        return "head" if now - self.silent_since > PATIENCE else None
 
     def revive(self, part: str) -> None:
         raise RunError(
@@ -87,7 +90,8 @@ class JoinedRay:
         )
 
     def stop(self) -> None:
-        ray.shutdown()
+        if self.died() is None:  # else it would wait for the head until Ray ends this process, before a word is said
+            ray.shutdown()
 
 
 class OwnRay:
@@ -220,7 +224,7 @@ def _connect(address: str) -> None:
 
 def _first_line(error: Exception) -> str:
     line = (str(error).strip() or type(error).__name__).splitlines()[0].removesuffix(".")
-    return "its dashboard did not come up in time" if "dashboard.log" in line else line  # else: of which file it quotes
+    return "its dashboard did not come up in time" if "dashboard." in line else line  # else: the file it quotes
 
 
 def fit(launch: Launch) -> tuple[Resources, int]:
