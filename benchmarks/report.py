@@ -72,9 +72,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         study = make(root, args.records)
-        print(
-            f"{args.records} records of a search, as many of a method; load {os.getloadavg()[0]:.1f}"
-        )
+        print(f"{args.records} records of a search, as many of a method; load {os.getloadavg()[0]:.1f}")
         tool, out = ("-m", "nlcse_tune"), ("--out", folder)
         timed("nlcse-tune --version", *tool, "--version")
         timed("report visualcse-bert", *tool, "report", "visualcse-bert", *out)

@@ -41,7 +41,7 @@ import ray  # noqa: E402
 from ray._private import services  # noqa: E402
 from ray._private.authentication import authentication_token_setup as tokens  # noqa: E402
 
-from nlcse_tune.errors import RunError  # noqa: E402
+from nlcse_tune.errors import RunError, verbose  # noqa: E402
 from nlcse_tune.launch.session import session_folder  # noqa: E402
 from nlcse_tune.launch.spec import Launch, Resources  # noqa: E402
 
@@ -51,7 +51,6 @@ PAUSE = 10.0  # seconds between them
 PATIENCE = 30.0  # seconds for a joined cluster's head to come back; after 60 Ray ends every process that knows it
 VITAL = ("gcs_server", "raylet", "dashboard")  # a raylet ends when one of its agents does
 AGENT_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
-QUIETLY: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
 class JoinedRay:
@@ -63,7 +62,7 @@ class JoinedRay:
         try:
             if ":" in address:
                 _connect(address)  # else Ray would try for minutes
-            ray.init(address=address, runtime_env={"env_vars": ENVIRONMENT}, **QUIETLY)
+            ray.init(address=address, runtime_env={"env_vars": ENVIRONMENT}, **_output())
         except Exception as error:  # Ray raises bare ones, too
             raise RunError(
                 f"Ray at {address} could not be joined: {_first_line(error)}; check the address, and on the cluster's "
@@ -126,7 +125,7 @@ class OwnRay:
         # (docs/ray.md, point 1).
         own: dict[str, Any] = {"include_dashboard": True, "object_store_memory": OBJECT_STORE_BYTES}
         own |= {"_temp_dir": str(folder), "_node_ip_address": "127.0.0.1"}
-        own |= QUIETLY
+        own |= _output()
         with _agents_ports_known():
             ray.init(address="local", runtime_env={"env_vars": ENVIRONMENT}, **own)
 
@@ -214,6 +213,11 @@ def _keep_token_private() -> None:
         path.touch(mode=0o600)  # before there is anything to read in it
         tokens.generate_and_save_token()
     path.chmod(0o600)
+
+
+def _output() -> dict[str, Any]:
+    """How much Ray prints."""
+    return {"log_to_driver": verbose(), "logging_level": logging.INFO if verbose() else logging.ERROR}
 
 
 def _connect(address: str) -> None:
