@@ -15,7 +15,8 @@ from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.files import locked
-from nlcse_tune.launch.pool import ListedRuns, open_pool
+from nlcse_tune.launch.driver import ListedRuns
+from nlcse_tune.launch.pool import open_pool
 from nlcse_tune.launch.spec import Launch, RunSpec, SeedsView, run_spec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import KeptRule, RunRecord
@@ -127,7 +128,7 @@ def run_seeds(
             adopt_setting(arm)
         if specs := [*missing_runs(arms, seeds, any_version=any_version), *outdated(arms, seeds)]:
             check_inputs(arm.config for arm in arms)
-            pool = stack.enter_context(open_pool(launch))
+            pool = stack.enter_context(open_pool(launch, view.note))
             view.started(len(specs), pool.at_a_time)
             pool.run(ListedRuns(specs, view.finished), arms[0].paths.ray, then_test=True)
 

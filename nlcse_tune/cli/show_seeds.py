@@ -19,6 +19,9 @@ class ConsoleView(Status, SeedsView):
         console.print(f"{plural(runs, 'run')} to train and test, {at_a_time} at a time")
         self.update(f"{plural(runs, 'run')} to go")
 
+    def note(self, text: str) -> None:
+        console.print(text)
+
     def finished(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:
         console.print(f"  [{done}/{runs}] {spec.study.study} seed {spec.seed}  {outcome(record)}")
         self.update(f"{plural(runs - done, 'run')} to go")

@@ -5,13 +5,14 @@ that is stopped early, since only it knows why.
 """
 
 import logging
+import shutil
 import time
 import traceback
 import uuid
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import torch
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError, StorageError, verbose
 from nlcse_tune.files import write_text
-from nlcse_tune.launch.cluster import fit, start  # sets Ray's environment before ray's import
+from nlcse_tune.launch.cluster import JoinedRay, OwnRay, fit, open_ray  # sets Ray's environment before ray's import
+from nlcse_tune.launch.driver import Driver, RayDied, RunSource
 from nlcse_tune.launch.spec import Launch, Resources, RunSpec
 from nlcse_tune.launch.worker import reporting, run_here, run_on_workers
 from nlcse_tune.records import Opening, RunRecord, now
@@ -32,45 +34,14 @@ import ray  # isort: skip
 from ray import tune  # isort: skip
 from ray.exceptions import RayError  # isort: skip
 from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError  # isort: skip
-from ray.tune.search import Searcher  # isort: skip
 
 WATCHER_BYTES = 2**20
 OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)  # beside other runs, or others' processes: worth another try
 ERRORS: tuple[type[NlcseError], ...] = (StorageError, ConfigError, DataError, RunError)
+RESTARTS = 3  # of Ray in a row without any run getting further
 RETRIES = 3  # fresh starts of a run whose process died; it goes on from its restart point
 # Tune prints a trial's traceback as well as raising it; it lies in the trial's error.txt, and we print its last line.
 logging.getLogger("ray.tune").setLevel(logging.INFO if verbose() else logging.CRITICAL)
-
-
-class RunSource(ABC):
-    """What to run, one after the other."""
-
-    @abstractmethod
-    def next(self) -> RunSpec | None:
-        """The next run; None when there is none left, now or (while runs are under way) ever."""
-
-    def judge(self, spec: RunSpec, record: RunRecord) -> str | None:
-        """A run got a dev score: why it should stop here, None to let it go on."""
-        return None
-
-    @abstractmethod
-    def done(self, spec: RunSpec, record: RunRecord | None) -> None:
-        """A run ended; without a record if its process died once too often, or time was up before its end."""
-
-
-class ListedRuns(RunSource):
-    """A list of runs; reports each as it ends."""
-
-    def __init__(self, specs: Sequence[RunSpec], on_run: Callable[[RunSpec, RunRecord | None, int, int], None]) -> None:
-        self.left, self.total, self.on_run = list(specs), len(specs), on_run
-        self.ended = 0
-
-    def next(self) -> RunSpec | None:
-        return self.left.pop(0) if self.left else None
-
-    def done(self, spec: RunSpec, record: RunRecord | None) -> None:
-        self.ended += 1
-        self.on_run(spec, record, self.ended, self.total)
 
 
 @dataclass(frozen=True)
@@ -80,20 +51,57 @@ class Pool:
     resources: Resources
     at_a_time: int
     dashboard: str | None
+    opened: OwnRay | JoinedRay | None = None  # Ray, where this pool started or joined it
 
     def run(self, source: RunSource, storage: Path, *, then_test: bool = False, seconds: float | None = None) -> None:
         """Runs all that `source` gives; `then_test` scores each best checkpoint on the test sets.
 
-        After `seconds` everything stops; what was under way has no record and can go on from its restart point. A run
-        whose process dies (a node, preemption, out of memory) is started again up to three times. What would befall
-        every other run alike, a wrong configuration, missing data, a full disk or a bug, ends it all and is raised.
+        `storage` is for Tune alone, and cleared before and after: whoever calls holds the study's lock. After `seconds`
+        everything stops; what was under way has no record and can go on from its restart point. A run whose process
+        dies (preemption, out of memory) is started again up to three times. Where a Ray of our own dies it is started
+        again, and the runs that were under way go on. What would befall every other run alike, a wrong configuration,
+        missing data, a full disk or a bug, ends it all and is raised.
         """
-        driver = _Driver(source, seconds)
+        deadline = time.monotonic() + seconds if seconds is not None else None
+        opening = Opening.by_this_command("seeds") if then_test else None
+        driver, seen, in_vain = Driver(source, deadline, self.died), set[tuple[str, int]](), 0
         try:
-            self._tuner(driver, storage, then_test).fit()
+            while True:
+                shutil.rmtree(storage, ignore_errors=True)
+                try:
+                    return self._fit(driver, storage, opening)
+                except RayDied as death:
+                    again = driver.unended()
+                    in_vain = 0 if driver.seen - seen else in_vain + 1
+                    seen |= driver.seen
+                    if driver.is_over():
+                        return None
+                    self._start_again(str(death), in_vain)
+                    driver = Driver(source, deadline, self.died, again)
+        finally:
+            shutil.rmtree(storage, ignore_errors=True)
+
+    def died(self) -> str | None:
+        """The part of Ray that is dead; None while it lives, or where whoever opened it looks after it."""
+        return self.opened.died() if self.opened else None
+
+    def _start_again(self, part: str, in_vain: int) -> None:
+        assert self.opened is not None
+        if in_vain > RESTARTS:
+            raise RunError(
+                f"Ray's {part} died, the {in_vain}th time in a row that no run got any further; see whether memory is "
+                "short (lower --concurrent), then give the same command again: it goes on from the records"
+            )
+        self.opened.revive(part)
+
+    def _fit(self, driver: Driver, storage: Path, opening: Opening | None) -> None:
+        try:
+            driver.look()
+            self._tuner(driver, storage, opening).fit()
         except NlcseError:
             raise
         except Exception as error:
+            driver.look()  # what a dead Ray raises is no bug
             with driver.guarding():  # a folder that cannot be written Tune meets in many ways of its own
                 write_text(storage / ".probe", "x" * 4096)
                 (storage / ".probe").unlink()
@@ -103,9 +111,10 @@ class Pool:
         if driver.refusal is not None:
             raise driver.refusal
 
-    def _tuner(self, driver: "_Driver", storage: Path, then_test: bool) -> tune.Tuner:
-        opening = Opening.by_this_command("seeds") if then_test else None
-        trainable = tune.with_parameters(trial, resources=self.resources, opening=opening)
+    def _tuner(self, driver: Driver, storage: Path, opening: Opening | None) -> tune.Tuner:
+        # Not `tune.with_parameters`: that puts them into the object store, and when a node says goodbye a driver that
+        # owns objects there looks for them, finds the store gone and is ended by Ray on the spot (docs/ray.md).
+        trainable = partial(trial, resources=self.resources, opening=opening)
         many = self.resources.workers > 1
         # A trial that only watches its workers asks for no CPU at all: with 0.01 of one, two workers on a machine of
         # two CPUs never start (LOG.md). A request must not be empty, so it is a little memory.
@@ -131,78 +140,14 @@ class Pool:
 
 
 @contextmanager
-def open_pool(launch: Launch) -> Iterator[Pool]:
+def open_pool(launch: Launch, note: Callable[[str], None] = lambda text: None) -> Iterator[Pool]:
     """Joins the cluster, or starts one and stops it at the end; RunError where not even one run fits on it.
 
-    A Ray that this process already runs in is used and left running.
+    A Ray that this process already runs in is used and left running. `note` is told when Ray has to be started again.
     """
-    if started := not ray.is_initialized():
-        start(launch.address)
-    try:
+    with open_ray(launch.address, note) as opened:
         url = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
-        yield Pool(*fit(launch), f"http://{url}" if url else None)
-    finally:
-        if started:
-            ray.shutdown()
-
-
-class _Driver(Searcher, tune.Stopper):
-    """A RunSource in the shape that Tune asks for; ends all when time is up, or a run met what all others would."""
-
-    def __init__(self, source: RunSource, seconds: float | None) -> None:
-        super().__init__(metric="dev", mode="max")
-        self.source = source
-        self.deadline = time.monotonic() + seconds if seconds is not None else None
-        self.refusal: NlcseError | None = None
-        self.running: dict[str, RunSpec] = {}
-
-    @contextmanager
-    def guarding(self) -> Iterator[None]:
-        """Around what a source does: raised inside Tune's loop, its error would pass for a trial's and be retried."""
-        try:
-            yield
-        except NlcseError as error:
-            self.refusal = self.refusal or error
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        spec = None
-        with self.guarding():
-            spec = self.source.next()
-        if spec is None:
-            return None if self.running and self.refusal is None else str(Searcher.FINISHED)
-        self.running[trial_id] = spec
-        return {"spec": spec.model_dump(mode="json")}
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        if (spec := self.running.pop(trial_id, None)) is not None:
-            with self.guarding():
-                self.source.done(spec, kept_record(spec.paths))
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Asks the source about each dev score; whether the run ends here."""
-        self.refusal = result.get("refusal") or self.refusal
-        spec, why = self.running.get(trial_id), None
-        if spec is None or "record" not in result or self.refusal is not None:
-            return False
-        record = RunRecord.model_validate_json(result["record"])
-        with self.guarding():
-            why = self.source.judge(spec, record) if record.status == "running" else None
-            if why is not None:
-                stopped = {"status": "stopped", "events": (*record.events, why), "finished": now()}
-                keep_record(record.model_copy(update=stopped), spec.paths)
-        return why is not None
-
-    def stop_all(self) -> bool:
-        return self.refusal is not None or (self.deadline is not None and time.monotonic() > self.deadline)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles it now and then, and never reads that: the records are what a search continues from
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing, likewise."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing, likewise."""
+        yield Pool(*fit(launch), f"http://{url}" if url else None, opened)
 
 
 def trial(config: dict[str, Any], resources: Resources, opening: Opening | None) -> None:

@@ -74,6 +74,9 @@ class Launch:
 class SeedsView:
     """Whoever watches a seed study: called as things happen; this one looks away."""
 
+    def note(self, text: str) -> None:
+        """Something that the study does by itself."""
+
     def started(self, runs: int, at_a_time: int) -> None:
         """Ray is up."""
 

@@ -3,6 +3,7 @@
 The loop sees a RunContext only; everything that knows Ray about a run is here.
 """
 
+import shutil
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -73,7 +74,11 @@ def _train_worker(settings: dict[str, Any]) -> None:
 
 
 def run_on_workers(spec: RunSpec, resources: Resources, callbacks: Sequence[Any] = ()) -> RunRecord:
-    """One run on several workers through Ray Train; returns the record that the leading worker wrote."""
+    """One run on several workers through Ray Train; returns the record that the leading worker wrote.
+
+    Train's own files of this run go, those that a killed call left too: whoever calls holds the run's or the study's
+    lock.
+    """
     from ray import train  # its types are those of Train V1
     from ray.train.torch import TorchTrainer
 
@@ -93,7 +98,11 @@ def run_on_workers(spec: RunSpec, resources: Resources, callbacks: Sequence[Any]
             logging_config=v2.LoggingConfig(log_level="ERROR"),
         ),
     )
-    trainer.fit()
+    try:
+        trainer.fit()
+    finally:
+        for own in spec.study.ray_train.glob(f"{spec.run_id}-*"):
+            shutil.rmtree(own, ignore_errors=True)
     if (record := kept_record(spec.paths)) is None:
-        raise RunError(f"{spec.run_id}: Ray Train ended without a record; see {spec.study.ray_train}")
+        raise RunError(f"{spec.run_id}: Ray Train ended without a record; the same command goes on with it")
     return record

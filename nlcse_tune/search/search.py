@@ -14,7 +14,8 @@ from functools import cached_property
 from nlcse_tune.config import flatten
 from nlcse_tune.errors import RunError
 from nlcse_tune.files import locked
-from nlcse_tune.launch.pool import ListedRuns, Pool, RunSource, open_pool
+from nlcse_tune.launch.driver import ListedRuns, RunSource
+from nlcse_tune.launch.pool import Pool, open_pool
 from nlcse_tune.launch.spec import Launch, RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord
@@ -93,7 +94,7 @@ class _Search:
     @cached_property
     def pool(self) -> Pool:
         """Ray, started once there is something to run."""
-        pool = self.stack.enter_context(open_pool(self.launch))
+        pool = self.stack.enter_context(open_pool(self.launch, self.view.note))
         check_space(self.state, pool.at_a_time, self.options.keep, self.seeds)
         self.view.started(self.state, pool.dashboard, pool.at_a_time)
         return pool

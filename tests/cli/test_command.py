@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -25,14 +26,16 @@ def test_without_verbose_there_is_no_traceback(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(("asked", "level"), [("1", logging.INFO), ("", logging.ERROR)])
-def test_rays_own_output_is_shown_under_verbose_alone(asked: str, level: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rays_own_output_is_shown_under_verbose_alone(
+    asked: str, level: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Ray itself is not started: it is looked at what it would be told."""
     from nlcse_tune.launch import cluster
 
     told: dict[str, object] = {}
     monkeypatch.setenv(VERBOSE, asked)
     monkeypatch.setattr(cluster.ray, "init", lambda *_, **options: told.update(options))
-    cluster.start(None)
+    cluster.OwnRay(print)._init(tmp_path)
     assert told["log_to_driver"] is bool(asked)
     assert told["logging_level"] == level
 

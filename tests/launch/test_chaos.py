@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import random
 import re
 import signal
@@ -27,14 +26,28 @@ from tests.conftest import TINY
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-# The lives of the driver, one after the other: who is killed in each. A life ends with its driver or its Ray; the last
-# one goes on without the trial that is killed in it, to the search's end.
-SHORT = ("ray", "driver", "driver", "trial")
-LONG = ("driver", "trial, driver", "ray", "trial, driver", "driver", "driver", "interrupt", "trial")
-RUN, RAY = r"ray::ImplicitFunc", r"raylet/raylet|gcs_server"
+# The lives of the driver, one after the other: who is killed in each. A life ends with its driver; it goes on without a
+# trial, or a part of Ray, that is killed in it. The last one ends with the search.
+SHORT = ("raylet, driver", "driver", "agent, gcs_server, trial")
+LONG = (
+    "driver",
+    "trial, driver",
+    "raylet, gcs_server",
+    "agent, trial, driver",
+    "driver",
+    "driver",
+    "interrupt",
+    "dashboard, trial",
+)
+RUN, RAY = r"ray::ImplicitFunc", r"raylet/raylet |gcs/gcs_server "
+# Ray's processes by what is seen of them; the raylet's command holds the agents' commands.
+PARTS = {
+    "raylet": r"raylet/raylet ",
+    "gcs_server": r"gcs/gcs_server ",
+    "agent": r"^ray::DashboardAgent",
+    "dashboard": r"dashboard/dashboard\.py --host",
+}
 DEADLINE = 300  # seconds for anything to happen
-# Ray's own patience with a head that is gone, 60 s unless told otherwise.
-PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
 
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
@@ -64,7 +77,7 @@ class Driver:
         command = [sys.executable, "-m", "nlcse_tune", "search", "demo", "--out", str(out), "--space", str(space)]
         command += ["--trials", str(points), "--scheduler", "none", "--concurrent", "2", "--cpus-per-worker", "0.5"]
         command += [word for name, value in FIELDS.items() for word in ("--set", f"{name}={value}")]
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env={**os.environ, **PATIENCE})
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
         self.family: dict[int, psutil.Process] = {}
         self.names: dict[int, str] = {}
 
@@ -155,15 +168,17 @@ def plain(record: RunRecord) -> dict[str, Any]:
 
 
 def kill(driver: Driver, victim: str, rng: random.Random) -> None:
-    """SIGKILL to one trial's process, to Ray's head and node, or to the driver; `interrupt` is Ctrl-C."""
+    """SIGKILL to one trial's process, to a part of Ray, or to the driver; `interrupt` is Ctrl-C."""
     driver.look()
     match victim:
         case "trial":
             rng.choice(driver.named(RUN)).kill()
-        case "ray":
-            for process in driver.named(RAY):
-                process.kill()
-            assert driver.ended() != 0
+        case "raylet" | "gcs_server" | "agent" | "dashboard":
+            (process,) = driver.named(PARTS[victim])
+            process.kill()
+            part = "raylet" if victim == "agent" else victim  # a node ends with its agent
+            again = driver.output().count(f"Ray's {part} died") + 1
+            driver.wait_for(f"the end of Ray's {part}", lambda: driver.output().count(f"Ray's {part} died") == again)
         case "driver":
             driver.process.kill()
             assert driver.ended() == -signal.SIGKILL

@@ -7,7 +7,8 @@ import pytest
 
 from nlcse_tune.config import override
 from nlcse_tune.errors import DataError, RunError
-from nlcse_tune.launch.pool import ListedRuns, Pool
+from nlcse_tune.launch.driver import ListedRuns
+from nlcse_tune.launch.pool import Pool
 from nlcse_tune.launch.spec import Resources, RunSpec
 from nlcse_tune.launch.worker import run_here, run_on_workers
 from nlcse_tune.models.encoder import load_encoder
@@ -62,7 +63,10 @@ def spec_of(study: Study, folder: Path, **changes: object) -> RunSpec:
 @pytest.mark.usefixtures("ray_session")
 def test_contract(launch: Launcher, tiny_study: Study, tmp_path: Path) -> None:
     spec = spec_of(tiny_study, tmp_path / launch.__name__)
+    if launch is not in_process:
+        (spec.study.ray_train / f"{spec.run_id}-killed").mkdir(parents=True)  # what a killed call left
     record = launch(spec)
+    assert not list(spec.study.folder.glob("ray/*/*"))
     assert record == RunRecord.read(spec.paths.record)
     assert (record.run_id, record.seed, record.status, record.steps) == (spec.run_id, 3, "completed", 4)
     assert [point.step for point in record.dev_curve] == [2, 4]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nlcse_tune.launch.pool import ListedRuns, Pool
+from nlcse_tune.launch.driver import ListedRuns
+from nlcse_tune.launch.pool import Pool
 from nlcse_tune.launch.spec import Resources
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord

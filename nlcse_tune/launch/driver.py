@@ -1,0 +1,147 @@
+"""What is to be run, and who stands between it and Ray Tune."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from nlcse_tune.errors import NlcseError
+from nlcse_tune.launch import cluster  # noqa: F401 # sets Ray's environment before ray's import
+from nlcse_tune.launch.spec import RunSpec
+from nlcse_tune.records import RunRecord, now
+from nlcse_tune.records.ledger import keep_record, kept_record
+
+from ray import tune  # isort: skip
+from ray.tune.search import Searcher  # isort: skip
+
+
+class RunSource(ABC):
+    """What to run, one after the other."""
+
+    @abstractmethod
+    def next(self) -> RunSpec | None:
+        """The next run; None when there is none left, now or (while runs are under way) ever."""
+
+    def judge(self, spec: RunSpec, record: RunRecord) -> str | None:
+        """A run got a dev score: why it should stop here, None to let it go on."""
+        return None
+
+    @abstractmethod
+    def done(self, spec: RunSpec, record: RunRecord | None) -> None:
+        """A run ended; without a record if its process died once too often, or time was up before its end."""
+
+
+class ListedRuns(RunSource):
+    """A list of runs; reports each as it ends."""
+
+    def __init__(self, specs: Sequence[RunSpec], on_run: Callable[[RunSpec, RunRecord | None, int, int], None]) -> None:
+        self.left, self.total, self.on_run = list(specs), len(specs), on_run
+        self.ended = 0
+
+    def next(self) -> RunSpec | None:
+        return self.left.pop(0) if self.left else None
+
+    def done(self, spec: RunSpec, record: RunRecord | None) -> None:
+        self.ended += 1
+        self.on_run(spec, record, self.ended, self.total)
+
+
+class RayDied(BaseException):
+    """Our own Ray died. No Exception, since Tune would catch it and try to tidy up by means of the dead Ray."""
+
+
+class Driver(Searcher, tune.Stopper):
+    """A RunSource in the shape that Tune asks for; ends all when time is up, or a run met what all others would.
+
+    `again` are runs that the source gave before and that a Ray that died did not end.
+    """
+
+    def __init__(
+        self,
+        source: RunSource,
+        deadline: float | None,
+        died: Callable[[], str | None] = lambda: None,
+        again: Sequence[RunSpec] = (),
+    ) -> None:
+        super().__init__(metric="dev", mode="max")
+        self.source, self.deadline, self.died, self.again = source, deadline, died, list(again)
+        self.refusal: NlcseError | None = None
+        self.running: dict[str, RunSpec] = {}
+        self.stopped: set[str] = set()  # trials that were told so
+        self.seen: set[tuple[str, int]] = set()  # runs, each with how many dev scores; -1: it ended
+
+    @contextmanager
+    def guarding(self) -> Iterator[None]:
+        """Around what a source does: raised inside Tune's loop, its error would pass for a trial's and be retried."""
+        try:
+            yield
+        except NlcseError as error:
+            self.refusal = self.refusal or error
+
+    def look(self) -> None:
+        """RayDied where Ray is dead: what Tune says of trials means nothing any more."""
+        if (part := self.died()) is not None:
+            raise RayDied(part)
+
+    def unended(self) -> list[RunSpec]:
+        """The runs that a dead Ray left, oldest first; those that had been stopped have their record and end here."""
+        for trial_id in self.stopped & self.running.keys():
+            self._end(trial_id)
+        if self.refusal is not None:
+            raise self.refusal
+        return [*self.running.values(), *self.again]
+
+    def is_over(self) -> bool:
+        return self.refusal is not None or (self.deadline is not None and time.monotonic() > self.deadline)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        self.look()
+        spec = None
+        with self.guarding():
+            spec = self.again.pop(0) if self.again else self.source.next()
+        if spec is None:
+            return None if self.running and self.refusal is None else str(Searcher.FINISHED)
+        self.running[trial_id] = spec
+        return {"spec": spec.model_dump(mode="json")}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self.look()
+        if trial_id in self.running:
+            self._end(trial_id)
+
+    def _end(self, trial_id: str) -> None:
+        spec = self.running.pop(trial_id)
+        self.seen.add((spec.run_id, -1))
+        with self.guarding():
+            self.source.done(spec, kept_record(spec.paths))
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Asks the source about each dev score; whether the run ends here."""
+        self.refusal = result.get("refusal") or self.refusal
+        spec, why = self.running.get(trial_id), None
+        if spec is None or "record" not in result or self.refusal is not None:
+            return False
+        record = RunRecord.model_validate_json(result["record"])
+        self.seen.add((spec.run_id, len(record.dev_curve)))
+        with self.guarding():
+            why = self.source.judge(spec, record) if record.status == "running" else None
+            if why is not None:
+                stopped = {"status": "stopped", "events": (*record.events, why), "finished": now()}
+                keep_record(record.model_copy(update=stopped), spec.paths)
+                self.stopped.add(trial_id)
+        return why is not None
+
+    def stop_all(self) -> bool:
+        """Asked at each turn of Tune's loop."""
+        self.look()
+        return self.is_over()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles it now and then, and never reads that: the records are what a search continues from
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing, likewise."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, likewise."""
