@@ -148,15 +148,26 @@ def parse_summary(text: str) -> PublishedSummary:
 
 
 def p_range(test: Test, method: PublishedSummary, baseline: PublishedSummary) -> tuple[float, float]:
-    """The smallest and largest p over the corners of what the rounded numbers may have been."""
+    """The smallest and largest p over what the rounded numbers may have been; the p of the numbers as printed is in it.
+
+    A p falls with the gap but not steadily with a std, which sets the degrees of freedom too: stds are tried in steps.
+    """
     a, b, slack = method.summary, baseline.summary, method.mean_slack + baseline.mean_slack
-    corners = []
-    for gap, sign_a, sign_b in product((-1, 1), repeat=3):
-        stds = (a.std or 0.0) + sign_a * method.std_slack, (b.std or 0.0) + sign_b * baseline.std_slack
-        if min(stds) >= 0 and max(stds) > 0:
-            moved = stats.Summary(a.mean + gap * slack, stds[0], a.n)
-            corners.append(test(moved, stats.Summary(b.mean, stds[1], b.n)).p)
-    return min(corners), 1.0 if abs(a.mean - b.mean) <= slack else max(corners)
+    gap = abs(a.mean - b.mean)
+    found = [
+        test(stats.Summary(moved, std_a, a.n), stats.Summary(0.0, std_b, b.n)).p
+        for moved in (max(gap - slack, 0.0), gap, gap + slack)
+        for std_a, std_b in product(_possible_stds(method), _possible_stds(baseline))
+        if std_a + std_b > 0
+    ]
+    return min(found), max(found)
+
+
+def _possible_stds(published: PublishedSummary, steps: int = 20) -> list[float]:
+    """The printed std, and steps over what it may have been before rounding, which is never below 0."""
+    std, slack = published.summary.std or 0.0, published.std_slack
+    low = max(std - slack, 0.0)
+    return [std, *(low + (std + slack - low) * i / steps for i in range(steps + 1))]
 
 
 def compare_words(baseline: PublishedSummary, method: PublishedSummary) -> Iterator[str]:

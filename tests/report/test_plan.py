@@ -59,6 +59,15 @@ def test_compare_says_what_rounding_leaves_open() -> None:
 
 
 @pytest.mark.parametrize(
+    ("baseline", "method"), [("75.74,0.90,5", "76.96,0,5"), ("75.7,0.9,5", "77,0.4,5"), ("75.74,0,3", "75.741,0.9,9")]
+)
+def test_the_range_that_rounding_leaves_holds_the_p_of_the_numbers_as_printed(baseline: str, method: str) -> None:
+    for line in list(compare_words(parse_summary(baseline), parse_summary(method)))[1:3]:
+        p, low, high = (float(found) for found in re.findall(r"p = (\d\.\d+)", line))
+        assert low <= p <= high
+
+
+@pytest.mark.parametrize(
     ("text", "rule"),
     [
         ("75.74,0.90", "must be MEAN,STD,N"),
