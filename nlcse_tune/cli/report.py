@@ -26,8 +26,12 @@ def report(
             autocompletion=options.studies_that_begin,
         ),
     ] = None,
-    test: Annotated[TestName, Option(help="choose it before looking at its p")] = "welch",
-    correct: Annotated[Correction, Option(help="correction over all tests of the report")] = "none",
+    test: Annotated[
+        TestName | None, Option(help="another test than the study declares, as exploratory [default: the declared]")
+    ] = None,
+    correct: Annotated[
+        Correction, Option(help="holm: the declared tests of all methods are one family, not each study's")
+    ] = "none",
     format: Annotated[
         ReportFormat, Option("--format", help="what is printed; every format is written to files")
     ] = "terminal",

@@ -42,6 +42,7 @@ class LeftOut:
     lines: tuple[str, ...] = ()  # a few words on each record that is not in the arm
     seeds: frozenset[int] = frozenset()  # of the arm's own configuration
     search_runs: int = 0  # runs with a seed of the search that were never tested
+    configurations: int = 0  # others than the arm's own that were tested
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,10 @@ def _left_out(
     if others := len(tried) - len(same):
         lines.append(f"{plural(others, 'run')} of other configurations")
     lines += misfits
-    return LeftOut(tuple(lines), frozenset([*(record.seed for record in same), *lost]), len(rest) - len(tried))
+    seeds = frozenset([*(record.seed for record in same), *lost])
+    opened = {run for opening in arm.openings for run in opening.runs}
+    tested = {run.configuration for run in map(split_run_id, {*tests, *opened}) if run}
+    return LeftOut(tuple(lines), seeds, len(rest) - len(tried), len(tested - configurations))
 
 
 def _fate(record: RunRecord, tests: Mapping[str, TestRecord], seeds: Sequence[int]) -> str:

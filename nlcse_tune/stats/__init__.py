@@ -21,6 +21,7 @@ from nlcse_tune.stats.intervals import (
     mean_interval,
     probability_of_improvement,
     std_interval,
+    t_interval,
 )
 from nlcse_tune.stats.looks import looking_error, pilot_error
 from nlcse_tune.stats.pairs import TwoLevel, resampled_spearman, spearman, two_level

@@ -85,8 +85,14 @@ def _t_test(test: str, gap: float, error: float, df: float, n: tuple[int, int]) 
         )
     t = gap / error
     p = 2 * float(special.stdtr(df, -abs(t)))
-    half = float(special.stdtrit(df, (1 + CONFIDENCE) / 2)) * error
-    return TestResult(test, gap, min(p, 1.0), *n, t, error, df, gap - half, gap + half, CONFIDENCE)
+    low, high = t_bounds(gap, error, df, CONFIDENCE)
+    return TestResult(test, gap, min(p, 1.0), *n, t, error, df, low, high, CONFIDENCE)
+
+
+def t_bounds(gap: float, error: float, df: float, confidence: float) -> tuple[float, float]:
+    """The ends of a gap's t interval."""
+    half = float(special.stdtrit(df, (1 + confidence) / 2)) * error
+    return gap - half, gap + half
 
 
 def sign_flip_seeds(alpha: float = 0.05, comparisons: int = 1) -> int:

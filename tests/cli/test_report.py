@@ -26,8 +26,8 @@ Run = Callable[..., str]
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Five tested seeds per arm, 1.2 points apart."""
-    for study, shift in ((BASELINE, -0.6), (METHOD, 0.6)):
-        make_study(tmp_path, study, range(1, 6), np.random.default_rng(7), shift=shift)
+    for study, shift, seed in ((BASELINE, -0.6, 7), (METHOD, 0.6, 8)):
+        make_study(tmp_path, study, range(1, 6), np.random.default_rng(seed), shift=shift)
     return tmp_path
 
 
@@ -142,7 +142,7 @@ def test_reports_import_no_torch_and_commands_import_nothing_heavy() -> None:
 def test_notes_wait_behind_an_option(root: Path, run: Callable[..., str]) -> None:
     short = run("report", METHOD.name, "--no-write", "--out", str(root))
     long = run("report", METHOD.name, "--no-write", "--notes", "--out", str(root))
-    assert "18 notes on tests, data and limits: `nlcse-tune report --notes`, or report.md." in short
+    assert "19 notes on tests, data and limits: `nlcse-tune report --notes`, or report.md." in short
     assert "Seeds vary initialisation" not in short
     assert "Notes" in long.splitlines()
     assert "- Seeds vary initialisation" in long
