@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nlcse_tune import records
+from nlcse_tune import records, stats
 from nlcse_tune.cli.options import parse_seeds
 from nlcse_tune.config import override
 from nlcse_tune.data.catalog import fingerprint, fingerprints
 from nlcse_tune.errors import ConfigError, DataError, RunError
 from nlcse_tune.launch.spec import SeedsView
+from nlcse_tune.names import TestName
 from nlcse_tune.paths import StudyPaths, last_searched
 from nlcse_tune.records import Choice, TestRecord
 from nlcse_tune.records.ledger import is_whole, kept_test, ledger, read_openings
@@ -22,6 +23,7 @@ from nlcse_tune.search.state import SearchState, load_state
 from nlcse_tune.seeds import (
     PlannedArm,
     adopt_setting,
+    declare,
     missing_runs,
     outdated,
     planned_arms,
@@ -30,7 +32,7 @@ from nlcse_tune.seeds import (
     until_decided,
 )
 from nlcse_tune.space import Point
-from nlcse_tune.study import Study, find_study
+from nlcse_tune.study import Confirm, Study, find_study
 from tests.conftest import TINY
 from tests.search.test_state import put
 from tests.synthetic_records import VERSIONS, make_run
@@ -201,6 +203,89 @@ def test_until_decided_looks_where_its_rule_says_and_stops_there(
     text = markdown(made)
     assert "rule fixed beforehand" in text
     assert ("the rule found a difference" in text) is found
+
+
+@pytest.mark.parametrize("test", ["paired", "welch"])
+def test_a_rule_uses_the_declared_test(tiny_study: Study, tmp_path: Path, test: TestName) -> None:
+    study = tiny_study.copied(confirm=Confirm(test=None if test == "paired" else test, level=0.04))
+    arms = planned_arms(study, StudyPaths(tmp_path, "demo"), TINY)
+    launch, view = Seeds(arms, tmp_path, 0.0), Watching()
+    three = tiny_study.copied(confirm=Confirm(test="student", columns=("avg", "stsb")))
+    with pytest.raises(
+        ConfigError, match="declares student on avg, stsb; a stopping rule knows welch and paired, on avg"
+    ):
+        until_decided([replace(arms[0], study=three), arms[1]], 4, 9, launch=launch)
+    decision = until_decided(arms, 3, 6, launch=launch, view=view)
+    kept = view.rules[-1]
+    assert (kept.rule.test, kept.rule.alpha) == (test, 0.04)
+    made = build([study], tmp_path, report_options(arms))
+    arm, other = made.comparisons[0].method, made.comparisons[0].baseline
+    own = [list(a.scores("avg", study.config.eval.tasks).values()) for a in (arm, other)]
+    assert decision.p == pytest.approx((stats.paired_t if test == "paired" else stats.welch_t)(*own).p)
+    text = markdown(made)
+    assert f"p = {decision.p:.4f} against a bound of {decision.bound:.5f}" in text.splitlines()[0]
+
+
+def test_a_rule_of_an_earlier_version_is_read_and_kept_to(tiny_study: Study, tmp_path: Path) -> None:
+    """Welch's, with a first look that can never stop, and without the fields that came later."""
+    arms = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
+    keys = arms[0].key, arms[1].key
+    rule = {"test": "welch", "spending": "obrien-fleming", "alpha": 0.05, "looks": [2, 4], "bounds": [0.0, 0.049]}
+    scored = f'the "all" average of {", ".join(tiny_study.config.eval.tasks)}'
+    path = arms[0].paths.rule(keys)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"keys": keys, "scored": scored, "seeds": [1, 2, 3, 4], "rule": rule}))
+    view = Watching()
+    decision = until_decided(arms, 3, 9, launch=Seeds(arms, tmp_path, 3.0), view=view)
+    assert (view.new, decision.n, view.rules[-1].rule.test) == (False, 4, "welch")
+
+
+def test_one_look_over_fresh_seeds_is_a_fixed_number(tiny_study: Study, tmp_path: Path) -> None:
+    arms = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
+    launch, view = Seeds(arms, tmp_path, 3.0), Watching()
+    launch((1, 2, 3))  # a pilot
+    decision = until_decided(arms, 4, 4, launch=launch, view=view)
+    assert (decision.n, view.rules[0].seeds) == (4, (4, 5, 6, 7))
+    assert 0.048 < decision.bound <= 0.05
+
+
+def declarations(arms: Sequence[PlannedArm]) -> list[records.Declaration]:
+    return list((records.Declarations.read(arms[0].paths.declarations) or records.Declarations()).made)
+
+
+def test_what_is_tested_is_written_down_before_and_never_replaced(tiny_study: Study, tmp_path: Path) -> None:
+    arms = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
+    declare(arms, 5)
+    declare(arms, 5)
+    [first] = declarations(arms)
+    assert (first.test, first.columns, first.margin, first.looks, first.openings) == ("paired", ("avg",), 0.5, (5,), 0)
+    records.log_opening(arms[0].paths, [arms[0].spec(1).run_id], by="seeds")
+    records.log_opening(arms[0].paths, ["0123456789ab-s1"], by="seeds")  # another configuration's
+    declare(arms, 5)
+    assert declarations(arms) == [first]
+    study = tiny_study.copied(confirm=Confirm(test="welch", margin=1.0))
+    declare([replace(arms[0], study=study), arms[1]], 10)
+    assert declarations(arms)[0] == first
+    assert [(d.test, d.margin, d.looks, d.openings) for d in declarations(arms)[1:]] == [("welch", 1.0, (10,), 1)]
+    other = [replace(arms[0], config=override(arms[0].config, {"text.batch_size": 8})), arms[1]]
+    declare(other, 5)  # another configuration is another comparison, and its text stream is its own
+    assert [(d.test, d.openings) for d in declarations(arms)[2:]] == [("welch", 0)]
+    declare(arms[1:], 5)
+    assert not arms[1].paths.declarations.exists()
+
+
+def test_a_seed_study_declares_before_it_opens_anything(
+    tiny_study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_pool(launch: object) -> None:
+        raise RunError("no pool")
+
+    monkeypatch.setattr("nlcse_tune.seeds.open_pool", no_pool)
+    arms = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
+    with pytest.raises(RunError, match="no pool"):
+        run_seeds(arms, (1, 2, 3))
+    assert [d.looks for d in declarations(arms)] == [(3,)]
+    assert not arms[0].paths.openings.exists()
 
 
 def test_a_rule_goes_on_as_it_was_begun(tiny_study: Study, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def seeds(
     from nlcse_tune.launch.preflight import check_precision
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
+    from nlcse_tune.study import Rounds
 
     if until_decided and seed_list:
         raise ConfigError("--seeds and --until-decided: a stopping rule takes seeds of its own; leave --seeds out")

@@ -54,9 +54,10 @@ def _growth(comparison: Comparison) -> list[str]:
     """Whether n is what was declared, or came about otherwise."""
     declared, name = comparison.declared, comparison.method.name
     n = min(len(comparison.method.runs), len(comparison.baseline.runs))
-    if declared.seeds and n < declared.seeds:
-        return [words.EARLY.format(n=n, declared=declared.seeds, method=name)]
-    path = looks_taken(comparison.method, comparison.baseline, planned=declared.seeds)
+    planned = None if declared.openings else declared.seeds  # a number that was written after a look plans nothing
+    if planned and n < planned:
+        return [words.EARLY.format(n=n, declared=planned, method=name)]
+    path = looks_taken(comparison.method, comparison.baseline, planned=planned)
     if len(path) < 2:
         return []
     rate = stats.looking_error(path, paired=comparison.paired, alpha=declared.level)
