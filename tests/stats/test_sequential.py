@@ -33,7 +33,7 @@ def test_the_rule_decides_only_where_it_looks(rng: np.random.Generator) -> None:
         rule.decide(7, 0.001)
 
 
-@pytest.mark.parametrize(("first", "paired"), [(2, False), (2, True), (3, True)])
+@pytest.mark.parametrize(("first", "paired"), [(2, False), (2, True), (3, True), (5, False)])
 def test_a_look_that_cannot_stop_is_not_taken(first: int, paired: bool) -> None:
     asked = stats.looks(first, 20)
     rule = stats.stopping_rule(asked, np.random.default_rng(0), paired=paired, simulations=50_000)
