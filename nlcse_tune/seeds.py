@@ -18,8 +18,8 @@ from nlcse_tune.files import locked
 from nlcse_tune.launch.pool import ListedRuns, open_pool
 from nlcse_tune.launch.spec import Launch, RunSpec, SeedsView, run_spec
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import KeptRule, RunRecord
-from nlcse_tune.records.ledger import is_whole, kept_test, ledger
+from nlcse_tune.records import KeptRule, RunRecord, split_run_id
+from nlcse_tune.records.ledger import is_whole, kept_test, ledger, read_openings
 from nlcse_tune.run import is_tested
 from nlcse_tune.study import Study
 
@@ -140,13 +140,19 @@ def declaration(arms: Sequence[PlannedArm], n: int) -> records.Declaration | Non
     method, baseline = arms
     keys, confirm = (method.key, baseline.key), method.study.confirm
     kept, own = KeptRule.read(method.paths.rule(keys)), records.configuration_id(method.config, method.data)
-    opened = [run for opening in records.read_openings(method.paths) for run in opening.runs]
+    openings, _ = read_openings(method.paths)
+    scored = [opening for opening in openings if own in {*map(_configuration, opening.runs)}]
     return records.Declaration(
         keys=keys, time=records.now(), columns=confirm.columns, level=confirm.level, margin=confirm.margin,
         test=kept.rule.test if kept else report.declared_test(confirm, method.config, baseline.config),
         looks=kept.rule.looks if kept else (n,),
-        openings=sum(run.configuration == own for run in map(records.split_run_id, opened) if run),
+        openings=len(scored),
     )  # fmt: skip
+
+
+def _configuration(run: str) -> str | None:
+    parts = split_run_id(run)
+    return parts.configuration if parts else None
 
 
 def declare(arms: Sequence[PlannedArm], n: int) -> None:

@@ -266,7 +266,7 @@ class Declaration(Frozen):
     level: float
     margin: float
     looks: tuple[int, ...] = Field(description="seeds per arm when it is tested: one number, or those of a rule")
-    openings: int = Field(description="times that the method's configuration had been scored when it was written")
+    openings: int = Field(description="commands that had scored the method's configuration when it was written")
 
 
 class Declarations(Stored):

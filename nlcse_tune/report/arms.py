@@ -134,7 +134,9 @@ def collect(
     except DataError as error:
         misfits.append(str(error).removeprefix(f"{paths.folder}/"))
     arm = Arm(study, paths, runs, LeftOut(), choice, openings)
-    return replace(arm, left_out=_left_out(arm, records, tests, misfits))
+    tested_by = filter(None, map(split_run_id, [*tests, *(run for opening in opened for run in opening.runs)]))
+    others = {run.configuration for run in tested_by} - own
+    return replace(arm, left_out=replace(_left_out(arm, records, tests, misfits), configurations=len(others)))
 
 
 def _misfits(kept: Ledger, tests: Mapping[str, TestRecord], paths: StudyPaths, torn: int) -> list[str]:
@@ -203,10 +205,7 @@ def _left_out(
     if others := len(tried) - len(same):
         lines.append(f"{plural(others, 'run')} of other configurations")
     lines += misfits
-    seeds = frozenset([*(record.seed for record in same), *lost])
-    opened = {run for opening in arm.openings for run in opening.runs}
-    tested = {run.configuration for run in map(split_run_id, {*tests, *opened}) if run}
-    return LeftOut(tuple(lines), seeds, len(rest) - len(tried), len(tested - configurations))
+    return LeftOut(tuple(lines), frozenset([*(record.seed for record in same), *lost]), len(rest) - len(tried))
 
 
 def _fate(record: RunRecord, tests: Mapping[str, TestRecord], seeds: Sequence[int]) -> str:

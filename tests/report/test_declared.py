@@ -11,6 +11,7 @@ import pytest
 from nlcse_tune import records, report, stats
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.paths import StudyPaths
+from nlcse_tune.records.ledger import log_opening
 from nlcse_tune.report.remarks import remarks
 from nlcse_tune.study import Confirm, Study
 from tests.report.made import BASELINE, METHOD, build, file_of, same_scores, verdict, warnings, words
@@ -110,7 +111,7 @@ def test_an_arm_that_grew_after_a_look_is_told_of_with_the_error_of_that_path(
 def test_the_same_command_again_is_no_second_look(root: Path, rng: np.random.Generator) -> None:
     grow(root, (6,), rng, time="2026-11-20T12:00:30+00:00", command="seeds")  # as the opening of seeds 1 to 5
     evaluated = file_of(root, METHOD, 1).stem
-    records.log_opening(StudyPaths(root, METHOD.name), [evaluated], by="evaluate")
+    log_opening(StudyPaths(root, METHOD.name), records.Opening.by_this_command("evaluate"), evaluated)
     assert "after a look" not in verdict(build(root))
 
 
