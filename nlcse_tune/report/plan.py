@@ -58,12 +58,29 @@ def seeds_by_gap(spread: Spread, gaps: Sequence[float], *, power: float, alpha: 
 
     None where far too many, or where too few shared seeds say how a paired test would fare.
     """
-    unpaired = zip(_stds(spread.method), _stds(spread.baseline), strict=True)
+    unpaired, shared = _designs(spread)
     designs = [partial(stats.power_unpaired, stds=stds, alpha=alpha) for stds in unpaired]
-    if (shared := spread.difference) and shared.std and shared.n >= SHARED:
-        designs += [partial(stats.power_paired, std_difference=std, alpha=alpha) for std in _stds(shared)]
+    designs += [partial(stats.power_paired, std_difference=std, alpha=alpha) for std in shared]
     unknown = [None] * (4 - len(designs))
     return {gap: [*(stats.seeds_needed(design, gap, power=power) for design in designs), *unknown] for gap in gaps}
+
+
+def seeds_for_equivalence(spread: Spread, margin: float, *, power: float, alpha: float) -> list[int | None]:
+    """Seeds per arm that show equal methods to be within `margin`, in the order of `seeds_by_gap`."""
+    unpaired, shared = _designs(spread)
+    found = [
+        stats.seeds_needed(partial(stats.power_equivalence, margin=margin, stds=stds, alpha=alpha), 0.0, power=power)
+        for stds in (*unpaired, *((std,) for std in shared))
+    ]
+    return [*found, *([None] * (4 - len(found)))]
+
+
+def _designs(spread: Spread) -> tuple[list[tuple[float, float]], tuple[float, ...]]:
+    """Both arms' stds and those of the differences, as seen and cautiously; no differences of too few shared seeds."""
+    shared = spread.difference
+    known = shared is not None and shared.std and shared.n >= SHARED
+    unpaired = zip(_stds(spread.method), _stds(spread.baseline), strict=True)
+    return [*unpaired], _stds(shared) if shared is not None and known else ()
 
 
 def _stds(summary: stats.Summary) -> tuple[float, float]:
@@ -89,8 +106,8 @@ def unit(arms: Sequence[Arm]) -> str:
     return "worker time" if any(device.startswith("cpu") for device in devices) else "GPU time"
 
 
-def plan_words(spread: Spread, *, power: float, alpha: float) -> Iterator[str]:
-    """What the numbers of a plan assume."""
+def plan_words(spread: Spread, gap: float, *, study: str, power: float, alpha: float) -> Iterator[str]:
+    """What the numbers of a plan assume, and what reusing its seeds costs."""
     a, b, interval = spread.method, spread.baseline, stats.std_interval(spread.method)
     yield (
         f"std over seeds of the test average over {plural(spread.tasks, 'task')}: {a.std:.2f} (n = {a.n}, 95% interval "
@@ -114,9 +131,19 @@ def plan_words(spread: Spread, *, power: float, alpha: float) -> Iterator[str]:
             f"{bounds.low:.2g} to {bounds.high:.2g})"
         )
     yield (
-        "the gap must come from what matters to you, not from the gap these seeds show. If n is fixed from this table "
-        "and the test is run once at that n, its error rate stays close to the level; to look in between, use "
-        "`nlcse-tune seeds --until-decided`"
+        "the last row is for equivalence: two one-sided tests that find equal methods to be within the margin; a true "
+        "gap takes more"
+    )
+    yield "the gap and the margin must come from what matters to you, not from the gap that these seeds show"
+    unpaired, differences = _designs(spread)
+    pilot, designs = min(a.n, b.n), [unpaired[0], *([differences[:1]] if differences else [])]
+    rates = [stats.pilot_error(pilot, gap, stds, power=power, alpha=alpha) for stds in designs]
+    said = " and ".join(f"{rate:.1%} ({test})" for rate, test in zip(rates, ("Welch", "paired"), strict=False))
+    yield (
+        f"where n is planned from {plural(pilot, 'seed')} per arm for a gap of {gap:g} and these are then counted too, "
+        f"equal methods come out as different in {said} of simulated studies, not in {alpha:.1%}; fresh seeds keep the "
+        f"level: `nlcse-tune seeds {study} --until-decided --n N --max N` tests once, at N seeds after these; with a "
+        "larger --max it looks in between"
     )
 
 

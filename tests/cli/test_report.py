@@ -61,6 +61,19 @@ def test_plan_counts_seeds_and_hours(root: Path, run: Callable[..., str]) -> Non
     assert f" {needed} " in row
     hours = 2 * needed * 3065 / 3600
     assert f"{int(hours)} h" in row
+    equal = stats.seeds_needed(partial(stats.power_equivalence, margin=0.5, stds=(a, b)), 0.0)
+    assert f" {equal} " in next(line for line in text.splitlines() if "within ±0.5" in line)
+
+
+def test_plan_says_what_reusing_its_pilot_costs(root: Path, run: Callable[..., str]) -> None:
+    text = " ".join(run("plan", METHOD.name, "--gap", "0.7", "--out", str(root)).split())
+    scores = [list(averages(root, study).values()) for study in (METHOD, BASELINE)]
+    stds = tuple(float(np.std(arm, ddof=1)) for arm in scores)
+    difference = float(np.std(np.subtract(*scores), ddof=1))
+    rates = stats.pilot_error(5, 0.7, stds), stats.pilot_error(5, 0.7, (difference,))
+    assert f"in {rates[0]:.1%} (Welch) and {rates[1]:.1%} (paired) of simulated studies, not in 5.0%" in text
+    assert "`nlcse-tune seeds visualcse-bert --until-decided --n N --max N` tests once, at N seeds after these" in text
+    assert "stays close to the level" not in text
 
 
 def test_a_study_from_elsewhere_is_left_out_with_a_word(root: Path, run: Callable[..., str]) -> None:
