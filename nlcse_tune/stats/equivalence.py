@@ -28,7 +28,7 @@ class Equivalence:
 
 
 def equivalence(t: TestResult, margin: float) -> Equivalence:
-    """Whether the gap of a t-test lies within `margin` on either side of 0. Assumes what the t-test assumes."""
+    """Whether the gap of a t-test lies less than `margin` away from 0. Assumes what the t-test assumes."""
     if t.error is None or t.df is None:
         raise DataError(f"{t.test}: no t-test, and equivalence is shown by two of them")
     if not margin > 0:
