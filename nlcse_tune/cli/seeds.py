@@ -61,7 +61,7 @@ def seeds(
     check_precision([chosen.config.train.precision], paths, here=launch.here)
     with show.screen.status("reading the study"):
         from nlcse_tune import seeds as repeat
-        from nlcse_tune.cli.show_seeds import ConsoleView
+        from nlcse_tune.cli.show_seeds import ConsoleView, show_declared
     arms = repeat.planned_arms(chosen, paths, values)
     for role, arm in zip(("method", "baseline"), arms, strict=False):
         show.console.print(f"{role}: {arm.study.name} ({arm.config.method}), {ORIGINS[arm.origin]}")
@@ -76,6 +76,7 @@ def seeds(
                 first, last = n or rounds.first, maximum or rounds.maximum
                 repeat.until_decided(arms, first, last, launch=run, view=view, any_version=any_version)
             else:
+                show_declared(repeat.declaration(arms, len(wanted)))
                 run(wanted)
         except KeyboardInterrupt:
             show.console.print("interrupted; finished runs are on record, and the same command goes on from there")

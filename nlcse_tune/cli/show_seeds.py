@@ -5,9 +5,19 @@ from rich.status import Status
 from nlcse_tune.cli.show import console, outcome, screen
 from nlcse_tune.errors import plural
 from nlcse_tune.launch.spec import RunSpec, SeedsView
-from nlcse_tune.records import KeptRule, RunRecord
+from nlcse_tune.records import Declaration, KeptRule, RunRecord
 from nlcse_tune.report.numbers import TEST_LABELS
-from nlcse_tune.report.verdict_words import look_words
+from nlcse_tune.report.verdict_words import column_name, look_words
+
+
+def show_declared(declared: Declaration | None) -> None:
+    """What the comparison is about, before anything is tested; a single arm compares nothing."""
+    if declared is not None:
+        columns = ", ".join(map(column_name, declared.columns))
+        console.print(
+            f"declared: {TEST_LABELS[declared.test]} on {columns}, level {declared.level:g}, equivalence within "
+            f"{declared.margin:g} points, {' '.join(map(str, declared.looks))} seeds per arm; all else is exploratory"
+        )
 
 
 class ConsoleView(Status, SeedsView):
