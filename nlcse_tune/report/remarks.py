@@ -14,7 +14,7 @@ from nlcse_tune.report.comparison import Comparison, Gap
 from nlcse_tune.report.numbers import AVERAGE, TASK_LABELS
 from nlcse_tune.report.rank import Line, Rank
 from nlcse_tune.report.tried import by_rule, declared, multiplicity
-from nlcse_tune.report.verdict import resolution, verdict
+from nlcse_tune.report.verdict import headline, resolution, verdict
 
 MOST_WARNINGS = 6
 
@@ -49,16 +49,16 @@ def next_command(report: Report, study: str | None = None) -> list[str]:
     if len(report.comparisons) != 1:
         return []
     (comparison,) = report.comparisons
-    gap, name, kept = comparison.gaps.get(AVERAGE), study or comparison.method.name, rule_of(comparison)
-    if gap is None or (p := gap.p(report.options.correct)) is None:
+    gap, name, kept = headline(comparison), study or comparison.method.name, comparison.kept
+    if gap is None:
         return []
     last = kept.taken[-1] if kept and kept.taken else None
     if kept and not (last and last.stop):
         return ["seeds", name, "--until-decided"]
-    found = last.significant if last else p <= report.options.alpha
-    if found and gap.gap > 0:
+    outcome = gap.outcome(comparison.declared.level)
+    if (last.significant if last else outcome == "different") and gap.gap > 0:
         return _export(comparison.method)
-    return ["plan", name] if not (found or kept) and gap.method.std and gap.baseline.std else []
+    return ["plan", name] if outcome == "undecided" and not kept and gap.method.std and gap.baseline.std else []
 
 
 def _export(method: Arm) -> list[str]:

@@ -8,7 +8,7 @@ from nlcse_tune import stats
 from nlcse_tune.report.build import Report
 from nlcse_tune.report.comparison import Comparison, Gap, Look
 from nlcse_tune.report.declared import looks_taken
-from nlcse_tune.report.numbers import TEST_LABELS, p_equals, plural, seeds_per_arm, signed_range
+from nlcse_tune.report.numbers import TEST_LABELS, p_equals, percent, plural, seeds_per_arm, signed_range
 
 
 def verdict(comparison: Comparison, report: Report) -> Iterator[str]:
@@ -61,13 +61,13 @@ def _growth(comparison: Comparison) -> list[str]:
     if len(path) < 2:
         return []
     rate = stats.looking_error(path, paired=comparison.paired, alpha=declared.level)
-    told = {"path": ", ".join(map(str, path[:-1])), "n": path[-1], "rate": rate, "level": declared.level}
+    told = {"path": ", ".join(map(str, path[:-1])), "n": path[-1], "rate": rate, "level": percent(declared.level)}
     return [words.GREW.format(method=name, **told)]
 
 
 def resolution(comparison: Comparison, report: Report) -> Iterator[str]:
     """Which gap so many seeds can find with 80% power, and how many seeds the observed one, or equivalence, takes."""
-    gap, declared, tests = _headline(comparison), comparison.declared, report.family(comparison)
+    gap, declared, tests = headline(comparison), comparison.declared, report.family(comparison)
     if gap is None:
         return
     a, b, alpha = gap.method, gap.baseline, declared.level / tests
@@ -94,7 +94,7 @@ def resolution(comparison: Comparison, report: Report) -> Iterator[str]:
     )  # fmt: skip
 
 
-def _headline(comparison: Comparison) -> Gap | None:
+def headline(comparison: Comparison) -> Gap | None:
     """The first declared column that was tested."""
     gaps = (comparison.gaps.get(column) for column in comparison.declared.columns)
     return next((gap for gap in gaps if gap and gap.result), None)

@@ -37,7 +37,7 @@ def test_a_paired_plan_takes_four_shared_seeds_and_has_a_cautious_form(n: int, p
     assert (seen.difference.n, seen.difference.std < 0.02) == (n, True)  # type: ignore[operator]
     small = stats.std_interval(seen.difference, confidence=0.6).high  # a gap that tells the two forms apart
     welch, _, paired, cautious = seeds_by_gap(seen, [small], power=0.8, alpha=0.05)[small]
-    said = [line for line in plan_words(seen, power=0.8, alpha=0.05) if line.startswith("paired: ")]
+    said = [line for line in plan_words(seen, 1.0, study="x", power=0.8, alpha=0.05) if line.startswith("paired: ")]
     assert len(said) == 1
     if planned:
         assert welch is None or welch > 100
