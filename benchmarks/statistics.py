@@ -12,6 +12,7 @@ import numpy as np
 
 from nlcse_tune import stats
 from nlcse_tune.stats.sequential import null_p_values
+from tests.stats.paths import PATHS, by_rule, path_rates
 from tests.stats.simulated import PAPER_RATIO, coverages, power_agreement, rejection_rates, sequential_error
 
 
@@ -19,7 +20,7 @@ def late_rule_error(count: int, at: tuple[int, ...], seed: int) -> tuple[float, 
     """(error rate of Welch's rule, of a fixed test at its first look and then the rule) over simulated null studies."""
     rule = stats.stopping_rule(at, np.random.default_rng(seed))
     p = null_p_values(at, np.random.default_rng(seed + 1), count, (1.0,))[0]
-    found = (p <= np.asarray(rule.bounds)).any(axis=1)
+    found = (p[:, len(rule.skipped) :] <= np.asarray(rule.bounds)).any(axis=1)
     return float(found.mean()), float((found | (p[:, 0] <= 0.05)).mean())
 
 
@@ -63,6 +64,42 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a.argsort().argsort(), b.argsort().argsort())[0, 1])
 
 
+def print_paths(count: int, seed: int) -> None:
+    """Error and power of every path that a study can declare, as a table of docs/statistics.md."""
+    correlations = (0.0, 0.6, 0.95)
+    print("| path | test | n |" + "".join(f" r = {rho:g} |" for rho in correlations))
+    print("| --- | --- | ---: |" + " ---: |" * len(correlations))
+    for path in PATHS:
+        for paired in (False, True):
+            for n in (3, 5, 10, 20):
+                rates = [path_rates(count, path, n, rho, paired=paired, seed=seed) for rho in correlations]
+                cells = "".join(f" {100 * error:.1f} / {100 * power:.0f} |" for error, power in rates)
+                print(f"| {path} | {'paired' if paired else 'Welch'} | {n} |{cells}", flush=True)
+
+
+def skewed_rates(count: int, n: int, seed: int) -> dict[str, float]:
+    """Share of studies with p <= 5% where both means are equal, one arm lognormal and the other narrow and normal."""
+    rng = np.random.default_rng(seed)
+    hits: dict[str, int] = {}
+    for _ in range(count):
+        a, b = rng.lognormal(0, 1, n) - math.exp(0.5), 0.1 * rng.standard_normal(n)
+        found = {"welch": stats.welch_t(a, b), "bootstrap-t": stats.bootstrap_t(a, b, rng)}
+        found |= {"paired": stats.paired_t(a, b), "bootstrap-t, paired": stats.bootstrap_t(a, b, rng, paired=True)}
+        found["sign-flip"] = stats.sign_flip_test(a, b, rng)
+        if n <= 10:  # beyond, rearrangements are drawn, which takes long
+            found["permutation"] = stats.permutation_test(a, b, rng)
+        for name, result in found.items():
+            hits[name] = hits.get(name, 0) + (result.p <= 0.05)
+    return {name: value / count for name, value in hits.items()}
+
+
+def skewed_rule_error(count: int, seed: int) -> float:
+    """The same for Welch's rule with looks at 5 to 20 seeds."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.lognormal(0, 1, (count, 20)) - math.exp(0.5), 0.1 * rng.standard_normal((count, 20))
+    return by_rule(a, b, 20, paired=False)
+
+
 def main() -> None:
     """Prints every table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -74,7 +111,24 @@ def main() -> None:
         f"{count} simulated studies a cell; a rate of 5% has a standard error of "
         f"{100 * math.sqrt(0.0475 / count):.2f}%\n"
     )
-    print("Null hypothesis: share with p <= 0.05")
+    print("Every path that can be declared: error / power in %, std 0.4, gap and margin 0.5 points")
+    print_paths(count, seed)
+    print("\nGrowing an arm after a look, and n from a pilot that is reused, as reports and `plan` say it")
+    for path in ((5, 10), (5, 10, 20), (3, 5, 10)):
+        rates = {test: stats.looking_error(path, paired=test == "paired") for test in ("welch", "paired")}
+        _line(f"looks at {', '.join(map(str, path))}", rates)
+    for pilot in (3, 4, 5):
+        rates = {
+            f"{test}, gap {gap:g}": stats.pilot_error(pilot, gap, stds)
+            for gap in (0.25, 0.5, 1.0)
+            for test, stds in (("welch", (0.4, 0.4)), ("paired", (0.4,)))
+        }
+        _line(f"a pilot of {pilot}, std 0.4", rates)
+    print("\nSkewed scores: one arm lognormal (sigma 1), the other normal with std 0.1, equal means; 1,000 studies")
+    for n in (5, 10, 20):
+        _line(f"n={n}", skewed_rates(1000, n, seed))
+    print(f"  Welch's rule, looks at 5 to 20: {100 * skewed_rule_error(count, seed):.1f}%")
+    print("\nNull hypothesis: share with p <= 0.05")
     cells: tuple[tuple[str, int, dict[str, Any]], ...] = (
         ("n=5, equal stds", 5, {}),
         ("n=5, stds 0.38:0.90", 5, {"ratio": PAPER_RATIO}),

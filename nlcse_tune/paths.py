@@ -55,6 +55,7 @@ class StudyPaths:
     records = _Below("records")
     tests = _Below("tests")
     openings = _Below("test-openings.jsonl")  # one JSON line each time the study's test sets were scored
+    declarations = _Below("declarations.json")  # which test each comparison is about, written before its first opening
     search = _Below(SEARCH)  # what the last search chose
     best = _Below("best.yaml")  # the same as a study
     trials = _Below("trials.csv")  # one row per run of the last search

@@ -19,8 +19,8 @@ from nlcse_tune.launch.driver import ListedRuns
 from nlcse_tune.launch.pool import open_pool
 from nlcse_tune.launch.spec import Launch, RunSpec, SeedsView, run_spec
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import KeptRule, RunRecord
-from nlcse_tune.records.ledger import is_whole, kept_test, ledger
+from nlcse_tune.records import KeptRule, RunRecord, split_run_id
+from nlcse_tune.records.ledger import is_whole, kept_test, ledger, read_openings
 from nlcse_tune.run import is_tested
 from nlcse_tune.study import Study
 
@@ -126,11 +126,45 @@ def run_seeds(
             stack.enter_context(locked(arm.paths.lock, str(arm.paths.folder)))
         for arm in arms:
             adopt_setting(arm)
+        declare(arms, len(seeds))
         if specs := [*missing_runs(arms, seeds, any_version=any_version), *outdated(arms, seeds)]:
             check_inputs(arm.config for arm in arms)
             pool = stack.enter_context(open_pool(launch, view.note))
             view.started(len(specs), pool.at_a_time)
             pool.run(ListedRuns(specs, view.finished), arms[0].paths.ray, then_test=True)
+
+
+def declaration(arms: Sequence[PlannedArm], n: int) -> records.Declaration | None:
+    """What is declared of a comparison that `n` seeds per arm, or its stopping rule, decide; None for one arm."""
+    if len(arms) < 2:
+        return None
+    method, baseline = arms
+    keys, confirm = (method.key, baseline.key), method.study.confirm
+    kept, own = KeptRule.read(method.paths.rule(keys)), records.configuration_id(method.config, method.data)
+    openings, _ = read_openings(method.paths)
+    scored = [opening for opening in openings if own in {*map(_configuration, opening.runs)}]
+    return records.Declaration(
+        keys=keys, time=records.now(), columns=confirm.columns, level=confirm.level, margin=confirm.margin,
+        test=kept.rule.test if kept else report.declared_test(confirm, method.config, baseline.config),
+        looks=kept.rule.looks if kept else (n,),
+        openings=len(scored),
+    )  # fmt: skip
+
+
+def _configuration(run: str) -> str | None:
+    parts = split_run_id(run)
+    return parts.configuration if parts else None
+
+
+def declare(arms: Sequence[PlannedArm], n: int) -> None:
+    """Writes down what the comparison is about, beside what was declared before; nothing where that is the same."""
+    if (new := declaration(arms, n)) is None:
+        return
+    path = arms[0].paths.declarations
+    made = (records.Declarations.read(path) or records.Declarations()).made
+    last = next((old for old in reversed(made) if old.keys == new.keys), None)
+    if last is None or last != new.model_copy(update={"time": last.time, "openings": last.openings}):
+        records.Declarations(made=(*made, new)).write(path)
 
 
 def report_options(arms: Sequence[PlannedArm], *, any_version: bool = False) -> report.ReportOptions:
@@ -166,7 +200,8 @@ def until_decided(
         seeds = kept.seeds[:n]
         launch(seeds)
         # A look at n sees the rule's first n seeds, however many lie on disk already.
-        made = report.build([arm.study for arm in arms], arms[0].paths.root, replace(options, seeds=seeds))
+        look = replace(options, seeds=seeds, test=kept.rule.test)
+        made = report.build([arm.study for arm in arms], arms[0].paths.root, look)
         decision = kept.rule.decide(n, _p_of_look(made, n))
         kept = kept.model_copy(update={"taken": (*kept.taken, decision)})
         kept.write(path)
@@ -181,10 +216,17 @@ def _rule(arms: Sequence[PlannedArm], first: int, maximum: int) -> tuple[KeptRul
     if len(arms) < 2:
         raise ConfigError(f"{arms[0].study.name}: has no baseline to decide against; add `baseline:` to the study")
     method, baseline = arms
-    keys = method.key, baseline.key
+    keys, confirm = (method.key, baseline.key), method.study.confirm
     scored = f'the "{method.config.eval.setting}" average of {", ".join(method.config.eval.tasks)}'
     if (kept := KeptRule.read(method.paths.rule(keys))) is None:
-        rule = stats.stopping_rule(stats.looks(first, maximum), np.random.default_rng(0))
+        test = report.declared_test(confirm, method.config, baseline.config)
+        if test not in ("welch", "paired") or confirm.columns != ("avg",):
+            what = f"{test} on {', '.join(confirm.columns)}"
+            raise ConfigError(
+                f"--until-decided: {method.study.name} declares {what}; a stopping rule knows welch and paired, on avg"
+            )
+        looks, draws = stats.looks(first, maximum), np.random.default_rng(0)
+        rule = stats.stopping_rule(looks, draws, paired=test == "paired", alpha=confirm.level)
         return KeptRule(keys=keys, scored=scored, seeds=_fresh_seeds(arms, maximum), rule=rule), True
     if kept.scored != scored:
         raise ConfigError(

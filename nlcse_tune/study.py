@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from nlcse_tune.config import Frozen, RunConfig, StsTask, flatten, override, validate, with_absolute_paths
 from nlcse_tune.errors import ConfigError, all_of, nearest
 from nlcse_tune.files import read_yaml
-from nlcse_tune.names import MAX_SEED
+from nlcse_tune.names import MAX_SEED, TestName
 from nlcse_tune.space import SearchSpace, load_space, parse_space
 
 Kind = Literal["studies", "search_spaces"]
@@ -55,6 +55,38 @@ class Published(Frozen):
     seeds: SeedScores | None = None
 
 
+class Rounds(Frozen):
+    """A stopping rule: seeds are added in rounds, from the first look to the last."""
+
+    first: int = Field(5, ge=2, description="seeds per arm at the first look")
+    maximum: int = Field(20, ge=2, description="seeds per arm at the last")
+
+
+class Confirm(Frozen):
+    """The test that a study's report is about, declared before its test sets are opened; all else is exploratory."""
+
+    test: TestName | None = Field(
+        None, description="null: paired where the arms differ in their side alone, else welch"
+    )
+    columns: tuple[StsTask | Literal["avg"], ...] = Field(
+        ("avg",), min_length=1, description="test sets, or avg; several are one family under Holm's correction"
+    )
+    level: float = Field(0.05, gt=0, lt=0.5, description="of the test, and of each of the two of equivalence")
+    margin: float = Field(0.5, gt=0, description="points below which a gap does not matter: equivalence is within it")
+    seeds: int | None = Field(None, ge=2, description="seeds per arm; null: as many as `seeds` is first asked for")
+    rule: Rounds | None = Field(None, description="adds seeds in rounds until decided, in place of a fixed number")
+
+    @model_validator(mode="after")
+    def _is_one_plan(self) -> Self:
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError(f"columns: must differ, got {', '.join(self.columns)}")
+        if self.rule and self.seeds:
+            raise ValueError(f"seeds: a stopping rule sets the number; leave out seeds or rule, got {self.seeds}")
+        if self.rule and (self.columns != ("avg",) or self.test not in (None, "welch", "paired")):
+            raise ValueError("rule: a stopping rule decides on the average, by welch or paired; leave out the other")
+        return self
+
+
 class Study(Frozen):
     """One YAML file in `studies/`."""
 
@@ -69,6 +101,7 @@ class Study(Frozen):
     seeds: Annotated[tuple[int, ...], AfterValidator(distinct_seeds)] = Field(
         (1, 2, 3, 4, 5), min_length=1, description="seeds of a report"
     )
+    confirm: Confirm = Confirm()
     config: RunConfig
     published: Published | None = None
     _written: RunConfig | None = PrivateAttr(None)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from nlcse_tune.cli.main import app
 from nlcse_tune.files import parse_yaml
 from nlcse_tune.space import Range, ValueList, parse_space
-from nlcse_tune.study import find_study
+from nlcse_tune.study import Confirm, find_study
 
 ROOT = Path(__file__).resolve().parents[1]
 README, LOG = ROOT / "README.md", ROOT / "LOG.md"
@@ -137,6 +137,13 @@ def test_the_readmes_study_loads_and_is_shown(tmp_path: Path, monkeypatch: pytes
 def test_the_space_in_the_docs_loads() -> None:
     (text,) = fenced(ROOT / "docs" / "searching.md", "yaml")
     assert len(parse_space(parse_yaml(text, where="docs"), name="docs", where="docs").parameters) == 4
+
+
+def test_the_declaration_in_the_docs_has_every_default() -> None:
+    (text,) = fenced(ROOT / "docs" / "statistics.md", "yaml")
+    shown = parse_yaml(text, where="docs")["confirm"]
+    assert set(shown) == set(Confirm.model_fields)
+    assert Confirm.model_validate(shown) == Confirm()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

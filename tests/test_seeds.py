@@ -11,8 +11,7 @@ from nlcse_tune import records
 from nlcse_tune.cli.options import parse_seeds
 from nlcse_tune.config import override
 from nlcse_tune.data.catalog import fingerprint, fingerprints
-from nlcse_tune.errors import ConfigError, DataError, RunError
-from nlcse_tune.launch.spec import SeedsView
+from nlcse_tune.errors import ConfigError, DataError
 from nlcse_tune.paths import StudyPaths, last_searched
 from nlcse_tune.records import Choice, TestRecord
 from nlcse_tune.records.ledger import is_whole, kept_test, ledger, read_openings
@@ -27,7 +26,6 @@ from nlcse_tune.seeds import (
     planned_arms,
     report_options,
     run_seeds,
-    until_decided,
 )
 from nlcse_tune.space import Point
 from nlcse_tune.study import Study, find_study
@@ -148,101 +146,6 @@ def test_another_setting_or_another_test_set_is_scored_again(tiny_study: Study, 
     assert [s.run_id for s in outdated([arm], (2, 3))] == [spec.run_id]
     assert outdated([arm], (1, 2)) == []  # `missing_runs` has it
     assert outdated([fewer], (2, 3)) == []
-
-
-class Seeds:
-    """Plays `run_seeds`: each seed's run and its test scores, `gap` points apart, are on record at once."""
-
-    def __init__(self, arms: Sequence[PlannedArm], root: Path, gap: float) -> None:
-        self.arms, self.root, self.gap = arms, root, gap
-        self.rounds: list[tuple[int, ...]] = []
-        self.rng = np.random.default_rng(3)
-
-    def __call__(self, seeds: Sequence[int]) -> None:
-        new = [seed for seed in seeds if not any(seed in earlier for earlier in self.rounds)]
-        self.rounds.append(tuple(seeds))
-        for seed in new:
-            for arm, shift in zip(self.arms, (self.gap, 0.0), strict=True):
-                data = fingerprints(arm.config)
-                make_run(self.root, arm.study, seed, self.rng, config=arm.config, shift=shift, data=data)
-
-
-class Watching(SeedsView):
-    """Keeps the rule as it was told, and after each look."""
-
-    def __init__(self) -> None:
-        self.rules: list[records.KeptRule] = []
-
-    def rule(self, kept: records.KeptRule, new: bool) -> None:
-        self.rules, self.new = [kept], new
-
-    def looked(self, kept: records.KeptRule) -> None:
-        self.rules.append(kept)
-
-
-@pytest.mark.parametrize(("gap", "found"), [(3.0, True), (0.0, False)])
-def test_until_decided_looks_where_its_rule_says_and_stops_there(
-    tiny_study: Study, tmp_path: Path, gap: float, found: bool
-) -> None:
-    arms = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
-    launch, view = Seeds(arms, tmp_path, gap), Watching()
-    decision = until_decided(arms, 3, 8, launch=launch, view=view)
-    seen = view.rules[-1].taken
-    assert decision.significant is found
-    assert decision.stop
-    assert launch.rounds == [tuple(range(1, n + 1)) for n in range(3, decision.n + 1)]
-    assert [look.n for look in seen] == [len(seeds) for seeds in launch.rounds]
-    if not found:
-        assert decision.n == 8
-    made = build([tiny_study], tmp_path, report_options(arms))
-    gaps = made.blocks[0].comparisons[0].gaps["avg"]
-    assert gaps.result is not None
-    assert seen[-1].p == gaps.result.p
-    text = markdown(made)
-    assert "rule fixed beforehand" in text
-    assert ("the rule found a difference" in text) is found
-
-
-def test_a_rule_goes_on_as_it_was_begun(tiny_study: Study, tmp_path: Path) -> None:
-    arms = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
-    launch, view = Seeds(arms, tmp_path, 0.0), Watching()
-
-    def interrupted(seeds: Sequence[int]) -> None:
-        if len(seeds) > 3:
-            raise KeyboardInterrupt
-        launch(seeds)
-
-    with pytest.raises(KeyboardInterrupt):
-        until_decided(arms, 3, 6, launch=interrupted)
-    last = until_decided(arms, 5, 20, launch=launch, view=view)
-    assert last.n == 6
-    assert (view.rules[0].rule.looks, view.new) == ((3, 4, 5, 6), False)
-    other = [replace(arm, config=override(arm.config, {"eval.setting": "mean"})) for arm in arms]
-    with pytest.raises(ConfigError, match="would be a second look at the same seeds"):
-        until_decided(other, 3, 6, launch=launch)
-
-
-def test_a_rule_counts_no_seed_that_was_looked_at(tiny_study: Study, tmp_path: Path) -> None:
-    arms = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
-    study = arms[0].study.model_copy(update={"search_seed": 7})
-    arms = [replace(arms[0], study=study), arms[1]]
-    launch, view = Seeds(arms, tmp_path, 0.0), Watching()
-    launch((1, 2, 3, 4, 5))
-    until_decided(arms, 3, 4, launch=launch, view=view)
-    assert (view.rules[0].seeds, view.new) == ((6, 8, 9, 10), True)
-    assert launch.rounds[1:] == [(6, 8, 9), (6, 8, 9, 10)]
-    assert "Seeds 1-5, tested apart from the rule, are no part of its looks." in markdown(
-        build([study], tmp_path, report_options(arms))
-    )
-
-
-def test_a_rule_asks_for_every_score(tiny_study: Study, tmp_path: Path) -> None:
-    arms = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
-    launch = Seeds(arms, tmp_path, 0.0)
-    with pytest.raises(RunError, match="looks at 3 seeds per arm, and not all have scores"):
-        until_decided(arms, 3, 6, launch=lambda seeds: launch(seeds[:-1]))
-    with pytest.raises(ConfigError, match="no baseline to decide against"):
-        until_decided(arms[1:], 3, 6, launch=launch)
 
 
 def test_no_search_yet(tmp_path: Path) -> None:

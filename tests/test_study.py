@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from nlcse_tune.config import digest
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.files import locked
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.study import find_study, merge, names
+from nlcse_tune.study import Confirm, find_study, merge, names
 
 # Table C.1: text batch, text rate, side batch, side rate.
 TABLE_C1 = {
@@ -106,6 +107,31 @@ def test_extending_in_a_circle_is_an_error(tmp_path: Path, monkeypatch: pytest.M
 def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         find_study(str(write(tmp_path, "bad", text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("confirm: {margin: 0}", r"confirm\.margin: must be greater than 0, got 0"),
+        ("confirm: {tset: welch}", r"confirm\.tset: unknown key; did you mean 'test'"),
+        ("confirm: {columns: [avg, avg]}", "columns: must differ, got avg, avg"),
+        ("confirm: {seeds: 5, rule: {first: 5}}", "a stopping rule sets the number; leave out seeds or rule, got 5"),
+        ("confirm: {test: wilcoxon, rule: {}}", "a stopping rule decides on the average, by welch or paired"),
+    ],
+)
+def test_a_declaration_checks_itself(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        find_study(str(write(tmp_path, "bad", f"config: {{}}\n{text}\n")))
+
+
+def test_a_declaration_is_no_part_of_a_run(tmp_path: Path) -> None:
+    text = "extends: visualcse-bert\nconfirm: {test: paired, columns: [stsb], margin: 0.3, rule: null, seeds: 9}\n"
+    study, plain = find_study(str(write(tmp_path, "mine", text))), find_study("visualcse-bert")
+    assert (study.confirm.columns, study.confirm.margin, study.confirm.level) == (("stsb",), 0.3, 0.05)
+    assert study.config == plain.config
+    assert digest(study.config, {}) == digest(plain.config, {})
+    assert plain.confirm == Confirm()
+    assert study.with_overrides({"text.batch_size": 8}).confirm == study.confirm
 
 
 def test_missing_and_unreadable_files(tmp_path: Path) -> None:

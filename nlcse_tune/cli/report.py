@@ -1,5 +1,6 @@
 """`report`, `compare` and `plan`: they read records and print; nothing here trains or imports torch."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -26,8 +27,12 @@ def report(
             autocompletion=options.studies_that_begin,
         ),
     ] = None,
-    test: Annotated[TestName, Option(help="choose it before looking at its p")] = "welch",
-    correct: Annotated[Correction, Option(help="correction over all tests of the report")] = "none",
+    test: Annotated[
+        TestName | None, Option(help="another test than the study declares, as exploratory [default: the declared]")
+    ] = None,
+    correct: Annotated[
+        Correction, Option(help="holm: the declared tests of all methods are one family, not each study's")
+    ] = "none",
     format: Annotated[
         ReportFormat, Option("--format", help="what is printed; every format is written to files")
     ] = "terminal",
@@ -130,11 +135,17 @@ def plan(
         f"{unit} still to run>",
     )
     table = show.table(*columns, title=f"{chosen.name}: seeds per arm")
-    for size, seeds in plans.seeds_by_gap(spread, sorted({*plans.GAPS, gap}), power=power, alpha=alpha).items():
+
+    def row(name: str, seeds: Sequence[int | None]) -> None:
         cost = plans.hours(arms, seeds[0]) if seeds[0] else None
         cells = [str(n) if n else "-" for n in seeds]
         times = [show.duration(3600 * spent) for spent in cost] if cost else ["-", "-"]
-        table.add_row(f"{size:g}{' *' if size == gap else ''}", *cells, *times)
+        table.add_row(name, *cells, *times)
+
+    for size, seeds in plans.seeds_by_gap(spread, sorted({*plans.GAPS, gap}), power=power, alpha=alpha).items():
+        row(f"{size:g}{' *' if size == gap else ''}", seeds)
+    equal = plans.seeds_for_equivalence(spread, chosen.confirm.margin, power=power, alpha=alpha)
+    row(f"within ±{chosen.confirm.margin:g}", equal)
     show.console.print(table)
-    for line in plans.plan_words(spread, power=power, alpha=alpha):
+    for line in plans.plan_words(spread, gap, study=chosen.name, power=power, alpha=alpha):
         show.console.print(f"- {line}", soft_wrap=False)

@@ -22,12 +22,19 @@ def seeds(
         str | None,
         Argument(help="a study [default: the one searched last]", autocompletion=options.studies_that_begin),
     ] = None,
-    n: Annotated[int, Option("--n", min=2, help="seeds 1 to n for the method and for its baseline")] = 5,
+    n: Annotated[
+        int | None,
+        Option(
+            "--n", min=2, help="seeds 1 to n for the method and for its baseline [default: as the study says, or 5]"
+        ),
+    ] = None,
     seed_list: Annotated[str | None, Option("--seeds", help="these seeds instead: 7,8,9")] = None,
     until_decided: Annotated[
         bool, Option(help="add fresh seeds in rounds, first --n of them, under a rule that keeps the error rate")
     ] = False,
-    maximum: Annotated[int, Option("--max", min=3, help="most seeds of --until-decided")] = 20,
+    maximum: Annotated[
+        int | None, Option("--max", min=2, help="most seeds of --until-decided [default: as the study says, or 20]")
+    ] = None,
     any_version: options.AnyVersion = False,
     sets: options.Sets = None,
     workers: options.Workers = 1,
@@ -42,27 +49,34 @@ def seeds(
     from nlcse_tune.launch.preflight import check_precision
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
+    from nlcse_tune.study import Rounds
 
     if until_decided and seed_list:
         raise ConfigError("--seeds and --until-decided: a stopping rule takes seeds of its own; leave --seeds out")
-    wanted = options.parse_seeds(seed_list) if seed_list else tuple(range(1, n + 1))
+    asked = options.parse_seeds(seed_list) if seed_list else ()
     study = study or _searched_last(out)
     chosen, values = options.chosen_study(study, sets)
+    wanted = asked or tuple(range(1, (n or chosen.confirm.seeds or 5) + 1))
     paths, launch = StudyPaths(out, chosen.name), Launch(workers, cpus_per_worker, gpus_per_worker, concurrent, address)
     check_precision([chosen.config.train.precision], paths, here=launch.here)
     with show.screen.status("reading the study"):
         from nlcse_tune import seeds as repeat
-        from nlcse_tune.cli.show_seeds import ConsoleView
+        from nlcse_tune.cli.show_seeds import ConsoleView, show_declared
     arms = repeat.planned_arms(chosen, paths, values)
     for role, arm in zip(("method", "baseline"), arms, strict=False):
         show.console.print(f"{role}: {arm.study.name} ({arm.config.method}), {ORIGINS[arm.origin]}")
+    confirm = chosen.confirm
+    rounds = confirm.rule or Rounds()
+    until_decided = until_decided or bool(confirm.rule and len(arms) > 1 and n is None and not seed_list)
     view = ConsoleView()
     with view:
         run = partial(repeat.run_seeds, arms, launch=launch, view=view, any_version=any_version)
         try:
             if until_decided:
-                repeat.until_decided(arms, n, maximum, launch=run, view=view, any_version=any_version)
+                first, last = n or rounds.first, maximum or rounds.maximum
+                repeat.until_decided(arms, first, last, launch=run, view=view, any_version=any_version)
             else:
+                show_declared(repeat.declaration(arms, len(wanted)))
                 run(wanted)
         except KeyboardInterrupt:
             show.console.print("interrupted; finished runs are on record, and the same command goes on from there")

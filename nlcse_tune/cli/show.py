@@ -151,6 +151,10 @@ def study(item: Study) -> None:
     console.print(f"{item.name}: {item.config.method}. {item.description}".rstrip())
     seeds = ", ".join(map(str, item.seeds))
     console.print(f"baseline {item.baseline or '-'}, seeds {seeds}, search seed {item.search_seed}")
+    if item.baseline:
+        confirm, columns = item.confirm, ", ".join(item.confirm.columns)
+        test = confirm.test or "paired where the arms differ in the side alone, else welch"
+        console.print(f"declared: {test}; on {columns}, level {confirm.level:g}, margin {confirm.margin:g} points")
     if item.space:
         size = plural(item.grid_size, "point") if item.grid_size else "infinitely many points, or too many to list"
         console.print(f"space {item.space.name}: {size}")

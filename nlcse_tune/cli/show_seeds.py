@@ -5,8 +5,19 @@ from rich.status import Status
 from nlcse_tune.cli.show import console, outcome, screen
 from nlcse_tune.errors import plural
 from nlcse_tune.launch.spec import RunSpec, SeedsView
-from nlcse_tune.records import KeptRule, RunRecord
-from nlcse_tune.report.words import look_words
+from nlcse_tune.records import Declaration, KeptRule, RunRecord
+from nlcse_tune.report.numbers import TEST_LABELS
+from nlcse_tune.report.verdict_words import column_name, look_words
+
+
+def show_declared(declared: Declaration | None) -> None:
+    """What the comparison is about, before anything is tested; a single arm compares nothing."""
+    if declared is not None:
+        columns = ", ".join(map(column_name, declared.columns))
+        console.print(
+            f"declared: {TEST_LABELS[declared.test]} on {columns}, level {declared.level:g}, equivalence within "
+            f"{declared.margin:g} points, {' '.join(map(str, declared.looks))} seeds per arm; all else is exploratory"
+        )
 
 
 class ConsoleView(Status, SeedsView):
@@ -29,9 +40,12 @@ class ConsoleView(Status, SeedsView):
     def rule(self, kept: KeptRule, new: bool) -> None:
         looks, seeds = ", ".join(map(str, kept.rule.looks)), kept.seeds
         console.print(
-            f"stopping rule: looks at {looks} seeds per arm of {seeds[0]} to {seeds[-1]}, error rate "
-            f"{kept.rule.alpha:g} over all looks"
+            f"stopping rule: {TEST_LABELS[kept.rule.test]}, looks at {looks} seeds per arm of {seeds[0]} to "
+            f"{seeds[-1]}, error rate {kept.rule.alpha:g} over all looks"
         )
+        if kept.rule.skipped:
+            skipped = ", ".join(map(str, kept.rule.skipped))
+            console.print(f"  no look at {skipped} seeds: with so few no scores could have stopped under this rule")
         if not new:
             console.print("  it was fixed by an earlier call, before the first look; --n and --max do not change it")
         elif seeds[0] > 1:

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 from nlcse_tune.config import Frozen, RunConfig, StsTask, digest
 from nlcse_tune.errors import DataError
 from nlcse_tune.files import write_text
-from nlcse_tune.names import Setting
+from nlcse_tune.names import Setting, TestName
 from nlcse_tune.stats import Decision, StoppingRule
 from nlcse_tune.versions import NUMERICS, Versions
 
@@ -254,6 +254,25 @@ class Opening(Frozen):
         """An opening by the command that this process runs, of no run yet."""
         command = " ".join(("nlcse-tune", *sys.argv[1:]))
         return cls(time=now(), command=command, by=by, call=uuid.uuid4().hex[:12])
+
+
+class Declaration(Frozen):
+    """What a comparison is about: written before its test sets are opened, where `openings` is 0."""
+
+    keys: tuple[str, str] = Field(description="`configuration_key` of method and baseline")
+    time: str
+    test: TestName
+    columns: tuple[StsTask | Literal["avg"], ...]
+    level: float
+    margin: float
+    looks: tuple[int, ...] = Field(description="seeds per arm when it is tested: one number, or those of a rule")
+    openings: int = Field(description="commands that had scored the method's configuration when it was written")
+
+
+class Declarations(Stored):
+    """All that was declared of a study's comparisons, oldest first: nothing in it is ever replaced."""
+
+    made: tuple[Declaration, ...] = ()
 
 
 class KeptRule(Stored):

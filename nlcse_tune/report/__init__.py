@@ -5,6 +5,7 @@ from pathlib import Path
 from nlcse_tune.files import write_text
 from nlcse_tune.report.build import Report, build
 from nlcse_tune.report.comparison import ReportOptions
+from nlcse_tune.report.declared import declared_test
 from nlcse_tune.report.figures import write_block_figures
 from nlcse_tune.report.formats import as_json, seeds_csv, summary_csv
 from nlcse_tune.report.remarks import next_command

@@ -42,6 +42,7 @@ class LeftOut:
     lines: tuple[str, ...] = ()  # a few words on each record that is not in the arm
     seeds: frozenset[int] = frozenset()  # of the arm's own configuration
     search_runs: int = 0  # runs with a seed of the search that were never tested
+    configurations: int = 0  # others than the arm's own that were tested
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,9 @@ def collect(
     except DataError as error:
         misfits.append(str(error).removeprefix(f"{paths.folder}/"))
     arm = Arm(study, paths, runs, LeftOut(), choice, openings)
-    return replace(arm, left_out=_left_out(arm, records, tests, misfits))
+    tested_by = filter(None, map(split_run_id, [*tests, *(run for opening in opened for run in opening.runs)]))
+    others = {run.configuration for run in tested_by} - own
+    return replace(arm, left_out=replace(_left_out(arm, records, tests, misfits), configurations=len(others)))
 
 
 def _misfits(kept: Ledger, tests: Mapping[str, TestRecord], paths: StudyPaths, torn: int) -> list[str]:

@@ -49,9 +49,13 @@ class Report:
         return [comparison for block in self.blocks for comparison in block.comparisons]
 
     @property
-    def family(self) -> int:
-        """The number of tests in it: the family of a correction."""
-        return sum(1 for c in self.comparisons for gap in c.gaps.values() if gap.result)
+    def declared(self) -> int:
+        """The number of declared tests in it."""
+        return sum(c.declared_tests for c in self.comparisons)
+
+    def family(self, comparison: Comparison) -> int:
+        """The number of tests that a comparison's p are corrected over."""
+        return self.declared if self.options.correct == "holm" else comparison.declared_tests
 
 
 def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | None = None) -> Report:
@@ -77,11 +81,26 @@ def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | N
             "the folder with --out"
         )
     report = Report(tuple(blocks), options)
-    tested = [(c.gaps, column, gap) for c in report.comparisons for column, gap in c.gaps.items() if gap.result]
-    adjusted = stats.holm([gap.result.p for *_, gap in tested if gap.result]) if tested else []
-    for (gaps, column, gap), p in zip(tested, adjusted, strict=True):  # Holm's family is every test of the report
-        gaps[column] = replace(gap, holm=p)
+    families = [report.comparisons] if options.correct == "holm" else [[c] for c in report.comparisons]
+    for family in families:
+        _correct(family)
     return report
+
+
+def _correct(family: Sequence[Comparison]) -> None:
+    """Holm's correction over the declared tests of these comparisons, of difference and of equivalence each."""
+    declared = [(c.gaps, column) for c in family for column in c.declared.columns if column in c.gaps]
+    for (gaps, column), p in zip(declared, _holm([gaps[column].p for gaps, column in declared]), strict=True):
+        gaps[column] = replace(gaps[column], holm=p)
+    equal = _holm([gaps[column].p_equivalence for gaps, column in declared])
+    for (gaps, column), p in zip(declared, equal, strict=True):
+        gaps[column] = replace(gaps[column], holm_equivalence=p)
+
+
+def _holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """`stats.holm` over those that are known, in their places."""
+    known = iter(stats.holm([p for p in p_values if p is not None]) if any(p is not None for p in p_values) else [])
+    return [None if p is None else next(known) for p in p_values]
 
 
 def check_chosen(arm: Callable[[str], Arm], names: Iterable[str]) -> None:

@@ -1,13 +1,9 @@
-"""Method against baseline: every column's gap with its test, interval and effect sizes.
+"""Method against baseline: every column's gap with its test, interval and effect sizes."""
 
-Also the test sets' own error: every run's average again on resampled sentence pairs.
-S runs, P sentence pairs, M resamples
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +12,11 @@ from nlcse_tune import stats
 from nlcse_tune.config import StsTask
 from nlcse_tune.errors import DataError
 from nlcse_tune.names import Correction, TestName
-from nlcse_tune.report.arms import Arm, Run, differing, scoring_differences
+from nlcse_tune.records import KeptRule
+from nlcse_tune.report.arms import Arm, differing, scoring_differences
+from nlcse_tune.report.declared import Declared, declaration_of
 from nlcse_tune.report.numbers import AVERAGE, Column
+from nlcse_tune.report.resampling import pairs_error
 
 TESTS: dict[TestName, Callable[..., stats.TestResult]] = {
     "welch": stats.welch_t,
@@ -28,33 +27,29 @@ TESTS: dict[TestName, Callable[..., stats.TestResult]] = {
     "wilcoxon": stats.wilcoxon_test,
 }
 RANDOM = ("permutation", "signflip", "wilcoxon")  # these take a generator too
-Arrays = Mapping[str, NDArray[Any]]  # a run's per-pair similarities, and the gold scores
+PAIRED = ("paired", "signflip", "wilcoxon")  # these use shared seeds only
+Outcome = Literal["different", "equivalent", "undecided"]
 
 
 @dataclass(frozen=True)
 class ReportOptions:
     """What a report computes. Choose the test before looking at its results."""
 
-    test: TestName = "welch"
-    correct: Correction = "none"
-    alpha: float = 0.05
+    test: TestName | None = None  # None: the declared one; another is exploratory
+    correct: Correction = "none"  # holm: the declared tests of all methods are one family, not each method's
     pair_resamples: int = 0  # resamples of sentence pairs; 0 leaves the pairs' own error out
     any_version: bool = False
     choose: Mapping[str, str] = field(default_factory=dict)  # study -> start of the run ids of one configuration
     seeds: tuple[int, ...] | None = None  # only these, for a look of a stopping rule; None: all
     seed: int = 0  # of the random procedures
 
-    @property
-    def paired(self) -> bool:
-        return self.test in ("paired", "signflip", "wilcoxon")
-
 
 @dataclass(frozen=True)
 class Gap:
     """One column: both arms, and what the test says. `why` tells why there is no test where there is none.
 
-    With a paired test both arms hold the shared seeds only. `holm` is p adjusted over every test of the report.
-    `interval` is the test's own, or where it has none that of the t-test of the same design.
+    With a paired test both arms hold the shared seeds only. `holm` is p adjusted over the declared tests; what was not
+    declared has none. `interval` and `equivalence` are the test's own, or of the t-test of the same design.
     """
 
     column: Column
@@ -65,21 +60,52 @@ class Gap:
     why: str = ""
     holm: float | None = None
     interval: stats.Interval | None = None
+    equivalence: stats.Equivalence | None = None
+    holm_equivalence: float | None = None  # its p, adjusted like `holm`
+    welch: stats.TestResult | None = None  # beside a declared paired test
     effect: stats.Effect | None = None
     improvement: stats.Probability | None = None
     signflip: stats.TestResult | None = None  # over the shared seeds, beside whatever test was asked for
     correlation: float | None = None
     std_difference: float | None = None  # over the shared seeds
     bootstrap: stats.Interval | None = None
+    skewed: dict[str, float] = field(default_factory=dict)  # skewness that normal scores rarely have, by whose it is
+    bootstrap_t: stats.TestResult | None = None  # where scores are skewed
     two_level: stats.TwoLevel | None = None
 
     @property
     def gap(self) -> float:
         return self.method.mean - self.baseline.mean
 
-    def p(self, correct: Correction) -> float | None:
-        """The p that verdicts use: adjusted if a correction was asked for."""
-        return self.holm if correct == "holm" else self.result.p if self.result else None
+    @property
+    def p(self) -> float | None:
+        """The p that verdicts use: adjusted where it is one of several declared tests."""
+        return self.holm if self.holm is not None else self.result.p if self.result else None
+
+    @property
+    def p_equivalence(self) -> float | None:
+        """The p of equivalence, adjusted likewise."""
+        own = self.equivalence.p if self.equivalence else None
+        return self.holm_equivalence if self.holm_equivalence is not None else own
+
+    def outcome(self, level: float) -> Outcome:
+        """What is shown at this level; a difference that is smaller than the margin is a difference all the same."""
+        if self.p is not None and self.p <= level:
+            return "different"
+        return "equivalent" if self.p_equivalence is not None and self.p_equivalence <= level else "undecided"
+
+
+@dataclass(frozen=True)
+class Look:
+    """The last look of a stopping rule. `result` is its test again, None where its seeds no longer have scores."""
+
+    decision: stats.Decision
+    result: stats.TestResult | None = None
+    interval: stats.Interval | None = None  # repeated: at the confidence that holds over all looks
+
+    def within(self, margin: float) -> bool:
+        """Whether the repeated interval lies inside the margin: equivalence, valid at every look."""
+        return self.interval is not None and max(-self.interval.low, self.interval.high) < margin
 
 
 @dataclass(frozen=True)
@@ -89,6 +115,24 @@ class Comparison:
     method: Arm
     baseline: Arm
     gaps: dict[Column, Gap]
+    test: TestName
+    declared: Declared
+    kept: KeptRule | None = None
+    look: Look | None = None
+
+    @property
+    def paired(self) -> bool:
+        return self.test in PAIRED
+
+    @property
+    def declared_tests(self) -> int:
+        """How many of the declared tests could be taken."""
+        return sum(1 for column in self.declared.columns if column in self.gaps and self.gaps[column].result)
+
+    @property
+    def exploratory(self) -> bool:
+        """Whether this is another test than the declared one."""
+        return self.test != self.declared.test
 
     @property
     def pair(self) -> str:
@@ -113,91 +157,78 @@ def check_comparable(method: Arm, baseline: Arm, *, any_version: bool = False) -
 def compare(method: Arm, baseline: Arm, tasks: tuple[StsTask, ...], options: ReportOptions) -> Comparison:
     """Every column in which both arms have scores, each tested alone; a correction comes when all are known."""
     rng = np.random.default_rng(options.seed)
+    declared = declaration_of(method, baseline)
+    test = options.test or declared.test
     gaps: dict[Column, Gap] = {}
     for column in (*tasks, AVERAGE):
         a, b = method.scores(column, tasks), baseline.scores(column, tasks)
-        if options.paired:
+        if test in PAIRED:
             a, b = ({seed: scores[seed] for seed in sorted(a.keys() & b.keys())} for scores in (a, b))
         if a and b:
-            gaps[column] = _gap(column, a, b, options, rng)
+            gaps[column] = _gap(column, a, b, test, declared.margin, rng)
     average = gaps.get(AVERAGE)
     if options.pair_resamples and average and average.result:
-        gaps[AVERAGE] = replace(average, two_level=_pairs_error((method, baseline), average, tasks, options, rng))
-    return Comparison(method, baseline, gaps)
+        seeds = list(average.seeds.values())
+        two = pairs_error((method, baseline), seeds, tasks, options.pair_resamples, rng, paired=test in PAIRED)
+        gaps[AVERAGE] = replace(average, two_level=two)
+    kept = KeptRule.read(method.paths.rule((method.runs[0].record.key, baseline.runs[0].record.key)))
+    look = _look(method, baseline, tasks, kept) if kept and kept.taken else None
+    return Comparison(method, baseline, gaps, test, declared, kept=kept, look=look)
+
+
+def _look(method: Arm, baseline: Arm, tasks: tuple[StsTask, ...], kept: KeptRule) -> Look:
+    """The rule's last look, its test taken again over the same seeds for the gap and its interval."""
+    decision = kept.taken[-1]
+    a, b = (arm.scores(AVERAGE, tasks) for arm in (method, baseline))
+    seeds = kept.seeds[: decision.n]
+    if not a.keys() & b.keys() >= {*seeds}:
+        return Look(decision)
+    with suppress(DataError):
+        result = TESTS[kept.rule.test]([a[seed] for seed in seeds], [b[seed] for seed in seeds])
+        interval = stats.t_interval(result, decision.confidence) if 0 < decision.confidence < 1 else None
+        return Look(decision, result, interval)
+    return Look(decision)
 
 
 def _gap(
-    column: Column, a: Mapping[int, float], b: Mapping[int, float], options: ReportOptions, rng: np.random.Generator
+    column: Column,
+    a: Mapping[int, float],
+    b: Mapping[int, float],
+    test: TestName,
+    margin: float,
+    rng: np.random.Generator,
 ) -> Gap:
     """The gap of scores by seed and all that is told of it."""
+    paired = test in PAIRED
     x, y = list(a.values()), list(b.values())
     gap = Gap(column, stats.summarise(x), stats.summarise(y), {"method": tuple(a), "baseline": tuple(b)})
     if len(x) < 2 or len(y) < 2:
         return replace(gap, why=f"a test needs at least 2 seeds per arm, got {len(x)} and {len(y)}")
     try:
-        result = TESTS[options.test](x, y, *([rng] if options.test in RANDOM else []))
+        result = TESTS[test](x, y, *([rng] if test in RANDOM else []))
     except DataError as error:
         return replace(gap, why=str(error))
     gap = replace(gap, result=result, improvement=stats.probability_of_improvement(x, y))
     with suppress(DataError):  # scores that do not vary: a test by rearrangement stands without interval and effect
-        t = result if result.low is not None else (stats.paired_t if options.paired else stats.welch_t)(x, y)
+        t = result if result.low is not None else (stats.paired_t if paired else stats.welch_t)(x, y)
         interval = stats.Interval(*(v for v in (t.low, t.high, t.confidence) if v is not None))  # t-tests have these
-        gap = replace(gap, interval=interval, effect=stats.hedges_g(x, y))
+        gap = replace(gap, interval=interval, equivalence=stats.equivalence(t, margin), effect=stats.hedges_g(x, y))
+        gap = replace(gap, welch=stats.welch_t(x, y) if test == "paired" else None)
     shared = sorted(a.keys() & b.keys())
     if len(shared) >= 2:
         pair = [a[seed] for seed in shared], [b[seed] for seed in shared]
         flip, std = stats.sign_flip_test(*pair, rng), stats.summarise(np.subtract(*pair)).std
         gap = replace(gap, signflip=flip, correlation=stats.correlation(*pair), std_difference=std)
     if column == AVERAGE:
-        gap = replace(gap, bootstrap=stats.bootstrap_interval(x, y, rng, paired=options.paired))
+        gap = replace(gap, bootstrap=stats.bootstrap_interval(x, y, rng, paired=paired))
+        samples = {"differences": np.subtract(x, y)} if paired else {"method": np.array(x), "baseline": np.array(y)}
+        if skewed := _skewed(samples):
+            with suppress(DataError):
+                gap = replace(gap, skewed=skewed, bootstrap_t=stats.bootstrap_t(x, y, rng, paired=paired))
     return gap
 
 
-def _pairs_error(
-    arms: tuple[Arm, Arm], gap: Gap, tasks: tuple[StsTask, ...], options: ReportOptions, rng: np.random.Generator
-) -> stats.TwoLevel | None:
-    """Both errors of the average's gap; None where a run's per-pair similarities were not kept."""
-    pairs = zip(arms, gap.seeds.values(), strict=True)
-    kept = [(run, _similarities(arm, run)) for arm, seeds in pairs for run in arm.runs if run.seed in seeds]
-    if not all(task in arrays and f"gold_{task}" in arrays for task in tasks for _, arrays in kept):
-        return None
-    n, again = gap.method.n, np.mean([_again(kept, task, options.pair_resamples, rng) for task in tasks], axis=0)
-    scores = [score for run, _ in kept if (score := run.test.average(tasks)) is not None]
-    return stats.two_level(scores[:n], scores[n:], (again[:, :n], again[:, n:]), rng, paired=options.paired)
-
-
-def _similarities(arm: Arm, run: Run) -> Arrays:
-    """Per-pair cosines and gold scores of one run; empty where they were not kept."""
-    path = arm.paths.run(run.record.run_id).similarities
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not readable as per-pair similarities: {error}; test the run again") from None
-
-
-def _again(kept: Sequence[tuple[Run, Arrays]], task: StsTask, resamples: int, rng: np.random.Generator) -> NDArray[Any]:
-    """Scores (M, S) of one task on resampled pairs, in the records' setting; sub-sets are resampled each in itself.
-
-    DataError where a run's similarities are of other pairs, or of another checkpoint than its score.
-    """
-    test, gold = kept[0][0].test, kept[0][1][f"gold_{task}"]
-    for run, arrays in kept:
-        if not np.array_equal(arrays[f"gold_{task}"], gold) or len(arrays[task]) != len(gold):
-            raise DataError(f"{run.record.run_id}: {task}'s kept pairs are not those of {test.run_id}; test both again")
-        score, recorded = float(stats.spearman(arrays[task], gold)[0]), run.test.scores[task].all
-        if abs(score - recorded) > 0.02:  # cosines are kept as float32
-            differ = f"kept similarities give {score:.2f}, its record says {recorded:.2f}"
-            raise DataError(f"{run.record.run_id}: {task}'s {differ}; test the run again")
-    rows, subsets = np.stack([arrays[task] for _, arrays in kept]), test.scores[task].subsets
-    if test.setting == "all" or len(subsets) <= 1:
-        return stats.resampled_spearman(rows, gold, resamples, rng)
-    sizes = [pairs for _, _, pairs in subsets.values()]
-    if sum(sizes) != len(gold):
-        raise DataError(f"{test.run_id}: {task}'s sub-sets have {sum(sizes)} pairs, the kept file {len(gold)}")
-    cuts = np.cumsum(sizes)[:-1]
-    parts = zip(np.split(rows, cuts, axis=1), np.split(gold, cuts), strict=True)
-    scores = [stats.resampled_spearman(part, own, resamples, rng) for part, own in parts]
-    return np.average(scores, axis=0, weights=sizes if test.setting == "wmean" else None)
+def _skewed(samples: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """The skewness of those samples that are skewed as one in twenty normal ones is."""
+    found = {name: stats.skewness(values) for name, values in samples.items()}
+    return {n: s for n, s in found.items() if s is not None and abs(s) > stats.skewness_of_normal(samples[n].size)}

@@ -18,7 +18,8 @@ from nlcse_tune.report.tables import caption
 
 GAP_COLUMNS = {  # column of summary.csv -> where it lies in a Gap
     "gap": "gap", "low": "interval.low", "high": "interval.high", "test": "result.test", "n_compared": "method.n",
-    "n_baseline": "baseline.n", "p": "result.p", "p_holm": "holm", "g": "effect.g", "g_low": "effect.low",
+    "n_baseline": "baseline.n", "p": "result.p", "p_holm": "holm", "margin": "equivalence.margin",
+    "p_equivalent": "equivalence.p", "g": "effect.g", "g_low": "effect.low",
     "g_high": "effect.high", "p_better": "improvement.value", "p_better_low": "improvement.low",
     "p_better_high": "improvement.high",
 }  # fmt: skip
@@ -36,6 +37,10 @@ def as_json(report: Report) -> str:
                 {
                     "method": c.method.name,
                     "baseline": c.baseline.name,
+                    "test": c.test,
+                    "declared": asdict(c.declared),
+                    "rule": c.kept.model_dump(mode="json") if c.kept else None,
+                    "look": asdict(c.look) if c.look else None,
                     "columns": {column: asdict(gap) | {"gap": gap.gap} for column, gap in c.gaps.items()},
                 }
                 for c in block.comparisons
@@ -44,7 +49,7 @@ def as_json(report: Report) -> str:
         }
         for block, said in zip(report.blocks, remarks(report), strict=True)
     ]
-    value = {"options": asdict(report.options), "tests": report.family, "blocks": blocks}
+    value = {"options": asdict(report.options), "tests": report.declared, "blocks": blocks}
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -47,6 +47,11 @@ def mean_std(summary: stats.Summary) -> str:
     return f"{summary.mean:.2f}" + (f" ± {summary.std:.2f}" if summary.std is not None else "")
 
 
+def percent(share: float) -> str:
+    """`5%`, `2.5%`."""
+    return f"{100 * share:g}%"
+
+
 def signed(value: float) -> str:
     """`+1.22`, `-0.31`; a value that rounds to nothing has no sign."""
     return "0.00" if abs(value) < 0.005 else f"{value:+.2f}"

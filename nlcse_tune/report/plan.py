@@ -58,12 +58,29 @@ def seeds_by_gap(spread: Spread, gaps: Sequence[float], *, power: float, alpha: 
 
     None where far too many, or where too few shared seeds say how a paired test would fare.
     """
-    unpaired = zip(_stds(spread.method), _stds(spread.baseline), strict=True)
+    unpaired, shared = _designs(spread)
     designs = [partial(stats.power_unpaired, stds=stds, alpha=alpha) for stds in unpaired]
-    if (shared := spread.difference) and shared.std and shared.n >= SHARED:
-        designs += [partial(stats.power_paired, std_difference=std, alpha=alpha) for std in _stds(shared)]
+    designs += [partial(stats.power_paired, std_difference=std, alpha=alpha) for std in shared]
     unknown = [None] * (4 - len(designs))
     return {gap: [*(stats.seeds_needed(design, gap, power=power) for design in designs), *unknown] for gap in gaps}
+
+
+def seeds_for_equivalence(spread: Spread, margin: float, *, power: float, alpha: float) -> list[int | None]:
+    """Seeds per arm that show equal methods to be within `margin`, in the order of `seeds_by_gap`."""
+    unpaired, shared = _designs(spread)
+    found = [
+        stats.seeds_needed(partial(stats.power_equivalence, margin=margin, stds=stds, alpha=alpha), 0.0, power=power)
+        for stds in (*unpaired, *((std,) for std in shared))
+    ]
+    return [*found, *([None] * (4 - len(found)))]
+
+
+def _designs(spread: Spread) -> tuple[list[tuple[float, float]], tuple[float, ...]]:
+    """Both arms' stds and those of the differences, as seen and cautiously; no differences of too few shared seeds."""
+    shared = spread.difference
+    known = shared is not None and shared.std and shared.n >= SHARED
+    unpaired = zip(_stds(spread.method), _stds(spread.baseline), strict=True)
+    return [*unpaired], _stds(shared) if shared is not None and known else ()
 
 
 def _stds(summary: stats.Summary) -> tuple[float, float]:
@@ -89,8 +106,8 @@ def unit(arms: Sequence[Arm]) -> str:
     return "worker time" if any(device.startswith("cpu") for device in devices) else "GPU time"
 
 
-def plan_words(spread: Spread, *, power: float, alpha: float) -> Iterator[str]:
-    """What the numbers of a plan assume."""
+def plan_words(spread: Spread, gap: float, *, study: str, power: float, alpha: float) -> Iterator[str]:
+    """What the numbers of a plan assume, and what reusing its seeds costs."""
     a, b, interval = spread.method, spread.baseline, stats.std_interval(spread.method)
     yield (
         f"std over seeds of the test average over {plural(spread.tasks, 'task')}: {a.std:.2f} (n = {a.n}, 95% interval "
@@ -114,9 +131,19 @@ def plan_words(spread: Spread, *, power: float, alpha: float) -> Iterator[str]:
             f"{bounds.low:.2g} to {bounds.high:.2g})"
         )
     yield (
-        "the gap must come from what matters to you, not from the gap these seeds show. If n is fixed from this table "
-        "and the test is run once at that n, its error rate stays close to the level; to look in between, use "
-        "`nlcse-tune seeds --until-decided`"
+        "the last row is for equivalence: two one-sided tests that find equal methods to be within the margin; a true "
+        "gap takes more"
+    )
+    yield "the gap and the margin must come from what matters to you, not from the gap that these seeds show"
+    unpaired, differences = _designs(spread)
+    pilot, designs = min(a.n, b.n), [unpaired[0], *([differences[:1]] if differences else [])]
+    rates = [stats.pilot_error(pilot, gap, stds, power=power, alpha=alpha) for stds in designs]
+    said = " and ".join(f"{rate:.1%} ({test})" for rate, test in zip(rates, ("Welch", "paired"), strict=False))
+    yield (
+        f"where n is planned from {plural(pilot, 'seed')} per arm for a gap of {gap:g} and these are then counted too, "
+        f"equal methods come out as different in {said} of simulated studies, not in {alpha:.1%}; fresh seeds keep the "
+        f"level: `nlcse-tune seeds {study} --until-decided --n N --max N` tests once, at N seeds after these; with a "
+        "larger --max it looks in between"
     )
 
 
@@ -148,15 +175,26 @@ def parse_summary(text: str) -> PublishedSummary:
 
 
 def p_range(test: Test, method: PublishedSummary, baseline: PublishedSummary) -> tuple[float, float]:
-    """The smallest and largest p over the corners of what the rounded numbers may have been."""
+    """The smallest and largest p over what the rounded numbers may have been; the p of the numbers as printed is in it.
+
+    A p falls with the gap but not steadily with a std, which sets the degrees of freedom too: stds are tried in steps.
+    """
     a, b, slack = method.summary, baseline.summary, method.mean_slack + baseline.mean_slack
-    corners = []
-    for gap, sign_a, sign_b in product((-1, 1), repeat=3):
-        stds = (a.std or 0.0) + sign_a * method.std_slack, (b.std or 0.0) + sign_b * baseline.std_slack
-        if min(stds) >= 0 and max(stds) > 0:
-            moved = stats.Summary(a.mean + gap * slack, stds[0], a.n)
-            corners.append(test(moved, stats.Summary(b.mean, stds[1], b.n)).p)
-    return min(corners), 1.0 if abs(a.mean - b.mean) <= slack else max(corners)
+    gap = abs(a.mean - b.mean)
+    found = [
+        test(stats.Summary(moved, std_a, a.n), stats.Summary(0.0, std_b, b.n)).p
+        for moved in (max(gap - slack, 0.0), gap, gap + slack)
+        for std_a, std_b in product(_possible_stds(method), _possible_stds(baseline))
+        if std_a + std_b > 0
+    ]
+    return min(found), max(found)
+
+
+def _possible_stds(published: PublishedSummary, steps: int = 20) -> list[float]:
+    """The printed std, and steps over what it may have been before rounding, which is never below 0."""
+    std, slack = published.summary.std or 0.0, published.std_slack
+    low = max(std - slack, 0.0)
+    return [std, *(low + (std + slack - low) * i / steps for i in range(steps + 1))]
 
 
 def compare_words(baseline: PublishedSummary, method: PublishedSummary) -> Iterator[str]:

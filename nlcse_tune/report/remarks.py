@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 
 import nlcse_tune.report.numbers as numbers
 import nlcse_tune.report.words as words
@@ -13,7 +12,9 @@ from nlcse_tune.report.arms import Arm, config_differences
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Comparison, Gap
 from nlcse_tune.report.numbers import AVERAGE, TASK_LABELS
-from nlcse_tune.report.verdict import level, resolution, rule_of, verdict
+from nlcse_tune.report.rank import Line, Rank
+from nlcse_tune.report.tried import by_rule, declared, multiplicity
+from nlcse_tune.report.verdict import headline, resolution, verdict
 
 MOST_WARNINGS = 6
 
@@ -25,15 +26,6 @@ class Remarks:
     verdict: tuple[str, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
-
-
-# What a reader must know, the gravest first. A NOTE can be read later.
-Rank = IntEnum(
-    "Rank",
-    "SEARCH_SEED NO_ARM NO_GAIN IDLE_SIDE CANNOT_REJECT NO_SCORE WITH_METHOD TUNING SETTINGS OTHER_SETTING MANY_TESTS "
-    "N LEFT_OUT NOTE",
-)
-Line = tuple[Rank, str]
 
 
 def remarks(report: Report) -> list[Remarks]:
@@ -57,16 +49,16 @@ def next_command(report: Report, study: str | None = None) -> list[str]:
     if len(report.comparisons) != 1:
         return []
     (comparison,) = report.comparisons
-    gap, name, kept = comparison.gaps.get(AVERAGE), study or comparison.method.name, rule_of(comparison)
-    if gap is None or (p := gap.p(report.options.correct)) is None:
+    gap, name, kept = headline(comparison), study or comparison.method.name, comparison.kept
+    if gap is None:
         return []
     last = kept.taken[-1] if kept and kept.taken else None
     if kept and not (last and last.stop):
         return ["seeds", name, "--until-decided"]
-    found = last.significant if last else p <= report.options.alpha
-    if found and gap.gap > 0:
+    outcome = gap.outcome(comparison.declared.level)
+    if (last.significant if last else outcome == "different") and gap.gap > 0:
         return _export(comparison.method)
-    return ["plan", name] if not (found or kept) and gap.method.std and gap.baseline.std else []
+    return ["plan", name] if outcome == "undecided" and not kept and gap.method.std and gap.baseline.std else []
 
 
 def _export(method: Arm) -> list[str]:
@@ -79,12 +71,9 @@ def _export(method: Arm) -> list[str]:
 def _lines(block: Block, report: Report) -> Iterator[Line]:
     for comparison in block.comparisons:
         yield from _comparison(comparison, report, several=len(block.comparisons) > 1)
-    options, tests = report.options, report.family
-    if tests > 1 and options.correct == "holm":
-        yield Rank.NOTE, words.CORRECTED.format(tests=tests, alpha=options.alpha)
-    elif tests > 1:  # one comparison has one test named beforehand
-        rank = Rank.MANY_TESTS if len(report.comparisons) > 1 else Rank.NOTE
-        yield rank, words.UNCORRECTED.format(tests=tests, chance=min(1.0, tests * options.alpha))
+    options = report.options
+    compared = sum(1 for arm in block.arms for _, text in _published(arm, block) if "Welch" in text)
+    yield from multiplicity(block, report, published=compared)
     yield from _data(block)
     for arm in block.arms:
         yield from _arm(arm, block)
@@ -98,31 +87,32 @@ def _lines(block: Block, report: Report) -> Iterator[Line]:
 
 def _comparison(comparison: Comparison, report: Report, *, several: bool) -> Iterator[Line]:
     """What there is to say of one comparison; of `several` each number says whose it is."""
-    method, gap, options = comparison.method, comparison.gaps.get(AVERAGE), report.options
+    method, gap = comparison.method, comparison.gaps.get(AVERAGE)
+    yield from declared(comparison)
     if gap is not None and gap.result is not None:
         for rank, text in _own_numbers(comparison, gap, report):
             yield rank, f"{method.name}: {text}" if several else text
-        yield from _reach(gap, report)
+        yield from _reach(comparison, gap, report)
     columns = [(gap.why, TASK_LABELS[c]) for c, gap in comparison.gaps.items() if not gap.result and c != AVERAGE]
     for why in dict.fromkeys(why for why, _ in columns):
         names = ", ".join(label for reason, label in columns if reason == why)
         yield Rank.NOTE, words.UNTESTED_COLUMNS.format(pair=comparison.pair, columns=names, why=why)
-    if options.paired and (alone := set(method.seeds) ^ set(comparison.baseline.seeds)):
+    if comparison.paired and (alone := set(method.seeds) ^ set(comparison.baseline.seeds)):
         yield Rank.N, words.SEEDS_NOT_SHARED.format(pair=comparison.pair, seeds=numbers.seed_list(alone))
     yield from _fairness(method, comparison.baseline)
 
 
 def _own_numbers(comparison: Comparison, gap: Gap, report: Report) -> Iterator[Line]:
     """What a verdict at a fixed n would say where a stopping rule replaces it, and what further tests say."""
-    options = report.options
-    if kept := rule_of(comparison):
-        fixed = level(comparison.method.name, gap, options)
-        yield Rank.NOTE, words.WITH_N_FIXED.format(level=f"{fixed[0].lower()}{fixed[1:]}")
-        yield from ((Rank.NOTE, text) for text in resolution(gap, report))
-        if apart := set(comparison.method.seeds) - set(kept.seeds):
-            yield Rank.NOTE, words.APART_FROM_RULE.format(seeds=numbers.named_seeds(apart).capitalize())
-    if rate := {"student": 0.060, "permutation": 0.062}.get(options.test):  # measured: benchmarks/statistics.py
-        yield Rank.NOTE, words.EQUAL_SPREADS.format(test=options.test, rate=rate, gap=gap)
+    yield from by_rule(comparison, gap)
+    said = " ".join(verdict(comparison, report))
+    yield from ((Rank.NOTE, text) for text in resolution(comparison, report) if text not in said)
+    if rate := {"student": 0.060, "permutation": 0.062}.get(comparison.test):  # measured: benchmarks/statistics.py
+        yield Rank.NOTE, words.EQUAL_SPREADS.format(test=comparison.test, rate=rate, gap=gap)
+    if gap.bootstrap_t:
+        names = {"method": f"{comparison.method.name}'s averages", "baseline": f"{comparison.baseline.name}'s averages"}
+        names["differences"] = "the differences of the averages"
+        yield Rank.SKEWED, words.skewed(gap.skewed, names, gap.bootstrap_t.p)
     if flip := gap.signflip:
         seeds = numbers.plural(flip.n_method, "shared seed")
         test = "exact sign-flip test" if flip.exact else "sign-flip test (random flips)"
@@ -133,30 +123,30 @@ def _own_numbers(comparison: Comparison, gap: Gap, report: Report) -> Iterator[L
         n = min(gap.method.n, gap.baseline.n)
         known = max(k for k in stats.BOOTSTRAP_COVERAGE if k <= n)
         nearest = "" if known == n else f" (of n = {n} it is not known)"
-        coverage = stats.BOOTSTRAP_COVERAGE[known][options.paired]
+        coverage = stats.BOOTSTRAP_COVERAGE[known][comparison.paired]
         interval = numbers.signed_range(gap.bootstrap.low, gap.bootstrap.high)
         yield Rank.NOTE, words.BOOTSTRAP.format(interval=interval, n=known, coverage=coverage, nearest=nearest)
     if gap.two_level:
         yield Rank.NOTE, words.pairs_error(gap.two_level)
-    elif options.pair_resamples:
+    elif report.options.pair_resamples:
         yield Rank.LEFT_OUT, words.NO_PAIRS_ERROR
 
 
-def _reach(gap: Gap, report: Report) -> Iterator[Line]:
+def _reach(comparison: Comparison, gap: Gap, report: Report) -> Iterator[Line]:
     """What this many seeds cannot show, whatever their scores; the same for every comparison of as many."""
-    options, n, result = report.options, min(gap.method.n, gap.baseline.n), gap.result
-    if gap.std_difference if options.paired else gap.method.std and gap.baseline.std:
+    test, level, n, result = comparison.test, comparison.declared.level, min(gap.method.n, gap.baseline.n), gap.result
+    if gap.std_difference if comparison.paired else gap.method.std and gap.baseline.std:
         rough = stats.std_interval(stats.Summary(0.0, 1.0, n))
         yield Rank.NOTE, words.ROUGH_STDS.format(n=n, rough=rough)
     if flip := gap.signflip:
-        tests, reach = report.family, stats.sign_flip_seeds(options.alpha)
-        holm = f", {stats.sign_flip_seeds(options.alpha, tests)} with Holm over {tests} tests" if tests > 1 else ""
-        never = options.test == "signflip" and flip.n_method < reach
-        text = words.sign_flip_reach(flip.n_method, flip.floor, options.alpha, reach, holm)
+        tests, reach = report.family(comparison), stats.sign_flip_seeds(level)
+        holm = f", {stats.sign_flip_seeds(level, tests)} with Holm over {tests} tests" if tests > 1 else ""
+        never = test == "signflip" and flip.n_method < reach
+        text = words.sign_flip_reach(flip.n_method, flip.floor, level, reach, holm)
         yield Rank.CANNOT_REJECT if never else Rank.NOTE, text
-    if options.test in ("permutation", "wilcoxon") and result is not None:
-        rank = Rank.CANNOT_REJECT if result.floor > options.alpha else Rank.NOTE
-        yield rank, words.floor(options.test, result.floor, options.alpha)
+    if test in ("permutation", "wilcoxon") and result is not None:
+        rank = Rank.CANNOT_REJECT if result.floor > level else Rank.NOTE
+        yield rank, words.floor(test, result.floor, level)
     if gap.correlation is not None:
         yield Rank.NOTE, words.PAIR_OR_NOT
 

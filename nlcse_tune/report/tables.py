@@ -14,7 +14,7 @@ from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS
 from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.build import Block, Report
-from nlcse_tune.report.comparison import Comparison, ReportOptions
+from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
 from nlcse_tune.report.numbers import AVERAGE, DASH
 from nlcse_tune.report.remarks import remarks
 
@@ -35,21 +35,28 @@ class Grid:
 def grids(block: Block, options: ReportOptions) -> list[Grid]:
     """Table 3 widened: a row per method with seven tasks, average, n, p and g, the published too; then the gaps."""
     columns = [numbers.column_label(column, len(block.tasks)) for column in (*block.tasks, AVERAGE)]
-    header = ("", *columns, "n", "p (Holm)" if options.correct == "holm" else "p", "g")
-    rows = [row for arm in block.arms for row in (_arm_row(arm, block, options), *_published_rows(arm, block))]
-    return [Grid(caption(block, options), header, tuple(rows)), *(_gaps_grid(c, block) for c in block.comparisons)]
+    header = ("", *columns, "n", "p (Holm)" if _corrected(block, options) else "p", "g")
+    rows = [row for arm in block.arms for row in (_arm_row(arm, block), *_published_rows(arm, block))]
+    corrected = _corrected(block, options)
+    gaps = (_gaps_grid(c, block, corrected=corrected) for c in block.comparisons)
+    return [Grid(caption(block, options), header, tuple(rows)), *gaps]
+
+
+def _corrected(block: Block, options: ReportOptions) -> bool:
+    return options.correct == "holm" or any(c.declared_tests > 1 for c in block.comparisons)
 
 
 def caption(block: Block, options: ReportOptions) -> str:
     """What the scores of the block's first table are."""
-    against, corrected = "", ", Holm-corrected" if options.correct == "holm" else ""
+    against, corrected = "", ", Holm-corrected" if _corrected(block, options) else ""
     if block.comparisons and block.baseline:
-        names = {"test": numbers.TEST_LABELS[options.test], "baseline": block.baseline.name}
+        tests = dict.fromkeys(numbers.TEST_LABELS[c.test] for c in block.comparisons)
+        names = {"test": " or ".join(tests), "baseline": block.baseline.name}
         against = words.AGAINST_BASELINE.format(corrected=corrected, **names)
     return words.CAPTION.format(setting=block.setting, against=against)
 
 
-def _arm_row(arm: Arm, block: Block, options: ReportOptions) -> tuple[str, ...]:
+def _arm_row(arm: Arm, block: Block) -> tuple[str, ...]:
     cells, n = [], len(arm.runs)
     for column in (*block.tasks, AVERAGE):
         scores = [*arm.scores(column, block.tasks).values()]
@@ -57,7 +64,7 @@ def _arm_row(arm: Arm, block: Block, options: ReportOptions) -> tuple[str, ...]:
         cells.append(numbers.mean_std(stats.summarise(scores)) + fewer if scores else DASH)
     gap = next((c.gaps.get(AVERAGE) for c in block.comparisons if c.method is arm), None)
     g = "" if gap is None else f"{gap.effect.g:z.2f}" if gap.effect else DASH
-    return (arm.name, *cells, str(n), numbers.p_value(gap.p(options.correct)) if gap else "", g)
+    return (arm.name, *cells, str(n), numbers.p_value(gap.p) if gap else "", g)
 
 
 def _published_rows(arm: Arm, block: Block) -> list[tuple[str, ...]]:
@@ -76,25 +83,32 @@ def _published_rows(arm: Arm, block: Block) -> list[tuple[str, ...]]:
     return rows
 
 
-def _gaps_grid(comparison: Comparison, block: Block) -> Grid:
-    """A row per test set: gap, interval, p, adjusted p, effect sizes, and the n they rest on."""
-    header = ("", "gap", "95% interval", "p", "p (Holm)", "g", "g, 95%", "P(better)", "P, 95%", "n")
-    rows = tuple(
-        (
-            numbers.column_label(column, len(block.tasks)),
-            numbers.signed(gap.gap),
-            numbers.bounds(gap.interval),
-            numbers.p_value(gap.result.p if gap.result else None),
-            numbers.p_value(gap.holm),
-            f"{gap.effect.g:z.2f}" if gap.effect else DASH,
-            numbers.bounds(gap.effect),
-            f"{gap.improvement.value:.2f}" if gap.improvement else DASH,
-            numbers.bounds(gap.improvement),
-            str(gap.method.n) if gap.method.n == gap.baseline.n else f"{gap.method.n} / {gap.baseline.n}",
-        )
-        for column, gap in comparison.gaps.items()
+def _gaps_grid(comparison: Comparison, block: Block, *, corrected: bool) -> Grid:
+    """A row per test set, the declared first: gap, interval, p, adjusted p, effect sizes, and the n they rest on."""
+    holm = ("p (Holm)",) if corrected else ()
+    header = ("", "gap", "95% interval", "p", *holm, "g", "g, 95%", "P(better)", "P, 95%", "n")
+    of_declared = () if comparison.exploratory else comparison.declared.columns
+    shown = {column: _gap_row(gap, block, corrected=corrected) for column, gap in comparison.gaps.items()}
+    first = [shown.pop(column) for column in of_declared if column in shown]
+    names = ", ".join(numbers.column_label(column, len(block.tasks)) for column in of_declared)
+    title = words.GAPS.format(method=comparison.method, baseline=comparison.baseline, declared=names or "none")
+    return Grid(title, header, (*first, *shown.values()))
+
+
+def _gap_row(gap: Gap, block: Block, *, corrected: bool) -> tuple[str, ...]:
+    holm = (numbers.p_value(gap.holm),) if corrected else ()
+    return (
+        numbers.column_label(gap.column, len(block.tasks)),
+        numbers.signed(gap.gap),
+        numbers.bounds(gap.interval),
+        numbers.p_value(gap.result.p if gap.result else None),
+        *holm,
+        f"{gap.effect.g:z.2f}" if gap.effect else DASH,
+        numbers.bounds(gap.effect),
+        f"{gap.improvement.value:.2f}" if gap.improvement else DASH,
+        numbers.bounds(gap.improvement),
+        str(gap.method.n) if gap.method.n == gap.baseline.n else f"{gap.method.n} / {gap.baseline.n}",
     )
-    return Grid(f"{comparison.method.name} minus {comparison.baseline.name}", header, rows)
 
 
 def terminal(report: Report, *, notes: bool = False) -> RenderableType:

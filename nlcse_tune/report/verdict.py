@@ -1,82 +1,125 @@
-"""The verdict on one comparison: what was found, how sure it is, and what would change it."""
+"""The verdict on one comparison, at most three sentences: what was found, what that shows, what would change it."""
 
 from collections.abc import Iterator
 from functools import partial
 
-import nlcse_tune.report.words as words
+import nlcse_tune.report.verdict_words as words
 from nlcse_tune import stats
-from nlcse_tune.records import KeptRule
 from nlcse_tune.report.build import Report
-from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
-from nlcse_tune.report.numbers import AVERAGE, TEST_LABELS, p_equals, plural, seeds_per_arm, signed, signed_range
-
-
-def rule_of(comparison: Comparison) -> KeptRule | None:
-    """The stopping rule over the two arms' configurations; None where there is none."""
-    keys = comparison.method.runs[0].record.key, comparison.baseline.runs[0].record.key
-    return KeptRule.read(comparison.method.paths.rule(keys))
+from nlcse_tune.report.comparison import Comparison, Gap, Look
+from nlcse_tune.report.declared import looks_taken
+from nlcse_tune.report.numbers import TEST_LABELS, p_equals, percent, plural, seeds_per_arm, signed_range
 
 
 def verdict(comparison: Comparison, report: Report) -> Iterator[str]:
-    """What was found, how sure it is, and what would change it; under a stopping rule what the rule says of it."""
-    gap, options = comparison.gaps.get(AVERAGE), report.options
-    if gap is None or gap.result is None:
-        why = gap.why if gap else "no seed has the average in both arms"
-        seen = f"{signed(gap.gap)} on the average, " if gap else ""
-        yield words.NOT_TESTED.format(pair=comparison.pair, gap=seen, why=why)
+    """The rule's verdict where there is one; else that of the declared test, or of another that was asked for."""
+    if comparison.kept:
+        yield from _by_rule(comparison)
         return
-    interval, p = words.NO_T_INTERVAL, p_equals(gap.result.p)
-    if gap.interval:
-        kind = "paired" if options.paired else "pooled" if options.test == "student" else "Welch"
-        interval = words.T_INTERVAL.format(kind=kind, interval=signed_range(gap.interval.low, gap.interval.high))
-    if gap.holm is not None and options.correct == "holm":
-        p = words.P_AFTER_HOLM.format(p_holm=p_equals(gap.holm), tests=plural(report.family, "test"), p=p)
-    yield words.RESULT.format(
-        pair=comparison.pair, gap=signed(gap.gap), interval=interval, p=p, test=TEST_LABELS[options.test],
-        seeds=seeds_per_arm(gap.method.n, gap.baseline.n, paired=options.paired),
+    tested = [(column, gap) for column in comparison.declared.columns if (gap := comparison.gaps.get(column))]
+    if not any(gap.result for _, gap in tested):
+        yield words.not_tested(comparison, tested[0] if tested else None)
+        return
+    yield _result(comparison, report)
+    yield words.outcomes(comparison)
+    yield from _growth(comparison) or resolution(comparison, report)
+
+
+def _result(comparison: Comparison, report: Report) -> str:
+    """Every declared column: gap, interval and p; then the test and the seeds, which they share."""
+    family, parts = report.family(comparison), []
+    for column in comparison.declared.columns:
+        gap = comparison.gaps.get(column)
+        if gap is None or gap.result is None:
+            continue
+        interval = words.NO_T_INTERVAL
+        if gap.interval:
+            kind = "paired" if comparison.paired else "pooled" if comparison.test == "student" else "Welch"
+            interval = words.T_INTERVAL.format(kind=kind, interval=signed_range(gap.interval.low, gap.interval.high))
+        p = p_equals(gap.result.p)
+        if family > 1 and gap.holm is not None:
+            p = words.P_AFTER_HOLM.format(p_holm=p_equals(gap.holm), tests=plural(family, "test"), p=p)
+        parts.append(words.found(column, gap, interval, p))
+        last = gap
+    beside = words.WELCH_BESIDE.format(p=p_equals(last.welch.p)) if last.welch and len(parts) == 1 else ""
+    label = TEST_LABELS[comparison.declared.test]
+    return words.RESULT.format(
+        pair=comparison.pair + (words.EXPLORATORY.format(declared=label) if comparison.exploratory else ""),
+        found="; ".join(parts), test=TEST_LABELS[comparison.test], beside=beside,
+        seeds=seeds_per_arm(last.method.n, last.baseline.n, paired=comparison.paired),
     )  # fmt: skip
-    if not (kept := rule_of(comparison)):
-        yield from (level(comparison.method.name, gap, options), *resolution(gap, report))
-    else:
-        rule, last = kept.rule, kept.taken[-1] if kept.taken else None
-        outcome = "no decision yet"
-        if last and last.stop:
-            outcome = "the rule found a difference" if last.significant else "the rule ended without one"
-        taken = f"{'; '.join(map(words.look_words, kept.taken)) or 'none taken yet'}; {outcome}"
-        looks, test = ", ".join(map(str, rule.looks)), TEST_LABELS[rule.test]
-        yield words.STOPPING.format(test=test, rule=rule, looks=looks, scored=kept.scored, taken=taken)
-        yield words.STOPPING_IS_VALID
 
 
-def level(method: str, gap: Gap, options: ReportOptions) -> str:
-    """What p says at the report's level, n taken as fixed."""
-    p, interval = gap.p(options.correct), gap.interval
-    if p is not None and p <= options.alpha:
-        return words.SHOWN.format(alpha=options.alpha, method=method, place="above" if gap.gap > 0 else "below")
-    zero = words.ZERO_POSSIBLE if interval and interval.low <= 0 <= interval.high else ""
-    return words.NOT_SHOWN.format(alpha=options.alpha, method=method, zero=zero)
+def _growth(comparison: Comparison) -> list[str]:
+    """Whether n is what was declared, or came about otherwise."""
+    declared, name = comparison.declared, comparison.method.name
+    n = min(len(comparison.method.runs), len(comparison.baseline.runs))
+    planned = None if declared.openings else declared.seeds  # a number that was written after a look plans nothing
+    if planned and n < planned:
+        return [words.EARLY.format(n=n, declared=planned, method=name)]
+    path = looks_taken(comparison.method, comparison.baseline, planned=planned)
+    if len(path) < 2:
+        return []
+    rate = stats.looking_error(path, paired=comparison.paired, alpha=declared.level)
+    told = {"path": ", ".join(map(str, path[:-1])), "n": path[-1], "rate": rate, "level": percent(declared.level)}
+    return [words.GREW.format(method=name, **told)]
 
 
-def resolution(gap: Gap, report: Report) -> Iterator[str]:
-    """Which gap so many seeds can find with 80% power, and how many seeds the observed one would take."""
-    options, a, b = report.options, gap.method, gap.baseline
-    tests = report.family if options.correct == "holm" else 1
-    alpha = options.alpha / tests
-    if options.paired and gap.std_difference:
+def resolution(comparison: Comparison, report: Report) -> Iterator[str]:
+    """Which gap so many seeds can find with 80% power, and how many seeds the observed one, or equivalence, takes."""
+    gap, declared, tests = headline(comparison), comparison.declared, report.family(comparison)
+    if gap is None:
+        return
+    a, b, alpha = gap.method, gap.baseline, declared.level / tests
+    if comparison.paired and gap.std_difference:
+        stds: tuple[float, ...] = (gap.std_difference,)
         needed = detected = partial(stats.power_paired, std_difference=gap.std_difference, alpha=alpha)
         test, each = "a paired t-test", "shared seeds"
-    elif a.std and b.std:
+    elif not comparison.paired and a.std and b.std:
+        stds = a.std, b.std
         needed = partial(stats.power_unpaired, stds=(a.std, b.std), alpha=alpha)
         detected = partial(needed, n_baseline=b.n)
         test, each = "Welch's t-test", "seeds per arm"
     else:
         return
-    count = stats.seeds_needed(needed, gap.gap)
+    within = partial(stats.power_equivalence, margin=declared.margin, stds=stds, alpha=alpha)
+    counts = stats.seeds_needed(needed, gap.gap), stats.seeds_needed(within, 0.0)
+    found, equal = (f"{n:,} {each}" if n else f"more than {stats.MAX_SEEDS:,} {each}" for n in counts)
     yield words.RESOLUTION.format(
         test=test,
-        level=f"{options.alpha:g}" + (f" / {tests} (Holm's strictest step)" if options.correct == "holm" else ""),
-        seeds=seeds_per_arm(a.n, b.n, paired=options.paired),
+        level=f"{declared.level:g}" + (f" / {tests} (Holm's strictest step)" if tests > 1 else ""),
+        seeds=seeds_per_arm(a.n, b.n, paired=comparison.paired),
         detectable=stats.detectable_gap(detected, a.n),
-        gap=abs(gap.gap),
-        needed=f"{count:,} {each}" if count else f"more than {stats.MAX_SEEDS:,} {each}",
-    )
+        gap=abs(gap.gap), margin=declared.margin, needed=found, equal=equal,
+    )  # fmt: skip
+
+
+def headline(comparison: Comparison) -> Gap | None:
+    """The first declared column that was tested."""
+    gaps = (comparison.gaps.get(column) for column in comparison.declared.columns)
+    return next((gap for gap in gaps if gap and gap.result), None)
+
+
+def _by_rule(comparison: Comparison) -> Iterator[str]:
+    """What the stopping rule says: its own p, its interval, its looks."""
+    kept, look = comparison.kept, comparison.look
+    assert kept is not None
+    told = {"pair": comparison.pair, "method": comparison.method.name}
+    if look is None:
+        yield words.NO_LOOK.format(**told)
+        return
+    decision, result = look.decision, look.result
+    yield words.RULE_RESULT.format(
+        **told, gap=words.gap_of(result), interval=words.repeated(look.interval), test=TEST_LABELS[kept.rule.test],
+        look=words.look_words(decision), seeds=seeds_per_arm(decision.n, decision.n, paired=kept.rule.test == "paired"),
+    )  # fmt: skip
+    yield words.rule_outcome(look, comparison.method.name, comparison.declared.margin, kept.rule.alpha)
+    looks, earlier = ", ".join(map(str, kept.rule.looks)), "; ".join(map(words.look_words, kept.taken[:-1]))
+    yield words.STOPPING.format(rule=kept.rule, looks=looks, scored=kept.scored, earlier=earlier or "none")
+
+
+def look_again(look: Look) -> float | None:
+    """The p of the rule's last look as today's scores give it, where that is another than the rule went by."""
+    if look.result is None or abs(look.result.p - look.decision.p) <= 1e-6 * max(look.decision.p, 1e-12) + 1e-12:
+        return None
+    return look.result.p

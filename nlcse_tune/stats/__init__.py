@@ -10,6 +10,7 @@ is unlikely to come from the choice of seeds; nothing here covers another data s
 Almost stochastic order (ASO) is left out on purpose: the kept library for it, deepsig, is under the GPL.
 """
 
+from nlcse_tune.stats.equivalence import Equivalence, equivalence, power_equivalence
 from nlcse_tune.stats.intervals import (
     BOOTSTRAP_COVERAGE,
     Effect,
@@ -20,11 +21,14 @@ from nlcse_tune.stats.intervals import (
     mean_interval,
     probability_of_improvement,
     std_interval,
+    t_interval,
 )
+from nlcse_tune.stats.looks import looking_error, pilot_error
 from nlcse_tune.stats.pairs import TwoLevel, resampled_spearman, spearman, two_level
 from nlcse_tune.stats.power import MAX_SEEDS, detectable_gap, power_paired, power_unpaired, seeds_needed
 from nlcse_tune.stats.samples import Sample, Summary, correlation, summarise
 from nlcse_tune.stats.sequential import Decision, StoppingRule, looks, stopping_rule
+from nlcse_tune.stats.skew import bootstrap_t, skewness, skewness_of_normal
 from nlcse_tune.stats.tests import (
     TestResult,
     holm,

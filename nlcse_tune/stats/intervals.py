@@ -9,6 +9,7 @@ from scipy import special
 
 from nlcse_tune.errors import DataError
 from nlcse_tune.stats.samples import CONFIDENCE, Floats, Sample, Values, as_pairs, as_values, summarise
+from nlcse_tune.stats.tests import TestResult, t_bounds
 
 TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 # How often the 95% percentile interval of `bootstrap_interval` holds the true gap, in simulated normal studies with n
@@ -60,6 +61,13 @@ def mean_interval(values: Sample) -> Interval:
     sample = summarise(values)
     half = float(special.stdtrit(sample.n - 1, TAILS[1])) * math.sqrt(sample.variance / sample.n)
     return Interval(sample.mean - half, sample.mean + half)
+
+
+def t_interval(t: TestResult, confidence: float) -> Interval:
+    """A t-test's interval at another confidence, as at a look of a stopping rule."""
+    if t.error is None or t.df is None:
+        raise DataError(f"{t.test}: no t-test, so it has no t interval")
+    return Interval(*t_bounds(t.gap, t.error, t.df, confidence), confidence)
 
 
 def std_interval(values: Sample, *, confidence: float = CONFIDENCE) -> Interval:

@@ -7,6 +7,7 @@ rough guess (`std_interval`), so the number of seeds is one too: plan with the u
 import math
 from bisect import bisect_left
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -31,17 +32,40 @@ def power_unpaired(
     Welch's test must estimate those degrees. The share of the method in the sample variances is Beta-distributed;
     given it, the statistic is a noncentral t.
     """
-    m = n if n_baseline is None else n_baseline
+    return _power(gap, power_parts(n, n if n_baseline is None else n_baseline, stds, 1 - alpha / 2))
+
+
+@dataclass(frozen=True)
+class PowerParts:
+    """What decides a t-test of given design before its data: Q points of quadrature over how uneven the arms' sample
+    variances are (one where there is nothing uneven), the critical value there, and what all of them share."""
+
+    critical: Floats  # (Q,) in units of the pooled estimate of `error`
+    weight: Floats  # (Q,)
+    nu: int  # degrees of freedom of that estimate
+    error: float  # the true standard error of the gap
+
+
+def power_parts(n: int, m: int, stds: tuple[float, ...], quantile: float) -> PowerParts | None:
+    """The parts for Welch's test (two stds) or the paired one (that of the differences); None below two seeds."""
     if min(n, m) < 2:
-        return 0.0
+        return None
+    if len(stds) == 1:
+        critical = np.asarray([special.stdtrit(n - 1, quantile)], dtype=np.float64)
+        return PowerParts(critical, np.ones(1), n - 1, _positive(stds[0]) / math.sqrt(n))
     va, vb = _positive(stds[0]) ** 2 / n, _positive(stds[1]) ** 2 / m
     share, weight = _beta_nodes(n - 1, m - 1)
     nu = n + m - 2
     sa, sb = va * share * nu / (n - 1), vb * (1 - share) * nu / (m - 1)  # sampled variances, up to a common factor
     df = (sa + sb) ** 2 / (sa**2 / (n - 1) + sb**2 / (m - 1))
-    critical = np.asarray(special.stdtrit(df, 1 - alpha / 2), dtype=np.float64) * np.sqrt((sa + sb) / (va + vb))
-    rejected = _beyond(critical, nu, gap / math.sqrt(va + vb))
-    return min(1.0, float(rejected @ weight))
+    critical = np.asarray(special.stdtrit(df, quantile), dtype=np.float64) * np.sqrt((sa + sb) / (va + vb))
+    return PowerParts(critical, weight, nu, math.sqrt(va + vb))
+
+
+def _power(gap: float, parts: PowerParts | None) -> float:
+    if parts is None:
+        return 0.0
+    return min(1.0, float(_beyond(parts.critical, parts.nu, gap / parts.error) @ parts.weight))
 
 
 @lru_cache(maxsize=256)
@@ -53,16 +77,13 @@ def _beta_nodes(a: int, b: int) -> tuple[Floats, Floats]:
 
 def power_paired(gap: float, n: int, *, std_difference: float, alpha: float = 0.05) -> float:
     """Chance that a paired t-test over n shared seeds finds a true `gap`. Exact under normal differences."""
-    if n < 2:
-        return 0.0
-    critical = float(special.stdtrit(n - 1, 1 - alpha / 2))
-    return float(_beyond(critical, n - 1, gap * math.sqrt(n) / _positive(std_difference)))
+    return _power(gap, power_parts(n, n, (std_difference,), 1 - alpha / 2))
 
 
-def _beyond(critical: Floats | float, df: float, noncentrality: float) -> Floats:
+def _beyond(critical: Floats, df: float, noncentrality: float) -> Floats:
     """P(|T| > critical) of the noncentral t."""
     upper = 1 - noncentral_t_cdf(critical, df, abs(noncentrality))
-    return np.minimum(1.0, upper + noncentral_t_cdf(-np.asarray(critical), df, abs(noncentrality)))
+    return np.minimum(1.0, upper + noncentral_t_cdf(-critical, df, abs(noncentrality)))
 
 
 def _positive(std: float) -> float:

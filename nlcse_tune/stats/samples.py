@@ -13,6 +13,7 @@ from nlcse_tune.errors import DataError
 Floats = NDArray[np.float64]
 Values = Sequence[float] | NDArray[Any]
 CONFIDENCE = 0.95  # of every interval that does not say otherwise
+ROUNDING = 1e-9  # of the scores' own size: a smaller spread is what adding floating-point numbers leaves
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,16 @@ def as_values(values: Values) -> Floats:
 
 
 def as_pairs(method: Values, baseline: Values) -> Floats:
-    """Differences method - baseline of scores that share a seed, position by position."""
+    """Differences method - baseline of scores that share a seed, position by position; equal ones to the last bit."""
     a, b = as_values(method), as_values(baseline)
     if a.size != b.size:
         raise DataError(f"paired scores: need the same seeds in both arms, got {a.size} and {b.size} values")
-    return a - b
+    return _without_rounding(a - b, max(float(np.abs(a).max()), float(np.abs(b).max())))
+
+
+def _without_rounding(array: Floats, size: float) -> Floats:
+    """Values that differ by rounding alone, in numbers of this size, made equal: that is no spread to test with."""
+    return np.full_like(array, array[0]) if np.ptp(array) <= ROUNDING * size else array
 
 
 def summarise(values: Sample) -> Summary:
@@ -72,7 +78,8 @@ def summarise(values: Sample) -> Summary:
     if isinstance(values, Summary):
         return values
     array = as_values(values)
-    if np.ptp(array) == 0:  # equal values: no rounding noise that would look like a spread
+    array = _without_rounding(array, float(np.abs(array).max()))
+    if np.ptp(array) == 0:  # a std of equal values is rounding noise too
         return Summary(float(array[0]), 0.0 if array.size > 1 else None, array.size)
     return Summary(float(array.mean()), float(array.std(ddof=1)), array.size)
 

@@ -19,12 +19,14 @@ from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 from scipy import special
 
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.stats.samples import Floats
 
 ALPHA = 0.05
+LEAST_BOUND = 1e-5  # a look that asks for a smaller p could stop no study; that few of the simulations show no bound
 # Ratios of the arms' stds for which Welch's bounds are calibrated; the strictest bound holds.
 WELCH_RATIOS = (1.0, 2.0, 3.0, 4.5, 7.0, 1e6)
 
@@ -58,6 +60,7 @@ class StoppingRule:
     alpha: float
     looks: tuple[int, ...]
     bounds: tuple[float, ...]
+    skipped: tuple[int, ...] = ()  # looks that were asked for and could not have stopped
 
     def decide(self, n: int, p: float) -> Decision:
         """Whether to stop after n seeds per arm with this p from the rule's test.
@@ -78,36 +81,40 @@ class StoppingRule:
 
 def looks(first: int, maximum: int) -> tuple[int, ...]:
     """The numbers of seeds at which to look: from `first` in steps of about a fifth of the way up to `maximum`."""
-    if not 2 <= first < maximum:
-        raise ConfigError(f"--until-decided: needs 2 <= first look < maximum, got first {first} and maximum {maximum}")
-    return (*range(first, maximum, math.ceil((maximum - first) / 5)), maximum)
+    if not 2 <= first <= maximum:
+        raise ConfigError(f"--until-decided: needs 2 <= first look <= maximum, got first {first} and maximum {maximum}")
+    return (*range(first, maximum, max(1, math.ceil((maximum - first) / 5))), maximum)
 
 
 def stopping_rule(
-    at: Sequence[int], rng: Generator, *, paired: bool = False, simulations: int = 400_000
+    at: Sequence[int], rng: Generator, *, paired: bool = False, alpha: float = ALPHA, simulations: int = 400_000
 ) -> StoppingRule:
-    """The rule for looks at `at` seeds per arm with Welch's or the paired test, error rate 5% over all of them.
+    """The rule for looks at `at` seeds per arm with Welch's or the paired test, error rate `alpha` over all of them.
 
     Assumes independent seeds and normal scores (paired: normal differences), equal n in both arms at each look. It
-    asks for very small p early and for close to 5% at the end. Welch's bounds are the strictest of those for
-    WELCH_RATIOS of the arms' stds.
+    asks for very small p early and for close to `alpha` at the end. Welch's bounds are the strictest of those for
+    WELCH_RATIOS of the arms' stds. Looks that could not stop are left out, and their share of alpha passed on.
     """
     if len(at) < 1 or at[0] < 2 or any(a >= b for a, b in pairwise(at)):
         raise ConfigError(f"looks: must be rising numbers of seeds from 2 on, got {list(at)}")
-    noise = 2 * math.sqrt(ALPHA * (1 - ALPHA) / simulations)  # kept back, so that simulation noise cannot cost alpha
-    z = float(special.ndtri(1 - (ALPHA - noise) / 2))
+    noise = 2 * math.sqrt(alpha * (1 - alpha) / simulations)  # kept back, so that simulation noise cannot cost alpha
+    z = float(special.ndtri(1 - (alpha - noise) / 2))
     spent = 2 * special.ndtr(-z / np.sqrt(np.asarray(at) / at[-1]))  # of alpha, when n / max n of the seeds are in
     simulated = null_p_values(at, rng, simulations, None if paired else WELCH_RATIOS)
     bounds = np.min([_calibrate(p, np.diff(spent, prepend=0.0)) for p in simulated], axis=0)
+    begin = int(np.argmax(bounds > 0))
     if paired:
-        bounds[0] = spent[0]  # an exact test's p is uniform: the first bound needs no simulation
-    return StoppingRule("paired" if paired else "welch", "obrien-fleming", ALPHA, tuple(at), tuple(bounds.tolist()))
+        bounds[begin] = spent[begin]  # an exact test's p is uniform: the first bound needs no simulation
+    kept, skipped = tuple(at[begin:]), tuple(at[:begin])
+    test: Literal["welch", "paired"] = "paired" if paired else "welch"
+    return StoppingRule(test, "obrien-fleming", alpha, kept, tuple(bounds[begin:].tolist()), skipped)
 
 
 def _calibrate(p: Floats, spend: Floats) -> Floats:
     """For each look the largest bound at which simulated null studies, p (M, L), spend no more than their share.
 
-    A share that is spent in vain (p-values are never that small) is passed on to the next look.
+    A share that is spent in vain (p-values are never that small) is passed on to the next look; so is one that is
+    too small for a bound, which is then 0.
     """
     alive, bounds, due = np.ones(len(p), dtype=bool), [], 0.0
     for look, share in enumerate(spend):
@@ -115,6 +122,7 @@ def _calibrate(p: Floats, spend: Floats) -> Floats:
         candidates = np.sort(p[alive, look])
         hits = int(due)
         bound = float(candidates[hits - 1]) if 0 < hits <= candidates.size else 0.0
+        bound = bound if bound >= LEAST_BOUND else 0.0
         stopped = alive & (p[:, look] <= bound)
         due -= stopped.sum()
         alive &= ~stopped
@@ -140,16 +148,20 @@ def null_p_values(at: Sequence[int], rng: Generator, simulations: int, ratios: S
     return p
 
 
+def more_scores(mean: Floats, ss: Floats, n: int, more: NDArray[np.int64], rng: Generator) -> tuple[Floats, Floats]:
+    """Mean and centred sum of squares (M,) of n standard normal scores, joined by `more` (M,) of them, 0 or above."""
+    new_mean = rng.standard_normal(mean.size) / np.sqrt(np.maximum(more, 1))
+    new_ss = 2 * rng.standard_gamma(np.maximum(more - 1, 0) / 2)
+    joined = ss + new_ss + (new_mean - mean) ** 2 * (n * more / (n + more))
+    return (n * mean + more * new_mean) / (n + more), joined
+
+
 def _running_moments(at: Sequence[int], rng: Generator, simulations: int) -> tuple[Floats, Floats]:
     """Mean and centred sum of squares (M, L) of the first `at` standard normal scores, joined round by round."""
     mean, ss, n = np.zeros(simulations), np.zeros(simulations), 0
     means, squares = [], []
     for total in at:
-        m = total - n
-        new_mean = rng.standard_normal(simulations) / math.sqrt(m)
-        new_ss = rng.chisquare(m - 1, simulations) if m > 1 else np.zeros(simulations)
-        ss = ss + new_ss + (new_mean - mean) ** 2 * (n * m / total)
-        mean = (n * mean + m * new_mean) / total
+        mean, ss = more_scores(mean, ss, n, np.full(simulations, total - n), rng)
         n = total
         means.append(mean)
         squares.append(ss)

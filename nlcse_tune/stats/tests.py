@@ -77,14 +77,22 @@ def paired_t(method: Values, baseline: Values) -> TestResult:
 
 def _t_test(test: str, gap: float, error: float, df: float, n: tuple[int, int]) -> TestResult:
     if error == 0:
+        paired = test == "paired"
+        what = "differences over shared seeds are all the same" if paired else "scores do not vary from seed to seed"
         raise DataError(
-            f"{test}: the scores do not vary from seed to seed, so a t-test has nothing to measure the gap of {gap:g} "
-            "against; check that the seeds differ, or use --test permutation"
+            f"{test}: the {what}, so a t-test has no variance to measure the gap of {gap:g} against; check that the "
+            f"seeds differ, or use --test {'signflip' if paired else 'permutation'}"
         )
     t = gap / error
     p = 2 * float(special.stdtr(df, -abs(t)))
-    half = float(special.stdtrit(df, (1 + CONFIDENCE) / 2)) * error
-    return TestResult(test, gap, min(p, 1.0), *n, t, error, df, gap - half, gap + half, CONFIDENCE)
+    low, high = t_bounds(gap, error, df, CONFIDENCE)
+    return TestResult(test, gap, min(p, 1.0), *n, t, error, df, low, high, CONFIDENCE)
+
+
+def t_bounds(gap: float, error: float, df: float, confidence: float) -> tuple[float, float]:
+    """The ends of a gap's t interval."""
+    half = float(special.stdtrit(df, (1 + confidence) / 2)) * error
+    return gap - half, gap + half
 
 
 def sign_flip_seeds(alpha: float = 0.05, comparisons: int = 1) -> int:

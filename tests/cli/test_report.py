@@ -26,8 +26,8 @@ Run = Callable[..., str]
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Five tested seeds per arm, 1.2 points apart."""
-    for study, shift in ((BASELINE, -0.6), (METHOD, 0.6)):
-        make_study(tmp_path, study, range(1, 6), np.random.default_rng(7), shift=shift)
+    for study, shift, seed in ((BASELINE, -0.6, 7), (METHOD, 0.6, 8)):
+        make_study(tmp_path, study, range(1, 6), np.random.default_rng(seed), shift=shift)
     return tmp_path
 
 
@@ -61,6 +61,19 @@ def test_plan_counts_seeds_and_hours(root: Path, run: Callable[..., str]) -> Non
     assert f" {needed} " in row
     hours = 2 * needed * 3065 / 3600
     assert f"{int(hours)} h" in row
+    equal = stats.seeds_needed(partial(stats.power_equivalence, margin=0.5, stds=(a, b)), 0.0)
+    assert f" {equal} " in next(line for line in text.splitlines() if "within ±0.5" in line)
+
+
+def test_plan_says_what_reusing_its_pilot_costs(root: Path, run: Callable[..., str]) -> None:
+    text = " ".join(run("plan", METHOD.name, "--gap", "0.7", "--out", str(root)).split())
+    scores = [list(averages(root, study).values()) for study in (METHOD, BASELINE)]
+    stds = tuple(float(np.std(arm, ddof=1)) for arm in scores)
+    difference = float(np.std(np.subtract(*scores), ddof=1))
+    rates = stats.pilot_error(5, 0.7, stds), stats.pilot_error(5, 0.7, (difference,))
+    assert f"in {rates[0]:.1%} (Welch) and {rates[1]:.1%} (paired) of simulated studies, not in 5.0%" in text
+    assert "`nlcse-tune seeds visualcse-bert --until-decided --n N --max N` tests once, at N seeds after these" in text
+    assert "stays close to the level" not in text
 
 
 def test_a_study_from_elsewhere_is_left_out_with_a_word(root: Path, run: Callable[..., str]) -> None:
@@ -142,7 +155,7 @@ def test_reports_import_no_torch_and_commands_import_nothing_heavy() -> None:
 def test_notes_wait_behind_an_option(root: Path, run: Callable[..., str]) -> None:
     short = run("report", METHOD.name, "--no-write", "--out", str(root))
     long = run("report", METHOD.name, "--no-write", "--notes", "--out", str(root))
-    assert "18 notes on tests, data and limits: `nlcse-tune report --notes`, or report.md." in short
+    assert "19 notes on tests, data and limits: `nlcse-tune report --notes`, or report.md." in short
     assert "Seeds vary initialisation" not in short
     assert "Notes" in long.splitlines()
     assert "- Seeds vary initialisation" in long
@@ -151,8 +164,8 @@ def test_notes_wait_behind_an_option(root: Path, run: Callable[..., str]) -> Non
 
 def test_what_comes_next_is_said_with_the_same_options(tmp_path: Path, run: Callable[..., str]) -> None:
     """After a table for people alone: no other format has room for it."""
-    for study in (BASELINE, METHOD):
-        make_study(tmp_path, study, range(1, 6), np.random.default_rng(7))
+    for study, seed in ((BASELINE, 7), (METHOD, 8)):
+        make_study(tmp_path, study, range(1, 6), np.random.default_rng(seed))
     arguments = "report", METHOD.name, "--no-write", "--any-version", "--out", str(tmp_path)
     assert run(*arguments).splitlines()[-1] == f"next: nlcse-tune plan {METHOD.name} --any-version --out {tmp_path}"
     assert "next:" not in run(*arguments, "--format", "markdown")

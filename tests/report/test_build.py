@@ -20,7 +20,7 @@ def test_methods_with_one_baseline_share_a_table(root: Path, rng: np.random.Gene
     assert [[arm.name for arm in block.arms] for block in made.blocks] == [
         ["simcse-bert", "audiocse-bert", "visualcse-bert"]
     ]
-    assert made.family == 16
+    assert made.declared == 2
 
 
 def test_a_study_without_baseline_or_records(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -30,6 +30,6 @@ def test_a_study_without_baseline_or_records(tmp_path: Path, rng: np.random.Gene
     assert "simcse-bert: no tested run on record; `nlcse-tune seeds simcse-bert` makes some" in words(build(tmp_path))
     make_study(tmp_path, BASELINE, (1, 2), rng)
     alone = report.build([BASELINE], tmp_path)
-    assert alone.family == 0
+    assert alone.declared == 0
     assert not alone.blocks[0].comparisons
     report.write_report(alone)

@@ -12,6 +12,7 @@ from nlcse_tune.errors import DataError
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.report import plan as plans
 from nlcse_tune.report.arms import collect
+from nlcse_tune.study import Confirm, find_study
 from tests.report.made import BASELINE, METHOD, averages, build, change_test, file_of, read_test, words
 from tests.synthetic_records import VERSIONS, make_study
 
@@ -19,26 +20,46 @@ from tests.synthetic_records import VERSIONS, make_study
 def test_a_report_holds_the_statistics_of_the_records(root: Path) -> None:
     gap = build(root).blocks[0].comparisons[0].gaps["avg"]
     a, b = averages(root, METHOD), averages(root, BASELINE)
-    expected = stats.welch_t(list(a.values()), list(b.values()))
+    expected, welch = (test(list(a.values()), list(b.values())) for test in (stats.paired_t, stats.welch_t))
     assert gap.result is not None
-    assert (gap.gap, gap.result.p) == pytest.approx((expected.gap, expected.p))
+    assert gap.welch is not None
+    assert gap.equivalence is not None
+    assert (gap.gap, gap.result.p, gap.welch.p) == pytest.approx((expected.gap, expected.p, welch.p))
+    assert gap.equivalence.p == pytest.approx(stats.equivalence(expected, 0.5).p)
     assert (gap.method.n, gap.baseline.n) == (5, 5)
     assert gap.method.std == pytest.approx(np.std(list(a.values()), ddof=1))
 
 
-def test_holm_is_over_every_test_of_the_report(root: Path) -> None:
-    made = build(root, correct="holm")
-    gaps = list(made.blocks[0].comparisons[0].gaps.values())
-    expected = stats.holm([gap.result.p for gap in gaps if gap.result])
-    assert [gap.holm for gap in gaps] == pytest.approx(expected)
-    assert "Holm over 8 tests" in words(made)
+def test_holm_is_over_what_the_study_declares(root: Path) -> None:
+    three = METHOD.copied(confirm=Confirm(columns=("avg", "stsb", "sickr")))
+    made = report.build([three], root)
+    gaps = made.blocks[0].comparisons[0].gaps
+    declared = [gaps[column] for column in three.confirm.columns]
+    assert [gap.p for gap in declared] == pytest.approx(stats.holm([gap.result.p for gap in declared if gap.result]))
+    equal = [gap.equivalence.p for gap in declared if gap.equivalence]
+    assert [gap.p_equivalence for gap in declared] == pytest.approx(stats.holm(equal))
+    assert gaps["sts12"].holm is None
+    assert "Holm over 3 tests" in words(made)
+    assert "5 exploratory columns" in words(made)
+
+
+def test_holm_over_all_methods_is_one_family(root: Path, rng: np.random.Generator) -> None:
+    make_study(root, find_study("audiocse-bert"), range(1, 6), rng)
+    studies = [METHOD, "audiocse-bert"]
+    alone, joined = (report.build(studies, root, report.ReportOptions(correct=c)) for c in ("none", "holm"))
+    own = [c.gaps["avg"].p for c in alone.comparisons]
+    assert own == [c.gaps["avg"].result.p for c in alone.comparisons if c.gaps["avg"].result]
+    assert [c.gaps["avg"].p for c in joined.comparisons] == pytest.approx(stats.holm([p for p in own if p is not None]))
+    assert "2 declared tests in this report the chance of at least one false finding may be as high as 10%" in words(
+        alone
+    )
 
 
 def test_a_look_can_be_taken_at_the_first_seeds_alone(root: Path) -> None:
     made = build(root, seeds=(1, 2, 3))
     gap = made.blocks[0].comparisons[0].gaps["avg"]
     a, b = averages(root, METHOD), averages(root, BASELINE)
-    expected = stats.welch_t([a[s] for s in (1, 2, 3)], [b[s] for s in (1, 2, 3)])
+    expected = stats.paired_t([a[s] for s in (1, 2, 3)], [b[s] for s in (1, 2, 3)])
     assert gap.result is not None
     assert gap.result.p == pytest.approx(expected.p)
     assert "seed 4: not asked for; seed 5: not asked for" in words(made)
@@ -81,7 +102,7 @@ def test_numerics_of_two_arms_are_joined_when_asked(tmp_path: Path, rng: np.rand
     make_study(tmp_path, METHOD, range(1, 4), rng, versions=VERSIONS.model_copy(update={"numerics": "2"}))
     with pytest.raises(DataError, match="numerics: 2 against 1"):
         build(tmp_path)
-    assert build(tmp_path, any_version=True).family > 0
+    assert build(tmp_path, any_version=True).declared > 0
 
 
 def test_scores_that_do_not_vary_are_not_tested(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -90,8 +111,9 @@ def test_scores_that_do_not_vary_are_not_tested(tmp_path: Path, rng: np.random.G
         first = read_test(tmp_path, study, 1)
         change_test(tmp_path, study, 2, scores=first.scores)
     made = build(tmp_path)
-    assert made.family == 0
-    assert "the scores do not vary from seed to seed" in words(made)
+    assert made.declared == 0
+    assert "the differences over shared seeds are all the same" in words(made)
+    assert "the scores do not vary from seed to seed" in words(build(tmp_path, test="welch"))
     json.loads(report.as_json(made))
 
 

@@ -23,7 +23,7 @@ def test_every_format_gives_the_same_mean(root: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(report.summary_csv(made))))
     row = next(r for r in rows if (r["study"], r["column"]) == (METHOD.name, "avg"))
     assert float(row["mean"]) == pytest.approx(mean, rel=1e-5)
-    assert (row["n"], row["baseline"], row["test"]) == ("5", BASELINE.name, "welch")
+    assert (row["n"], row["baseline"], row["test"]) == ("5", BASELINE.name, "paired")
     arm = json.loads(report.as_json(made))["blocks"][0]["arms"][1]
     assert arm["columns"]["avg"]["summary"]["mean"] == pytest.approx(mean)
 

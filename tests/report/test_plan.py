@@ -37,7 +37,7 @@ def test_a_paired_plan_takes_four_shared_seeds_and_has_a_cautious_form(n: int, p
     assert (seen.difference.n, seen.difference.std < 0.02) == (n, True)  # type: ignore[operator]
     small = stats.std_interval(seen.difference, confidence=0.6).high  # a gap that tells the two forms apart
     welch, _, paired, cautious = seeds_by_gap(seen, [small], power=0.8, alpha=0.05)[small]
-    said = [line for line in plan_words(seen, power=0.8, alpha=0.05) if line.startswith("paired: ")]
+    said = [line for line in plan_words(seen, 1.0, study="x", power=0.8, alpha=0.05) if line.startswith("paired: ")]
     assert len(said) == 1
     if planned:
         assert welch is None or welch > 100
@@ -56,6 +56,15 @@ def test_compare_says_what_rounding_leaves_open() -> None:
     low, high = (float(p) for p in re.findall(r"p = (0\.\d+)", line)[1:])
     assert low < 0.0354 < high
     assert high - low < 0.004
+
+
+@pytest.mark.parametrize(
+    ("baseline", "method"), [("75.74,0.90,5", "76.96,0,5"), ("75.7,0.9,5", "77,0.4,5"), ("75.74,0,3", "75.741,0.9,9")]
+)
+def test_the_range_that_rounding_leaves_holds_the_p_of_the_numbers_as_printed(baseline: str, method: str) -> None:
+    for line in list(compare_words(parse_summary(baseline), parse_summary(method)))[1:3]:
+        p, low, high = (float(found) for found in re.findall(r"p = (\d\.\d+)", line))
+        assert low <= p <= high
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,39 @@ def test_power_is_one_for_enormous_gaps_and_small_samples() -> None:
         assert stats.seeds_needed(partial(stats.power_unpaired, stds=(1, 1)), gap) in (2, 3)
 
 
+@pytest.mark.parametrize(
+    ("n", "m", "gap", "stds", "margin"),
+    [
+        (5, 5, 0.0, (0.4, 0.4), 0.5),
+        (3, 3, 0.0, (0.4, 0.9), 2.0),
+        (5, 5, 0.2, (0.4, 0.9), 1.5),
+        (4, 8, 0.0, (0.4, 0.2), 0.5),
+    ],
+)
+def test_the_power_of_equivalence_is_that_of_two_one_sided_tests(
+    n: int, m: int, gap: float, stds: tuple[float, float], margin: float
+) -> None:
+    rng = np.random.default_rng(6)
+    a, b = gap + stds[0] * rng.standard_normal((40_000, n)), stds[1] * rng.standard_normal((40_000, m))
+    above = scipy_stats.ttest_ind(a + margin, b, axis=1, equal_var=False, alternative="greater").pvalue
+    below = scipy_stats.ttest_ind(a - margin, b, axis=1, equal_var=False, alternative="less").pvalue
+    power = stats.power_equivalence(gap, n, margin=margin, stds=stds, n_baseline=m)
+    assert power == pytest.approx((np.maximum(above, below) <= 0.05).mean(), abs=0.008)
+    above = scipy_stats.ttest_1samp(a, -margin, axis=1, alternative="greater").pvalue
+    below = scipy_stats.ttest_1samp(a, margin, axis=1, alternative="less").pvalue
+    power = stats.power_equivalence(gap, n, margin=margin, stds=stds[:1])
+    assert power == pytest.approx((np.maximum(above, below) <= 0.05).mean(), abs=0.008)
+
+
+def test_equivalence_takes_the_more_seeds_the_larger_the_true_gap() -> None:
+    def seeds(gap: float) -> int | None:
+        return stats.seeds_needed(lambda _, n: stats.power_equivalence(gap, n, margin=0.5, stds=(0.4, 0.4)), gap)
+
+    assert seeds(0.0) == 12
+    assert 12 < (seeds(0.3) or 0) < 100
+    assert seeds(0.5) is None
+
+
 def test_plans_that_make_no_sense_give_no_number() -> None:
     unpaired = partial(stats.power_unpaired, stds=(1, 1))
     assert stats.seeds_needed(unpaired, 0) is None

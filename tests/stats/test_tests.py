@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import ttost_ind, ttost_paired
 
 from nlcse_tune import stats
 from nlcse_tune.errors import DataError
@@ -50,6 +51,31 @@ def test_a_paired_test_refuses_what_is_not_paired(rng: np.random.Generator) -> N
         stats.paired_t(A, C)
     with pytest.raises(DataError, match="same seeds"):
         stats.sign_flip_test(A, C, rng)
+
+
+def test_equivalence_agrees_with_statsmodels() -> None:
+    unpaired = ttost_ind(np.array(A), np.array(C), -2.0, 2.0, usevar="unequal")[0]
+    assert stats.equivalence(stats.welch_t(A, C), 2.0).p == pytest.approx(unpaired)
+    pooled = ttost_ind(np.array(A), np.array(C), -2.0, 2.0, usevar="pooled")[0]
+    assert stats.equivalence(stats.student_t(A, C), 2.0).p == pytest.approx(pooled)
+    paired = ttost_paired(np.array(A), np.array(B), -2.0, 2.0)[0]
+    assert stats.equivalence(stats.paired_t(A, B), 2.0).p == pytest.approx(paired)
+    assert stats.equivalence(stats.paired_t(A, B), 0.1).p > 0.5  # the gap seen lies outside
+    with pytest.raises(DataError, match="must be above 0 points"):
+        stats.equivalence(stats.paired_t(A, B), 0.0)
+
+
+def test_differences_that_are_constant_to_rounding_have_no_variance_to_test(rng: np.random.Generator) -> None:
+    averages = [62.31, 63.47, 63.9, 65.2, 66.01]
+    shifted = [score + 1.2 for score in averages]
+    assert np.ptp(np.subtract(shifted, averages)) > 0  # what rounding leaves of a constant shift
+    with pytest.raises(DataError, match="differences over shared seeds are all the same"):
+        stats.paired_t(shifted, averages)
+    assert stats.sign_flip_test(shifted, averages, rng).p == 0.0625
+    with pytest.raises(DataError, match="do not vary from seed to seed"):
+        stats.welch_t([75.1 + 1e-13, 75.1, 75.1], [74.0, 74.0, 74.0 - 1e-13])
+    small = [76.0, 76.0 + 1e-6, 76.0 - 1e-6]  # small, and no rounding
+    assert stats.paired_t(small, [75.0] * 3).p < 1e-6
 
 
 def test_no_spread_is_refused_rather_than_called_certain() -> None:
