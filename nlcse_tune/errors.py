@@ -30,14 +30,17 @@ class StorageError(RunError):
 
 def all_of(steps: Iterable[Callable[[], Any]]) -> list[Any]:
     """What each step returns; where some raise ConfigError, one ConfigError with the problems of all."""
-    results, problems = [], []
+    results: list[Any] = []
+    raised: list[ConfigError] = []
     for step in steps:
         try:
             results.append(step())
         except ConfigError as error:
-            problems.append(str(error))
-    if problems:
-        raise ConfigError("\n".join(problems))
+            raised.append(error)
+    if len(raised) == 1:
+        raise raised[0]  # with its own traceback
+    if raised:
+        raise ConfigError("\n".join(map(str, raised))) from raised[0]
     return results
 
 

@@ -147,7 +147,12 @@ def space_of(study: Study) -> SearchSpace:
     return study.space
 
 
-def check_call(study: Study, paths: StudyPaths, options: SearchOptions, launch: Launch) -> None:
+def check_call(
+    study: Study,
+    paths: StudyPaths,
+    options: SearchOptions,
+    launch: Launch = Launch(),  # noqa: B008
+) -> None:
     """Raises what can be found wrong with a search before Ray and torch are imported, which takes ten times as long.
 
     What the call itself says comes before what the data say, which may be slow to read, or missing.

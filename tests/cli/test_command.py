@@ -17,7 +17,7 @@ def test_verbose_adds_the_traceback_to_the_message(arguments: str, cli: Cli) -> 
     done = cli(*arguments.split())
     assert done.status == 1
     assert "Traceback (most recent call last)" in done.stderr
-    assert "in chosen_study" in done.stderr
+    assert "in find_study" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: dmo: no such study")
 
 

@@ -264,7 +264,8 @@ def test_no_prompt_makes_this_tool_run_a_models_own_code(
 
     made = {"plain": lambda: plain, "theirs": lambda: saved_by_them(tmp_path / "source", plain, Pooling(32))}
     source = made.get(kind, lambda: run_checkpoint(tmp_path / "source", plain, "avg"))()
-    folder = with_code(source, tmp_path / "hostile", files)
+    unsealed = {"nlcse_pooling.json": {"files": {}}}  # its digests are no secret
+    folder = with_code(source, tmp_path / "hostile", files if kind in made else files | unsealed)
     with pytest.raises(ConfigError) as caught:
         if kind == "exported":
             export_run(str(folder), tmp_path / "exported")
