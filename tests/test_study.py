@@ -25,7 +25,7 @@ def test_every_shipped_study_loads(name: str) -> None:
     assert study.description
     if study.baseline:
         baseline = find_study(study.baseline)
-        assert baseline.config.side is None
+        assert baseline.config.side in (None, study.config.side)
         assert baseline.config.text.model_dump() == study.config.text.model_dump()
         assert baseline.config.encoder == study.config.encoder
     if study.published and study.published.scores.keys() > {"avg"}:
@@ -119,6 +119,13 @@ def test_overrides_reach_the_baseline_but_for_the_side() -> None:
     assert baseline.config.text.learning_rate == 2e-5
     assert baseline.config.side is None
     assert find_study("demo-simcse").baseline_study(values) is None
+
+
+def test_overrides_of_the_side_reach_a_baseline_that_has_one() -> None:
+    baseline = find_study("visualcse-bert-sum").baseline_study({"side.weight": 0.5})
+    assert baseline is not None
+    assert baseline.config.side is not None
+    assert (baseline.config.side.weight, baseline.config.train.optimizers) == (0.5, "two")
 
 
 def test_own_point_follows_what_is_overridden() -> None:

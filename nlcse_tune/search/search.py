@@ -23,7 +23,16 @@ from nlcse_tune.search.early_stopping import RULES, Curve, curve_of
 from nlcse_tune.search.journal import Journal
 from nlcse_tune.search.sampler import Sampler
 from nlcse_tune.search.selection import FIRST, Standing, repeat
-from nlcse_tune.search.state import Candidate, SearchOptions, SearchState, View, complete_point, load_state, prior
+from nlcse_tune.search.state import (
+    Candidate,
+    SearchOptions,
+    SearchState,
+    View,
+    complete_point,
+    load_state,
+    prior,
+    remarks,
+)
 from nlcse_tune.study import Study
 
 
@@ -58,8 +67,8 @@ def search(
         if options.fresh and (aside := paths.set_aside()) is not None:
             view.note(f"{study.name}: earlier runs moved to {aside}; nothing was deleted")
         under_way = _Search(load_state(study, paths, options.trials), options, launch, view, stack)
-        for line in under_way.state.left_out:
-            view.note(f"  not counted: {line}")
+        for line in (*remarks(study), *(f"not counted: {line}" for line in under_way.state.left_out)):
+            view.note(f"  {line}")
         exhausted = under_way.try_points()
         result = under_way.ranked(under_way.repeat_best(), exhausted=exhausted)
         _write_choice(under_way.state, result)
