@@ -19,6 +19,7 @@ SYNTHETIC = "synthetic"  # the embedded data set, made on the spot
 SCRATCH = "scratch"  # an encoder with random weights
 
 Pooler = Literal["cls", "cls_before_pooler", "avg", "avg_first_last", "avg_top2"]
+Optimizers = Literal["two", "one"]
 SideLoss = Literal["simclr", "supcon", "supcon_khosla", "supcon_as_released"]
 Modality = Literal["image", "audio"]
 Objective = Literal["unsupervised", "supervised"]
@@ -78,7 +79,9 @@ class SideConfig(Frozen):
     batch_size: int = Field(48, ge=2, description="global batch: images or clips a step, over all workers")
     learning_rate: float = Field(1e-6, gt=0, description="peak; then cosine to zero")
     temperature: float = Field(0.07, gt=0, description="tau of Eq. 4 to 7")
-    weight: float = Field(1.0, gt=0, description="omega of Eq. 1")
+    weight: float = Field(
+        1.0, gt=0, description="omega of Eq. 1; nearly inert under two AdamWs, which do not see a gradient's scale"
+    )
     warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps with a rising rate")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's, not on biases and LayerNorm")
     checkpoint: str | None = Field(None, description="ViT whose patch embedding starts the side; else initialised")
@@ -89,6 +92,9 @@ class TrainConfig(Frozen):
 
     epochs: int = Field(1, ge=1, description="passes over the text")
     max_steps: int | None = Field(None, ge=1, description="ends training earlier; schedules end there too")
+    optimizers: Optimizers = Field(
+        "two", description="two: an AdamW a half (Algorithm 1); one: text's, on text loss + omega x side loss (Eq. 1)"
+    )
     eval_every: int = Field(125, ge=1, description="steps between dev evaluations")
     checkpoint_every: int = Field(500, ge=1, description="steps between restart points")
     max_grad_norm: float = Field(1.0, gt=0, description="each half's gradient is clipped to this norm")
@@ -128,6 +134,9 @@ class RunConfig(Frozen):
 PATH_FIELDS = ("encoder.checkpoint", "text.data", "side.data", "side.checkpoint", "eval.data")
 SPEED_FIELDS = ("train.checkpoint_every", "train.compile", "train.micro_batch", "train.loader_threads")
 TEST_FIELDS = ("eval.tasks", "eval.setting")  # what is done with a finished run
+# Fields younger than the first records. At its default, which is what every run did before, each is left out of a
+# digest, so that runs keep their ids.
+LATER_FIELDS = ("train.optimizers",)
 
 
 def flatten(config: RunConfig | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -142,10 +151,13 @@ def digest(config: RunConfig, data: Mapping[str, str], *, without: tuple[str, ..
     """Hex digest of what decides a run's numbers: the configuration less paths and speed, plus data fingerprints.
 
     `without` leaves out further dotted fields: a search leaves out those of its space, so that all its points
-    share one digest.
+    share one digest. Without a side there is one gradient, and `train.optimizers` says nothing.
     """
-    left_out = {*PATH_FIELDS, *SPEED_FIELDS, *TEST_FIELDS, *without}
-    kept = {key: value for key, value in flatten(config).items() if key not in left_out}
+    flat = flatten(config)
+    unchanged = (key for key in LATER_FIELDS if flat.get(key) == known_fields()[key].default)
+    without_side = () if config.side else ("train.optimizers",)
+    left_out = {*PATH_FIELDS, *SPEED_FIELDS, *TEST_FIELDS, *without, *unchanged, *without_side}
+    kept = {key: value for key, value in flat.items() if key not in left_out}
     return hashlib.sha256(json.dumps({"config": kept, "data": dict(data)}, sort_keys=True).encode()).hexdigest()
 
 

@@ -10,5 +10,6 @@ TestName = Literal["welch", "student", "paired", "permutation", "signflip", "wil
 Correction = Literal["none", "holm"]
 Setting = Literal["all", "mean", "wmean"]  # how the sub-sets of an STS task are joined
 Precision = Literal["fp32", "bf16"]  # of an evaluation
+Protocol = Literal["scikit-learn", "senteval", "senteval-fast"]  # the classifier of transfer tasks
 ReportFormat = Literal["terminal", "markdown", "latex", "csv", "json"]
 DataName = Literal["sts", "wiki1m", "nli"]  # what `data fetch` gets

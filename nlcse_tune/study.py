@@ -144,11 +144,14 @@ class Study(Frozen):
         return self.space.size(flatten(self.config)) if self.space else None
 
     def baseline_study(self, values: Mapping[str, Any]) -> "Study | None":
-        """The baseline under the same overrides, but for those of the side, which it does not have."""
+        """The baseline under the same overrides, but for those of the side where it has none."""
         if self.baseline is None:
             return None
-        shared = {field: value for field, value in values.items() if field.split(".")[0] != "side"}
-        return find_study(self.baseline).with_overrides(shared)
+        baseline = find_study(self.baseline)
+        shared = {
+            field: value for field, value in values.items() if baseline.config.side or field.split(".")[0] != "side"
+        }
+        return baseline.with_overrides(shared)
 
 
 def folders(kind: Kind) -> list[Path]:

@@ -21,6 +21,40 @@ TABLE_C1 = {
     "audiocse-roberta-large": (256, 1e-5, 48, 5e-6),
 }
 
+# The released commands that the tables were made with, by NonLing-CSE's READMEs and run_sup_example.sh: text batch and
+# rate; side batch, tau, rate, omega. All have --new_supcon.
+RELEASED = {
+    "visualcse-bert-released": (64, 3e-5, 48, 0.07, 1e-6, 0.05),
+    "visualcse-roberta-released": (128, 2e-5, 48, 0.07, 1e-7, 0.2),
+    "audiocse-bert-released": (64, 3e-5, 48, 0.07, 2e-7, 0.01),
+    "audiocse-roberta-released": (128, 2e-5, 48, 0.07, 2e-7, 0.02),
+    "visualcse-bert-sup": (128, 3e-5, 48, 0.05, 1e-7, 100.0),
+}
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_studies_hold_the_released_commands_settings(name: str) -> None:
+    study = find_study(name)
+    text, side = study.config.text, study.config.side
+    assert side is not None
+    found = (
+        text.batch_size, text.learning_rate, side.batch_size, side.temperature, side.learning_rate, side.weight
+    )  # fmt: skip
+    assert found == RELEASED[name]
+    assert "NonLing-CSE" in study.description  # the source
+    if name.endswith("-released"):
+        assert side.loss == "supcon_as_released"
+        former = find_study(name.removesuffix("-released"))  # Table C.1, which has no omega: one source for that
+        assert former.config.side is not None
+        assert (former.config.side.loss, former.config.side.weight) == ("supcon", side.weight)
+
+
+@pytest.mark.parametrize("name", [name for name in names("studies") if find_study(name).space])
+def test_a_studys_own_point_is_in_its_space(name: str) -> None:
+    study = find_study(name)
+    assert study.space is not None
+    assert study.space.contains(study.own_point), study.own_point
+
 
 @pytest.mark.parametrize("name", names("studies"))
 def test_every_shipped_study_loads(name: str) -> None:
@@ -29,7 +63,7 @@ def test_every_shipped_study_loads(name: str) -> None:
     assert study.description
     if study.baseline:
         baseline = find_study(study.baseline)
-        assert baseline.config.side is None
+        assert baseline.config.side in (None, study.config.side)
         assert baseline.config.text.model_dump() == study.config.text.model_dump()
         assert baseline.config.encoder == study.config.encoder
     if study.published and study.published.scores.keys() > {"avg"}:
@@ -156,6 +190,13 @@ def test_overrides_reach_the_baseline_but_for_the_side() -> None:
     assert baseline.config.text.learning_rate == 2e-5
     assert baseline.config.side is None
     assert find_study("demo-simcse").baseline_study(values) is None
+
+
+def test_overrides_of_the_side_reach_a_baseline_that_has_one() -> None:
+    baseline = find_study("visualcse-bert-sum").baseline_study({"side.weight": 0.5})
+    assert baseline is not None
+    assert baseline.config.side is not None
+    assert (baseline.config.side.weight, baseline.config.train.optimizers) == (0.5, "two")
 
 
 def test_own_point_follows_what_is_overridden() -> None:

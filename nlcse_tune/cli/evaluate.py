@@ -12,7 +12,7 @@ from typer import Argument, Option, echo
 
 from nlcse_tune.config import Pooler
 from nlcse_tune.errors import ConfigError, DataError
-from nlcse_tune.names import Precision, Setting
+from nlcse_tune.names import Precision, Protocol, Setting
 
 FIGURES = (".pdf", ".png", ".svg")
 
@@ -37,6 +37,9 @@ def evaluate(
     force: Annotated[bool, Option("--force-pooling", help="score with another pooling than the saved one")] = False,
     setting: Annotated[Setting, Option(help="how a task's sub-sets are joined")] = "all",
     subsets: Annotated[bool, Option("--subsets", help="every sub-set too, with Pearson")] = False,
+    protocol: Annotated[
+        Protocol, Option(help="transfer: the classifier; senteval, slower, is what published tables have")
+    ] = "scikit-learn",
     precision: Annotated[Precision | None, Option(help="arithmetic [default: bf16 on a GPU, else fp32]")] = None,
     device: Annotated[str | None, Option(help="cpu, cuda, cuda:1 [default: the GPU if there is one]")] = None,
     query: Annotated[list[str] | None, Option(help="retrieval: a sentence to look for; any number of times")] = None,
@@ -73,7 +76,7 @@ def evaluate(
             options["top"] = top
             hits = {m: retrieve(load_model(m, **loading).encoder, query, sentences, **options) for m in models}
         else:
-            results = [run(model, [tasks], data, **loading, **options) for model in models]
+            results = [run(model, [tasks], data, protocol=protocol, **loading, **options) for model in models]
     if retrieval:
         as_text = json.dumps(hits, indent=1, ensure_ascii=False, default=Hit.model_dump)
         _print(as_text if as_json else show.render_hits(hits))

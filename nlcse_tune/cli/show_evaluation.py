@@ -42,7 +42,7 @@ def render(results: Sequence[EvaluationResult], *, setting: Setting = "all", sub
         names = list(dict.fromkeys(name for result in results for name in result.dev))
         tables.append(_table("STS-B dev: Spearman x 100 of cosine", results, _scores("dev", names, "all")))
     if any(result.transfer for result in results):
-        title = "Transfer tasks: accuracy x 100 of logistic regression"
+        title = f"Transfer tasks: accuracy x 100 of logistic regression ({results[0].protocol})"
         columns = _scores("transfer", TRANSFER_TASKS, "accuracy") | {"MRPC F1": _value("f1", "transfer", "mrpc")}
         tables.append(_table(title, results, columns | {"avg.": lambda result: result.average("accuracy")}))
     if any(result.geometry for result in results):

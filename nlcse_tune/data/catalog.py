@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nlcse_tune.config import SCRATCH, SYNTHETIC, RunConfig, StsTask
 from nlcse_tune.data import synthetic
+from nlcse_tune.data.decode import DECODING
 from nlcse_tune.data.lines import FETCH, MissingDataError
 from nlcse_tune.data.sts import Split, task_files
 from nlcse_tune.errors import StorageError
@@ -85,6 +86,8 @@ def fingerprints(config: RunConfig) -> dict[str, str]:
         raise MissingDataError(f"{error.filename}: not found: {FETCH}, or set eval.data") from None
     if config.side:
         prints["side"] = fingerprint(config.side.data)
+        if config.side.modality == "image" and config.side.data != SYNTHETIC:
+            prints["decoding"] = DECODING
         if config.side.checkpoint:
             prints["side_checkpoint"] = fingerprint(config.side.checkpoint)
     return prints

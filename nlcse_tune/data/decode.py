@@ -19,6 +19,8 @@ from nlcse_tune.errors import DataError
 
 SIZE = 224  # pixels; a view's height and width
 RATE = 16_000  # Hz
+# Part of what names a run on a folder of pictures. Before it was, JPEGs from 896 pixels on were decoded at half size.
+DECODING = "whole"
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # whatever a file is called; others can start foreign programs
 SUFFIXES: dict[Modality, tuple[str, ...]] = {"image": (".jpg", ".jpeg", ".png"), "audio": (".wav", ".flac")}
 Image.MAX_IMAGE_PIXELS = None  # Pillow's bound warns first and leaves 0.7 GB to decode; ours is asked below
@@ -36,7 +38,7 @@ def picture(path: Path) -> Image.Image:
                     f"{path}: {width:,} x {height:,} pixels, and at most {bounds.PIXELS:,} are decoded; shrink it: "
                     f"views have {SIZE} x {SIZE}"
                 )
-            opened.draft("RGB", (2 * SIZE, 2 * SIZE))  # lets the JPEG decoder skip detail that is not kept
+            # Whole, before anything is cropped: a JPEG decoded at half size has too few pixels for a small crop.
             opened.load()
             return opened if opened.mode == "RGB" else opened.convert("RGB")
     except (DataError, MemoryError):

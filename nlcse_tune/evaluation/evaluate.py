@@ -18,7 +18,7 @@ from nlcse_tune.evaluation.geometry import GeometryScore, geometry_of, load_geom
 from nlcse_tune.evaluation.models import load_model
 from nlcse_tune.evaluation.sts import load_sets, score_subsets, sentences_of
 from nlcse_tune.evaluation.transfer import TransferScore, transfer_score
-from nlcse_tune.names import Precision, Setting
+from nlcse_tune.names import Precision, Protocol, Setting
 from nlcse_tune.paths import StudyPaths, find_model, run_of
 from nlcse_tune.records import Opening, TaskScore
 from nlcse_tune.records.ledger import log_opening
@@ -41,6 +41,7 @@ class EvaluationResult(Frozen):
     sts: dict[StsTask, TaskScore] = Field({})
     dev: dict[str, TaskScore] = Field({}, description="sts-dev, stsb-de, ...")
     transfer: dict[TransferTask, TransferScore] = Field({})
+    protocol: Protocol = Field(description="the classifier of the transfer tasks")
     geometry: GeometryScore | None = None
     missing: dict[str, str] = Field({})
     sentences: int
@@ -64,6 +65,7 @@ def evaluate(
     out: Path = Path("runs"),
     precision: Precision | None = None,
     device: str = "cpu",
+    protocol: Protocol = "scikit-learn",
     progress: Progress = silent,
 ) -> EvaluationResult:
     """Loads `model`, scores it and says what was missing.
@@ -81,11 +83,11 @@ def evaluate(
         log_opening(StudyPaths(run.study.parent, run.study.name), opening, run.run_id)
     started, where = time.perf_counter(), loaded.encoder.device
     precision = precision or default_precision(where)
-    scores = _score(loaded.encoder, sets, precision, progress)
+    scores = _score(loaded.encoder, sets, precision, protocol, progress)
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else where.type
     return EvaluationResult(
         model=model, pooling=loaded.pooling, data=data, device=name, precision=precision, missing=missing,
-        seconds=time.perf_counter() - started, **scores,
+        protocol=protocol, seconds=time.perf_counter() - started, **scores,
     )  # fmt: skip
 
 
@@ -121,7 +123,11 @@ def _load(task: str, data: str) -> list[Subset] | Parts:
 
 
 def _score(
-    encoder: Embedder, sets: dict[str, list[Subset] | Parts], precision: Precision, progress: Progress
+    encoder: Embedder,
+    sets: dict[str, list[Subset] | Parts],
+    precision: Precision,
+    protocol: Protocol,
+    progress: Progress,
 ) -> dict[str, Any]:
     """The scores among an EvaluationResult's fields, and how many sentences gave them."""
     transfer = {task: parts for task, parts in sets.items() if isinstance(parts, tuple)}
@@ -135,5 +141,5 @@ def _score(
         fields["sts" if task in STS_TASKS else "dev"][task] = score
     for done, (task, parts) in enumerate(transfer.items()):
         progress(f"{task}: logistic regression", done, len(transfer))
-        fields["transfer"][task] = transfer_score(bank, parts)
+        fields["transfer"][task] = transfer_score(bank, parts, protocol)
     return fields | {"geometry": geometry_of(bank, geometry) if geometry else None}

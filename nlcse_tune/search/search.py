@@ -34,6 +34,7 @@ from nlcse_tune.search.state import (
     complete_point,
     load_state,
     prior,
+    remarks,
 )
 from nlcse_tune.study import Study
 
@@ -69,8 +70,8 @@ def search(
         if options.fresh and (aside := paths.set_aside()) is not None:
             view.note(f"{study.name}: earlier runs moved to {aside}; nothing was deleted")
         under_way = _Search(load_state(study, paths, options.trials), options, launch, view, stack)
-        for line in under_way.state.left_out:
-            view.note(f"  not counted: {line}")
+        for line in (*remarks(study), *(f"not counted: {line}" for line in under_way.state.left_out)):
+            view.note(f"  {line}")
         exhausted = under_way.try_points()
         standings = under_way.repeat_best()
         write_trials(under_way.state, under_way.seeds)

@@ -126,6 +126,21 @@ class View:
         """A repetition ended."""
 
 
+def remarks(study: Study) -> list[str]:
+    """What a search of this study does that its user may not expect, a line each."""
+    assert study.space is not None
+    lines, fields, optimizers = [], study.space.fields, study.config.train.optimizers
+    if not study.space.contains(study.own_point):
+        own = " ".join(f"{field}={value}" for field, value in study.own_point.items())
+        lines.append(f"the study's own point is not in the space {study.space.name} and is not tried: {own}")
+    if "train.optimizers" not in fields:
+        if "side.weight" in fields and optimizers == "two":
+            lines.append("side.weight (omega) is searched and nearly inert under two AdamWs (train.optimizers)")
+        if "side.learning_rate" in fields and optimizers == "one":
+            lines.append("side.learning_rate is searched and plays no part under train.optimizers=one")
+    return lines
+
+
 def load_state(study: Study, paths: StudyPaths, trials: int | None, *, fresh: bool = False) -> SearchState:
     """Checks that the study can be searched and its data are there, and (unless `fresh`) reads what was run before."""
     space = space_of(study)

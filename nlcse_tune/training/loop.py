@@ -17,7 +17,7 @@ from nlcse_tune.records import DevPoint, RunRecord, constant_side_loss
 from nlcse_tune.training.checkpoint import Checkpoints, load_restart
 from nlcse_tune.training.context import RunContext, StopRun
 from nlcse_tune.training.distributed import from_leader
-from nlcse_tune.training.steps import make_halves
+from nlcse_tune.training.steps import TAKE_STEP, make_halves
 
 
 class Progress(BaseModel):
@@ -55,6 +55,7 @@ def train(
     if steps == 0:
         raise RunError(f"text.batch_size {config.text.batch_size} is more than the {len(text)} items of text.data")
     halves = make_halves(encoder, text, side, config, seed, context, steps)
+    take_step = TAKE_STEP[config.train.optimizers]
     of_run = f"{digest(config, {})}-s{seed}"
     checkpoints, progress = Checkpoints(context.folder, of_run), Progress(total=steps)
     losses = {half.name: torch.zeros((), device=context.device) for half in halves}  # sums since the last evaluation
@@ -77,8 +78,8 @@ def train(
         with _tf32(config.train.tf32):
             while progress.step < steps:
                 started = time.perf_counter()
-                for half in halves:  # text, then side: each zeroes, clips and steps for itself
-                    losses[half.name] += half.step(progress.step)
+                for name, loss in take_step(halves, progress.step).items():
+                    losses[name] += loss
                 progress.step += 1
                 last_step = progress.step == steps
 

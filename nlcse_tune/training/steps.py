@@ -10,7 +10,7 @@ caching (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Me
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nlcse_tune.config import RunConfig, SideConfig, TextConfig
+from nlcse_tune.config import Optimizers, RunConfig, SideConfig, TextConfig
 from nlcse_tune.data.side import VIEWS, SideData, stack_views
 from nlcse_tune.data.text import TextBatch, TextData
 from nlcse_tune.errors import ConfigError, RunError
@@ -77,7 +77,13 @@ class Half(ABC):
         """The loss of the global batch: (V, B, D) -> scalar."""
 
     def step(self, step: int) -> Tensor:
-        """One optimizer step; returns the loss, detached."""
+        """One optimizer step on this half's gradient alone; returns the loss, detached."""
+        loss = self.gradient(step)
+        self.update()
+        return loss
+
+    def gradient(self, step: int) -> Tensor:
+        """Leaves this worker's share of the scaled gradient in the parameters; returns the loss, detached."""
         inputs = self.load(step)
         self.encoder.zero_grad(set_to_none=True)
         local, graph = self._retrying(lambda: self._embed_all(inputs, step))  # graph: a list of one, or empty
@@ -87,13 +93,16 @@ class Half(ABC):
         assert everyone.grad is not None
         gradient = everyone.grad[:, self.own]  # (V, b, D)
         self._retrying(lambda: self._backward(inputs, step, gradient, graph))
+        return loss.detach()
+
+    def update(self) -> None:
+        """One optimizer step on the gradient that is in the parameters: summed over workers, then clipped."""
         sum_gradients(self.encoder.parameters(), self.context.world_size)
         self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.encoder.parameters(), self.config.train.max_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()
-        return loss.detach()
 
     def _chunks(self) -> tuple[Tensor, ...]:
         """This worker's items, numbered from 0, in pieces of `micro_batch`."""
@@ -255,4 +264,31 @@ def make_halves(
     halves: list[Half] = [TextHalf(encoder, text, config, seed, context, steps)]
     if side is not None:
         halves.append(SideHalf(encoder, side, config, seed, context, steps))
+        if config.train.optimizers == "one":
+            halves[1].scaler = halves[0].scaler  # gradients that are added up need one scale
     return halves
+
+
+def separately(halves: Sequence[Half], step: int) -> dict[str, Tensor]:
+    """Algorithm 1: each half zeroes, clips and steps for itself. The losses by half."""
+    return {half.name: half.step(step) for half in halves}
+
+
+def together(halves: Sequence[Half], step: int) -> dict[str, Tensor]:
+    """Eq. 1 as written: one step of the text's optimizer, at its rate, on the gradient of the sum of the losses."""
+    losses: dict[str, Tensor] = {}
+    waiting: dict[nn.Parameter, Tensor | None] = {}
+    parameters = list(halves[0].encoder.parameters())
+    for half in halves:
+        losses[half.name] = half.gradient(step)
+        for parameter in parameters:
+            if (before := waiting.pop(parameter, None)) is not None:
+                parameter.grad = before if parameter.grad is None else parameter.grad.add_(before)
+        waiting = {parameter: parameter.grad for parameter in parameters}  # the next half begins at zero
+    halves[0].update()
+    return losses
+
+
+TAKE_STEP: dict[Optimizers, Callable[[Sequence[Half], int], dict[str, Tensor]]] = {
+    "two": separately, "one": together,
+}  # fmt: skip

@@ -75,6 +75,16 @@ def test_an_outsized_picture_is_refused_by_its_header(tmp_path: Path, width: int
         decode.picture(png_header(tmp_path / "a.png", width, height))
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_large_picture_keeps_its_pixels(tmp_path: Path, suffix: str) -> None:
+    """A JPEG decoder can leave out detail as it goes; a small crop needs it."""
+    path, rng = tmp_path / f"x.{suffix}", np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (960, 1000, 3), dtype=np.uint8)).save(path, quality=95)
+    with Image.open(path) as opened:
+        expected = np.asarray(opened.convert("RGB"))
+    assert np.array_equal(np.asarray(decode.picture(path)), expected)
+
+
 def test_a_text_that_unpacks_to_much_is_refused(tmp_path: Path) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("Comment", "x" * 2_000_000, zip=True)

@@ -54,12 +54,12 @@ def test_uniformity_by_hand_and_by_double_loop(rows: int, monkeypatch: pytest.Mo
         uniformity(vectors[:1])
 
 
-def test_geometry_of_counts_each_sentence_once_and_positives_from_4() -> None:
+def test_geometry_of_counts_each_sentence_once_and_positives_above_4() -> None:
     names = ["a", "b", "c", "d", "unused"]
     vectors = 3 * units(5)
     bank = Bank(distinct([names]), vectors)
     subsets = [
-        Subset("x", ["a", "a", "c"], ["b", "c", "d"], np.array([5.0, 3.9, 4.0])),
+        Subset("x", ["a", "a", "c", "a"], ["b", "c", "d", "d"], np.array([5.0, 3.9, 4.001, 4.0])),
         Subset("y", ["b"], ["a"], np.array([1.0])),
     ]
     score = geometry_of(bank, subsets)
@@ -71,7 +71,7 @@ def test_geometry_of_counts_each_sentence_once_and_positives_from_4() -> None:
 
 def test_no_positive_pair_and_constant_vectors_are_errors() -> None:
     bank = Bank(distinct([["a", "b"]]), units(2))
-    with pytest.raises(DataError, match=r"no pair with a gold score of at least 4\.0"):
+    with pytest.raises(DataError, match=r"no pair with a gold score above 4\.0"):
         geometry_of(bank, [Subset("x", ["a"], ["b"], np.array([3.0]))])
     same = Bank(bank.row, np.ones((2, 3), np.float32))
     with pytest.raises(RunError, match="are the same vector"):  # else: alignment 0, which looks perfect
@@ -85,7 +85,7 @@ def test_synthetic_data_end_to_end(tmp_path_factory: pytest.TempPathFactory) -> 
     encoder = load_encoder(checkpoint("bert", tmp_path_factory), pooler="avg")
     score = score_geometry(encoder, SYNTHETIC, precision="fp32")
     subsets = [load_dev(SYNTHETIC), *load_task(SYNTHETIC, "stsb")]
-    pairs = [(a, b) for s in subsets for a, b, g in zip(s.left, s.right, s.gold, strict=True) if g >= 4]
+    pairs = [(a, b) for s in subsets for a, b, g in zip(s.left, s.right, s.gold, strict=True) if g > 4]
     bank = embed(encoder, ([a for a, _ in pairs], [b for _, b in pairs]), precision="fp32")
     cosines = [
         float(np.dot(x, y) / np.linalg.norm(x) / np.linalg.norm(y))
@@ -100,3 +100,11 @@ def test_synthetic_data_end_to_end(tmp_path_factory: pytest.TempPathFactory) -> 
 def test_the_whole_of_sts_b_is_taken() -> None:
     subsets = load_geometry(str(DATA / "senteval"))
     assert [len(subset) for subset in subsets] == [5749, 1500, 1379]
+
+
+@needs_data
+def test_positives_of_sts_b_are_as_many_as_simcse_counts() -> None:
+    subsets = load_geometry(str(DATA / "senteval"))
+    row = distinct([sentences for subset in subsets for sentences in (subset.left, subset.right)])
+    score = geometry_of(Bank(row, units(len(row))), subsets)
+    assert (score.positives, score.sentences) == (1491, 15455)

@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_sco
 
 from nlcse_tune.data.transfer import Labelled, load_transfer
 from nlcse_tune.errors import RunError
-from nlcse_tune.evaluation import transfer
+from nlcse_tune.evaluation import senteval, transfer
 from nlcse_tune.evaluation.embed import Bank, distinct, embed
 from nlcse_tune.evaluation.transfer import best, features, transfer_score
 from nlcse_tune.models.encoder import SentenceEncoder, load_encoder
@@ -100,7 +100,7 @@ def test_trec_with_its_split_as_an_independent_run(encoder: SentenceEncoder) -> 
 
 
 def test_nested_folds_on_random_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "FOLDS", 3)
+    monkeypatch.setattr(transfer.ScikitLearn, "folds", 3)
     bank = random_bank(60)
     labels = noisy(bank, range(60), 1)
     score = transfer_score(bank, (items(range(60), labels),))
@@ -122,7 +122,7 @@ def test_given_dev_set_chooses_the_strength() -> None:
 
 
 def test_pairs_have_absolute_difference_and_product_and_f1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "FOLDS", 4)
+    monkeypatch.setattr(transfer.ScikitLearn, "folds", 4)
     bank = random_bank(160)
     first, second = bank.vectors[:80], bank.vectors[80:]
     labels = (np.abs(first - second)[:, 0] + np.random.default_rng(3).normal(size=80) > 1).astype(np.int64)
@@ -135,6 +135,85 @@ def test_pairs_have_absolute_difference_and_product_and_f1(monkeypatch: pytest.M
     model = search(SPLIT_GRID, 4).fit(both[:50], labels[:50])
     assert score.accuracy == pytest.approx(100 * model.score(both[50:], labels[50:]))
     assert score.f1 == pytest.approx(100 * f1_score(labels[50:], model.predict(both[50:])))
+
+
+def plain_fit(
+    inputs: np.ndarray, labels: np.ndarray, dev: tuple[np.ndarray, np.ndarray] | None, penalty: float, fast: bool
+) -> tuple[torch.nn.Linear, float]:
+    """SentEval's classifier by its words, one at a time, with torch's autograd and weight decay."""
+    batch, tenacity, epochs = (128, 3, 2) if fast else (64, 5, 4)
+    state = np.random.get_state()
+    np.random.seed(1111)
+    torch.manual_seed(1111)
+    classes = int(labels.max()) + 1
+    layer = torch.nn.Linear(inputs.shape[1], classes)
+    kind = torch.optim.RMSprop if fast else torch.optim.Adam
+    optimizer = kind(layer.parameters(), weight_decay=penalty)
+    if dev is None:
+        shuffled = np.random.permutation(len(inputs))
+        twentieth = int(0.05 * len(inputs))
+        dev = inputs[shuffled[:twentieth]], labels[shuffled[:twentieth]]
+        inputs, labels = inputs[shuffled[twentieth:]], labels[shuffled[twentieth:]]
+    best, kept, failed, trained = -1.0, {}, 0, 0
+    while trained <= 200:
+        for _ in range(epochs):
+            order = np.random.permutation(len(inputs))
+            for start in range(0, len(inputs), batch):
+                rows = order[start : start + batch]
+                optimizer.zero_grad()
+                scores = layer(torch.from_numpy(inputs[rows]))
+                torch.nn.functional.cross_entropy(scores, torch.from_numpy(labels[rows])).backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+        trained += epochs
+        with torch.no_grad():
+            reached = float((layer(torch.from_numpy(dev[0])).argmax(1).numpy() == dev[1]).mean())
+        if reached > best:
+            best, kept = reached, {name: value.clone() for name, value in layer.state_dict().items()}
+        elif failed >= tenacity:
+            break
+        else:
+            failed += 1
+    np.random.set_state(state)
+    layer.load_state_dict(kept)
+    return layer, best
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["dev set", "held out"])
+@pytest.mark.parametrize("fast", [False, True], ids=["full", "fast"])
+def test_sentevals_classifier_as_written_a_second_time(fast: bool, given: bool) -> None:
+    rng = np.random.default_rng(5)
+    inputs = rng.normal(size=(300, 6)).astype(np.float32)
+    labels = (inputs[:, :3] + rng.normal(size=(300, 3))).argmax(1)  # three classes
+    dev = (inputs[200:], labels[200:]) if given else None
+    settings = senteval.FAST if fast else senteval.FULL
+    fitted = senteval.fit(inputs[:200], labels[:200], dev, senteval.PENALTIES, settings)
+    for place, penalty in enumerate(senteval.PENALTIES):
+        layer, accuracy = plain_fit(inputs[:200], labels[:200], dev, penalty, fast)
+        assert fitted.accuracy[place] == pytest.approx(accuracy)
+        torch.testing.assert_close(fitted.weight[place].T, layer.weight.detach(), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(fitted.bias[place, 0], layer.bias.detach(), rtol=1e-3, atol=1e-4)
+    assert len({round(float(norm), 3) for norm in fitted.weight.norm(dim=(1, 2))}) > 1  # penalties do something
+
+
+def test_a_protocol_chooses_and_tests_as_senteval_does() -> None:
+    """A task with train and test: the penalty by five folds of train, then a fit that a twentieth of it stops."""
+    bank = random_bank(260)
+    labels = noisy(bank, range(260), 1)
+    train, test = range(200), range(200, 260)
+    score = transfer_score(bank, (items(train, labels[:200]), items(test, labels[200:])), "senteval-fast")
+    inputs, own = bank.vectors[:200], labels[:200]
+    means = [
+        np.mean([
+            plain_fit(inputs[a], own[a], (inputs[b], own[b]), penalty, fast=True)[1]
+            for a, b in folds(5).split(inputs, own)
+        ])
+        for penalty in senteval.PENALTIES
+    ]  # fmt: skip
+    layer, _ = plain_fit(inputs, own, None, senteval.PENALTIES[int(np.argmax(np.round(means, 4)))], fast=True)
+    with torch.no_grad():
+        expected = (layer(torch.from_numpy(bank.vectors[200:])).argmax(1).numpy() == labels[200:]).mean()
+    assert score.dev_accuracy == pytest.approx(100 * max(means))
+    assert score.accuracy == pytest.approx(100 * expected)
 
 
 def test_the_smallest_strength_of_equals_is_taken() -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,10 +36,11 @@ from nlcse_tune.search.state import (
     last_choice,
     load_state,
     prior,
+    remarks,
     repetitions,
 )
-from nlcse_tune.space import Point, parse_space
-from nlcse_tune.study import Study, find_study
+from nlcse_tune.space import Point, load_space, parse_space
+from nlcse_tune.study import Study, find_study, resolve
 from nlcse_tune.versions import versions
 
 
@@ -96,6 +98,38 @@ def test_the_budget_is_two_thirds_of_a_large_grid_and_all_of_a_small_one() -> No
     assert budget(find_study("visualcse-bert"), 1000) == 54
     assert budget(find_study("simcse-bert"), None) == 9
     assert budget(find_study("demo"), None) == 6  # as the study says
+
+
+@pytest.mark.parametrize(
+    ("study", "space", "values", "expected"),
+    [
+        ("visualcse-bert", "released-grid", {}, r"side.weight \(omega\) is searched and nearly inert under two AdamWs"),
+        ("visualcse-bert-sum", "released-grid", {}, r"side.learning_rate is searched and plays no part"),
+        ("simcse-bert", "text-grid", {"text.batch_size": 512}, r"own point is not in .* text-grid .*batch_size=512"),
+    ],
+)
+def test_a_search_says_what_it_does_unexpectedly(
+    study: str, space: str, values: dict[str, object], expected: str
+) -> None:
+    searched = find_study(study).copied(space=load_space(resolve("search_spaces", space))).with_overrides(values)
+    (line,) = remarks(searched)
+    assert re.search(expected, line)
+
+
+def test_a_search_notes_its_remarks(tiny_study: Study, tmp_path: Path) -> None:
+    """Before Ray: what is asked for is on record already."""
+    study = tiny_study.copied(space=parse_space({"parameters": {"side.weight": [0.5, 2.0]}}, name="w", where="w"))
+    noted: list[str] = []
+
+    class Listening(View):
+        def note(self, text: str) -> None:
+            noted.append(text)
+
+    plan = plan_of(study, tmp_path, 1)
+    record = put(plan, {"side.weight": 0.5}, 50.0)
+    (plan.paths.run(record.run_id).best).mkdir(parents=True)
+    search(study, plan.paths, SearchOptions(trials=1), view=Listening())
+    assert [line for line in noted if "omega" in line] == [f"  {remarks(study)[1]}"]
 
 
 def test_defaults_follow_the_number_of_points() -> None:

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from nlcse_tune.config import RunConfig
+from nlcse_tune.config import RunConfig, override
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.distributed import gather_embeddings, share
-from nlcse_tune.training.steps import Half
+from nlcse_tune.training.steps import TAKE_STEP, Half
 from tests.training.tiny import AUDIO, IMAGES, forked, halves, on_workers, tiny
 
 SIDE = {**IMAGES, "loss": "supcon", "weight": 0.5}
@@ -111,6 +111,27 @@ def test_workers_with_micro_batches_hard_negatives_and_audio(tmp_path: Path) -> 
     expected = alone(tiny({**AUDIO, "batch_size": 5}, **changes), tmp_path, plain=True)
     micro = tiny({**AUDIO, "batch_size": 5}, train__micro_batch=2, **changes)
     for answer in on_workers(3, outcome, tmp_path, micro, 1, True):
+        assert_same(answer, expected)
+
+
+def of_the_sum(context: RunContext, config: RunConfig) -> Outcome:
+    """As `outcome`, of a plain step on the sum of both losses."""
+    encoder, both = halves(config, context)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.mul_(5 if parameter.ndim > 1 else 1)
+    both[0].optimizer = torch.optim.SGD(encoder.parameters(), lr=1.0)
+    both[0].schedule = torch.optim.lr_scheduler.ConstantLR(both[0].optimizer, factor=1.0)
+    losses = [float(loss) for loss in TAKE_STEP["one"](both, 0).values()]
+    parameters = dict(encoder.named_parameters())
+    gradients = {n: p.grad for n, p in parameters.items() if p.grad is not None}
+    return {"losses": losses, "gradients": gradients, "parameters": {n: p.detach() for n, p in parameters.items()}}
+
+
+def test_one_optimizer_on_several_workers_with_micro_batches_gives_the_results_of_one(tmp_path: Path) -> None:
+    config = tiny(SMALL_SIDE, train__optimizers="one")
+    expected = of_the_sum(RunContext(tmp_path), config)
+    for answer in on_workers(3, of_the_sum, tmp_path, override(config, {"train.micro_batch": 2})):
         assert_same(answer, expected)
 
 

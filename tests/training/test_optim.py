@@ -2,14 +2,19 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from nlcse_tune.config import TextConfig
+from nlcse_tune.config import Optimizers, TextConfig
+from nlcse_tune.models.losses import info_nce, supcon
+from nlcse_tune.records import RunRecord
+from nlcse_tune.run import run_one
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.optim import make_optimizer, parameter_groups
-from tests.training.tiny import IMAGES, build, halves, tiny
+from nlcse_tune.training.steps import TAKE_STEP
+from tests.training.tiny import IMAGES, SEED, build, halves, tiny
 
 SIDE = {**IMAGES, "batch_size": 4}
 
@@ -109,3 +114,86 @@ def test_omega_scales_the_side_loss_and_its_gradient_before_clipping(tmp_path: P
     (whole, gradient), (tenth, small) = step(1.0), step(0.1)
     assert tenth == pytest.approx(0.1 * whole, rel=1e-5)
     torch.testing.assert_close(small, 0.1 * gradient, rtol=1e-3, atol=1e-9)
+
+
+def change(encoder: torch.nn.Module, before: dict[str, torch.Tensor]) -> torch.Tensor:
+    """What a step did to the layers that both halves share, as one vector."""
+    shared = [n for n in before if n.startswith("backbone.encoder.layer.")]
+    now = dict(encoder.named_parameters())
+    return torch.cat([(now[n].detach() - before[n]).flatten() for n in shared])
+
+
+def after_steps(optimizers: Optimizers, weight: float, folder: Path, steps: int = 3) -> torch.Tensor:
+    config = tiny({**SIDE, "weight": weight, "learning_rate": 3e-5}, train__optimizers=optimizers)
+    encoder, both = halves(config, RunContext(folder))
+    before = {n: p.detach().clone() for n, p in encoder.named_parameters()}
+    for step in range(steps):
+        TAKE_STEP[optimizers](both, step)
+    return change(encoder, before)
+
+
+def cosine(left: torch.Tensor, right: torch.Tensor) -> float:
+    return float(torch.nn.functional.cosine_similarity(left, right, dim=0))
+
+
+def test_omega_is_nearly_inert_under_two_optimizers_and_not_under_one(tmp_path: Path) -> None:
+    two = [after_steps("two", weight, tmp_path) for weight in (0.05, 1.0, 100.0)]
+    one = [after_steps("one", weight, tmp_path) for weight in (0.05, 1.0, 100.0)]
+    assert min(cosine(two[0], two[1]), cosine(two[1], two[2])) > 0.999
+    assert max(cosine(one[0], one[1]), cosine(one[1], one[2])) < 0.9
+
+
+@pytest.mark.parametrize("changes", [{}, {"train__micro_batch": 3}], ids=["whole", "micro-batches"])
+def test_one_optimizer_takes_the_gradient_of_the_sum(changes: dict[str, Any], tmp_path: Path) -> None:
+    """Against plain autograd of L_text + omega L_side, with torch's own AdamW at the text's rate; dropout off."""
+    config = tiny(
+        {**SIDE, "weight": 0.3, "learning_rate": 1.0}, train__optimizers="one", encoder__dropout=0.0,
+        train__max_grad_norm=0.5, text__weight_decay=0.1, **changes,
+    )  # fmt: skip
+    assert config.side is not None
+    encoder, both = halves(config, RunContext(tmp_path))
+    plain, _, _ = build(config)
+    optimizer = torch.optim.AdamW(parameter_groups(plain, 0.1), lr=3e-5)
+    clear = {name: torch.ones_like(p, dtype=torch.bool) for name, p in plain.named_parameters()}
+    for step in range(3):
+        TAKE_STEP["one"](both, step)
+        text, images = both[0].load(step), both[1].load(step)
+        vectors = torch.unflatten(plain(*text), 0, (2, -1))
+        side = torch.unflatten(plain.forward_side(images), 0, (2, -1))
+        labels = torch.from_numpy(both[1].data.labels[both[1].order[step]])  # type: ignore[attr-defined]
+        loss = info_nce(*vectors, temperature=0.05) + 0.3 * supcon(*side, labels, temperature=0.07)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.5)
+        for (name, got), expected in zip(encoder.named_parameters(), plain.parameters(), strict=True):
+            assert (got.grad is None) == (expected.grad is None), name
+            if got.grad is not None:
+                torch.testing.assert_close(got.grad, expected.grad, rtol=1e-3, atol=2e-6)
+                clear[name] &= expected.grad.abs() > 1e-4  # type: ignore[union-attr]  # not rounding, which Adam blows up
+        for group in optimizer.param_groups:
+            group["lr"] = 3e-5 * (1 - step / 10)  # of ten steps
+        optimizer.step()
+        for (name, got), expected in zip(encoder.named_parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(got[clear[name]], expected[clear[name]], rtol=0, atol=1e-6)
+        assert sum(int(known.sum()) for known in clear.values()) > 1000
+        plain.load_state_dict(encoder.state_dict())  # so that rounding does not add up
+    assert not both[1].optimizer.state
+
+
+def test_a_killed_run_with_one_optimizer_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    config = tiny(
+        {**IMAGES, "batch_size": 4, "weight": 10.0}, train__optimizers="one", train__max_steps=6, train__eval_every=2,
+        train__checkpoint_every=3, text__learning_rate=1e-3,
+    )  # fmt: skip
+    whole = run_one(config, SEED, RunContext(tmp_path / "whole"))
+
+    def killing(record: RunRecord | None) -> None:
+        if record is not None and record.steps == 4:
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "killed"
+    with pytest.raises(KeyboardInterrupt):
+        run_one(config, SEED, RunContext(folder, report=killing))
+    again = run_one(config, SEED, RunContext(folder))
+    assert "continued from step 3" in again.events
+    assert (again.dev_curve, again.best_model) == (whole.dev_curve, whole.best_model)
