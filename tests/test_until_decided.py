@@ -157,7 +157,7 @@ def test_what_is_tested_is_written_down_before_and_never_replaced(tiny_study: St
 def test_a_seed_study_declares_before_it_opens_anything(
     tiny_study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_pool(launch: object) -> None:
+    def no_pool(*_: object, **__: object) -> None:
         raise RunError("no pool")
 
     monkeypatch.setattr("nlcse_tune.seeds.open_pool", no_pool)
