@@ -16,6 +16,9 @@ from ray import tune  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
 
+LAST_WORDS = 10.0  # seconds that a run's death may come before that of the Ray which caused it
+
+
 class RunSource(ABC):
     """What to run, one after the other."""
 
@@ -79,9 +82,12 @@ class Driver(Searcher, tune.Stopper):
         except NlcseError as error:
             self.refusal = self.refusal or error
 
-    def look(self) -> None:
-        """RayDied where Ray is dead: what Tune says of trials means nothing any more."""
-        if (part := self.died()) is not None:
+    def look(self, seconds: float = 0.0) -> None:
+        """RayDied where Ray is dead, or dies within `seconds`: what Tune says of trials means nothing any more."""
+        until = time.monotonic() + seconds
+        while (part := self.died()) is None and time.monotonic() < until:
+            time.sleep(0.1)
+        if part is not None:
             raise RayDied(part)
 
     def unended(self) -> list[RunSpec]:
@@ -106,7 +112,8 @@ class Driver(Searcher, tune.Stopper):
         return {"spec": spec.model_dump(mode="json")}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        self.look()
+        # A node that goes takes leave first, and on its way out all attempts of a run can fail within a moment.
+        self.look(LAST_WORDS if error else 0.0)
         if trial_id in self.running:
             self._end(trial_id)
 

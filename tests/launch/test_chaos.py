@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+import os
 import random
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from nlcse_tune.launch.session import clear_dead
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord
 from nlcse_tune.records.ledger import ledger
@@ -72,12 +75,14 @@ def write_space(folder: Path, points: int) -> Path:
 class Driver:
     """`nlcse-tune search` in a process of its own."""
 
-    def __init__(self, space: Path, points: int, out: Path) -> None:
+    def __init__(self, space: Path, points: int, out: Path, rays: Path) -> None:
         self.log = (out.parent / "driver.log").open("a+")
         command = [sys.executable, "-m", "nlcse_tune", "search", "demo", "--out", str(out), "--space", str(space)]
         command += ["--trials", str(points), "--scheduler", "none", "--concurrent", "2", "--cpus-per-worker", "0.5"]
         command += [word for name, value in FIELDS.items() for word in ("--set", f"{name}={value}")]
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen(
+            command, stdout=self.log, stderr=self.log, env={**os.environ, "RAY_TMPDIR": str(rays)}
+        )
         self.family: dict[int, psutil.Process] = {}
         self.names: dict[int, str] = {}
 
@@ -137,6 +142,13 @@ def _lives(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """Where these drivers' Rays have their folders, with a name short enough for Ray's sockets."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="e") as name:
+        yield Path(name)
 
 
 @pytest.fixture
@@ -205,14 +217,19 @@ def live(driver: Driver, paths: StudyPaths, victims: str, records: int, rng: ran
     ("lives", "points"), [(SHORT, 6), pytest.param(LONG, 8, marks=pytest.mark.long)], ids=["short", "long"]
 )
 def test_a_search_survives_kills_of_its_driver_its_trials_and_ray(
-    lives: tuple[str, ...], points: int, drivers: list[Driver], request: pytest.FixtureRequest, tmp_path: Path
+    lives: tuple[str, ...],
+    points: int,
+    drivers: list[Driver],
+    short_folder: Path,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
 ) -> None:
     space, rng = write_space(tmp_path, points), random.Random(7)
     paths = StudyPaths(tmp_path / "runs", "demo")
     begun: set[str] = set()  # runs that were killed with a restart point
     for number, victims in enumerate(lives):
         done = recorded(paths)
-        driver = Driver(space, points, tmp_path / "runs")
+        driver = Driver(space, points, tmp_path / "runs", short_folder)
         drivers.append(driver)
         live(driver, paths, victims, min(number, 2), rng)
         if driver.process.poll() is not None:
@@ -233,3 +250,6 @@ def test_a_search_survives_kills_of_its_driver_its_trials_and_ray(
     assert {n: plain(record) for n, record in records.items()} == {r.run_id: plain(r) for r in ledger(undisturbed).runs}
     for life in drivers:
         assert not life.orphans()
+    assert not paths.ray.exists()
+    clear_dead(short_folder)  # as the next start does, now that the agents of the killed drivers have ended too
+    assert not list(short_folder.glob("nlcse-*"))

@@ -1,5 +1,6 @@
 """What happens to the runs under way when Ray dies: none is lost, none is run twice, and there is an end to it."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,21 @@ def test_runs_under_way_are_given_again_before_new_ones_and_stopped_ones_are_not
     follower = Driver(source, None, again=again)
     assert [given(follower, name) for name in "xyz"] == [first.run_id, third.run_id, fourth.run_id]
     assert follower.suggest("w") is None
+
+
+def test_a_run_that_died_a_moment_before_its_ray_has_not_failed(tiny_study: Study, tmp_path: Path) -> None:
+    (spec,) = specs_of(tiny_study, tmp_path, 1)
+    ended: list[RunSpec] = []
+    part: list[str] = []
+    driver = Driver(ListedRuns([spec], lambda spec, *_: ended.append(spec)), None, lambda: part[0] if part else None)
+    given(driver, "a")
+    dying = threading.Timer(0.3, part.append, ["raylet"])
+    dying.start()
+    with pytest.raises(RayDied, match="raylet"):
+        driver.on_trial_complete("a", error=True)
+    dying.join()
+    assert driver.unended() == [spec]
+    assert not ended
 
 
 class Doomed:
