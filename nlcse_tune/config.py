@@ -113,6 +113,15 @@ class EvalConfig(Frozen):
     data: str = Field("data/senteval", min_length=1, description="folder in SentEval's layout, or 'synthetic'")
     tasks: tuple[StsTask, ...] = Field(STS_TASKS, min_length=1, description="test tasks")
     setting: Literal["all", "mean", "wmean"] = Field("all", description="how sub-sets of a task are joined")
+    language: str | None = Field(
+        None, pattern="^[a-z]{2}$", description="of STS-B dev: a translation in stsb_multi_mt, in or beside eval.data"
+    )
+
+    @model_validator(mode="after")
+    def _synthetic_is_english(self) -> "EvalConfig":
+        if self.language and self.data == SYNTHETIC:
+            raise ValueError(f"language must be null with data '{SYNTHETIC}', got {self.language!r}")
+        return self
 
 
 class RunConfig(Frozen):
@@ -136,7 +145,7 @@ SPEED_FIELDS = ("train.checkpoint_every", "train.compile", "train.micro_batch", 
 TEST_FIELDS = ("eval.tasks", "eval.setting")  # what is done with a finished run
 # Fields younger than the first records. At its default, which is what every run did before, each is left out of a
 # digest, so that runs keep their ids.
-LATER_FIELDS = ("train.optimizers",)
+LATER_FIELDS = ("train.optimizers", "eval.language")
 
 
 def flatten(config: RunConfig | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

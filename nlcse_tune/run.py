@@ -49,7 +49,7 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
     encoder.to(context.device)
     text = load_text(config.text, encoder.tokenizer, columns)
     side = load_side(config.side) if config.side else None
-    evaluator = DevEvaluator(config.eval.data, encoder)
+    evaluator = DevEvaluator(config.eval.data, encoder, config.eval.language)
     dev_score = partial(evaluator, precision="fp32" if config.train.precision == "fp32" else "bf16")
     setup = time.perf_counter() - clock
 

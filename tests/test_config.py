@@ -143,7 +143,7 @@ def test_fields_that_came_later_leave_the_digests_of_earlier_runs_as_they_were(f
 
 
 def test_fields_that_came_later_count_where_they_are_set() -> None:
-    config = find_study("demo-audiocse").config
+    config = override(find_study("demo-audiocse").config, {"eval.data": "data/senteval"})
     for change in LATER_VALUES.items():
         assert digest(override(config, dict([change])), {}) != digest(config, {}), change
     assert set(LATER_VALUES) == set(LATER_FIELDS)
@@ -151,7 +151,7 @@ def test_fields_that_came_later_count_where_they_are_set() -> None:
     assert digest(override(simcse, {"train.optimizers": "one"}), {}) == digest(simcse, {})
 
 
-LATER_VALUES: dict[str, object] = {"train.optimizers": "one"}
+LATER_VALUES: dict[str, object] = {"train.optimizers": "one", "eval.language": "de"}
 
 
 def test_flat_names_are_the_known_fields() -> None:
@@ -171,3 +171,8 @@ def test_paths_become_absolute_and_hub_names_stay(tmp_path, monkeypatch) -> None
     assert resolved.text.data == str(tmp_path / "a.txt")
     assert resolved.eval.data == "synthetic"
     assert with_absolute_paths(RunConfig()).encoder.checkpoint == "bert-base-uncased"
+
+
+def test_embedded_data_have_no_other_language() -> None:
+    with pytest.raises(ConfigError, match=r"language must be null with data 'synthetic', got 'de'"):
+        override(find_study("demo").config, {"eval.language": "de"})

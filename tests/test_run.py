@@ -12,8 +12,9 @@ import torch
 
 from nlcse_tune.cli.show import outcome
 from nlcse_tune.config import RunConfig, override
+from nlcse_tune.data import synthetic
 from nlcse_tune.data.modalities import load_side
-from nlcse_tune.errors import ConfigError, RunError
+from nlcse_tune.errors import ConfigError, DataError, RunError
 from nlcse_tune.export.folder import export_run
 from nlcse_tune.models.encoder import load_encoder
 from nlcse_tune.records import RunRecord
@@ -79,6 +80,26 @@ def test_each_method_objective_and_family_trains_three_steps_and_exports(
     start = load_plain_weights(source)
     trained = load_plain_weights(tmp_path / "run" / "best")
     assert any(not torch.equal(start[name], trained[name]) for name in trained)
+
+
+def test_a_run_is_judged_by_the_dev_set_of_its_language(tmp_path: Path) -> None:
+    """Embedded pairs in a file of their own, and the same with gold scores turned round, as another language."""
+    left, right, gold = zip(*synthetic.sts_pairs("dev"), strict=True)
+    (folder := tmp_path / "stsb_multi_mt").mkdir()
+    for language, scores in (("de", gold), ("fr", [5 - score for score in gold])):
+        rows = zip(left, right, scores, strict=True)
+        (folder / f"stsb-{language}-dev.csv").write_text("".join(f'"{a}","{b}",{score}\n' for a, b, score in rows))
+    base = tiny(train__max_steps=1, train__eval_every=1)
+    english = run_one(base, SEED, RunContext(tmp_path / "en"))
+    records = {}
+    for language in ("de", "fr"):
+        config = override(base, {"eval.data": str(tmp_path / "senteval"), "eval.language": language})
+        records[language] = run_one(config, SEED, RunContext(tmp_path / language))
+    assert records["de"].best_dev == english.best_dev  # without any English set there
+    assert records["fr"].best_dev == pytest.approx(-english.best_dev)  # type: ignore[operator]
+    assert len({record.configuration for record in (english, *records.values())}) == 3
+    with pytest.raises(DataError, match=r"stsb-ru-dev.csv: not found.*languages there: de, fr"):
+        run_one(override(config, {"eval.language": "ru"}), SEED, RunContext(tmp_path / "ru"))
 
 
 @pytest.mark.parametrize("study", ["demo-simcse", "demo", "demo-audiocse"])

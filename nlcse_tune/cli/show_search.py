@@ -53,7 +53,8 @@ class SearchView(Status, View):
         begun = f", {len(state.under_way)} to go on with" if state.under_way else ""
         runs = f"{plural(left, 'run')}{known}{begun}, {at_a_time} at a time"
         console.print(f"{self.study}: {state.study.config.method}, {runs}, seed {state.seed}")
-        console.print(f"  {negatives} negatives per anchor at the study's own text batch; chosen on STS-B dev")
+        dev = "STS-B dev" + (f" in {language}" if (language := state.study.config.eval.language) else "")
+        console.print(f"  {negatives} negatives per anchor at the study's own text batch; chosen on {dev}")
         if dashboard:
             console.print(f"  Ray dashboard {dashboard} (token: `ray get-auth-token`)")
         console.print(f"  live: optuna-dashboard {state.paths.journal}")

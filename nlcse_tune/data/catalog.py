@@ -5,11 +5,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from nlcse_tune.config import SCRATCH, SYNTHETIC, RunConfig, StsTask
+from nlcse_tune.config import SCRATCH, SYNTHETIC, EvalConfig, RunConfig, StsTask
 from nlcse_tune.data import synthetic
 from nlcse_tune.data.decode import DECODING
 from nlcse_tune.data.lines import FETCH, MissingDataError
-from nlcse_tune.data.sts import Split, task_files
+from nlcse_tune.data.sts import Split, multilingual_file, multilingual_folder, task_files
 from nlcse_tune.errors import StorageError
 from nlcse_tune.files import write_text
 from nlcse_tune.paths import cache_folder
@@ -81,7 +81,7 @@ def fingerprints(config: RunConfig) -> dict[str, str]:
     """
     prints = {"encoder": fingerprint(config.encoder.checkpoint), "text": fingerprint(config.text.data)}
     try:
-        prints["dev"] = task_fingerprint(config.eval.data, "stsb", "dev")
+        prints["dev"] = dev_fingerprint(config.eval)
     except FileNotFoundError as error:
         raise MissingDataError(f"{error.filename}: not found: {FETCH}, or set eval.data") from None
     if config.side:
@@ -91,6 +91,13 @@ def fingerprints(config: RunConfig) -> dict[str, str]:
         if config.side.checkpoint:
             prints["side_checkpoint"] = fingerprint(config.side.checkpoint)
     return prints
+
+
+def dev_fingerprint(config: EvalConfig) -> str:
+    """Fingerprint of the file that dev scores come from."""
+    if config.language:
+        return _content([multilingual_file(multilingual_folder(config.data), config.language)])
+    return task_fingerprint(config.data, "stsb", "dev")
 
 
 def task_fingerprint(data: str, task: StsTask, split: Split = "test") -> str:

@@ -74,8 +74,10 @@ def load_task(data: str, task: StsTask, *, warn: bool = True) -> list[Subset]:
     return subsets
 
 
-def load_dev(data: str) -> Subset:
-    """STS-B dev, on which every choice of this tool is made."""
+def load_dev(data: str, language: str | None = None) -> Subset:
+    """STS-B dev, in English or a translation, on which every choice of this tool is made."""
+    if language:
+        return load_multilingual_dev(multilingual_folder(data), language)
     return _synthetic("dev") if data == SYNTHETIC else load_split(data, "stsb", "dev")
 
 
@@ -89,6 +91,21 @@ def load_split(data: str, task: StsTask, split: Split) -> Subset:
 
 def load_multilingual_dev(folder: Path, lang: str) -> Subset:
     """STS-B dev in another language, from `stsb_multi_mt`: `stsb-LANG-dev.csv`, quoted CSV without header."""
+    path = multilingual_file(folder, lang)
+    rows = list(lines.csv_rows(path))
+    if bad := next(((n, len(fields)) for n, fields in rows if len(fields) != 3), None):
+        raise DataError(f"{path}:{bad[0]}: must have 3 columns (pair, gold), got {bad[1]}")
+    return _subset(f"STS-B dev {lang}", path, ((n, left, right, gold) for n, (left, right, gold) in rows))
+
+
+def multilingual_folder(data: str) -> Path:
+    """`stsb_multi_mt` in a data folder or, where only that one holds languages, beside it."""
+    inside, beside = Path(data) / "stsb_multi_mt", Path(data).resolve().parent / "stsb_multi_mt"
+    return beside if languages(beside) and not languages(inside) else inside
+
+
+def multilingual_file(folder: Path, lang: str) -> Path:
+    """The file of a language; MissingDataError names those that are there."""
     path = folder / f"stsb-{lang}-dev.csv"
     if not path.is_file():
         known = languages(folder)
@@ -96,10 +113,7 @@ def load_multilingual_dev(folder: Path, lang: str) -> Subset:
             f"{path}: not found{nearest(lang, known)}; languages there: {', '.join(known) or 'none'}; "
             "get the file from https://github.com/PhilipMay/stsb-multi-mt (folder data)"
         )
-    rows = list(lines.csv_rows(path))
-    if bad := next(((n, len(fields)) for n, fields in rows if len(fields) != 3), None):
-        raise DataError(f"{path}:{bad[0]}: must have 3 columns (pair, gold), got {bad[1]}")
-    return _subset(f"STS-B dev {lang}", path, ((n, left, right, gold) for n, (left, right, gold) in rows))
+    return path
 
 
 def languages(folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from nlcse_tune.config import STS_TASKS, SYNTHETIC, Frozen, Pooler, StsTask
 from nlcse_tune.data.lines import MissingDataError
-from nlcse_tune.data.sts import Subset, languages, load_dev, load_multilingual_dev, load_task
+from nlcse_tune.data.sts import Subset, load_dev, load_task
 from nlcse_tune.data.transfer import TRANSFER_TASKS, Parts, TransferTask, load_transfer
 from nlcse_tune.errors import ConfigError, nearest
 from nlcse_tune.evaluation.embed import Embedder, Progress, default_precision, embed, silent
@@ -117,9 +117,7 @@ def _load(task: str, data: str) -> list[Subset] | Parts:
         )
     if task in TRANSFER_TASKS:
         return load_transfer(data, task)
-    inside, beside = Path(data) / "stsb_multi_mt", Path(data).resolve().parent / "stsb_multi_mt"
-    folder = beside if languages(beside) and not languages(inside) else inside
-    return [load_multilingual_dev(folder, task.removeprefix("stsb-"))]
+    return [load_dev(data, task.removeprefix("stsb-"))]
 
 
 def _score(

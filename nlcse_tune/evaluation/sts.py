@@ -27,10 +27,13 @@ Loaded = TypeVar("Loaded")
 
 
 class DevEvaluator:
-    """STS-B dev of `data` (a folder in SentEval's layout or "synthetic"), tokenised once as `model` takes it."""
+    """STS-B dev of `data` (a folder in SentEval's layout or "synthetic"), tokenised once as `model` takes it.
 
-    def __init__(self, data: str, model: Embedder) -> None:
-        self.subset = load_dev(data)
+    `language` takes a translation in place of the English one.
+    """
+
+    def __init__(self, data: str, model: Embedder, language: str | None = None) -> None:
+        self.subset = load_dev(data, language)
         self.row = distinct((self.subset.left, self.subset.right))
         self.tokens = tokens_of(model, self.row)
 

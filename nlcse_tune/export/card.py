@@ -71,7 +71,8 @@ def _training(record: RunRecord) -> str:
 
 def _scores(record: RunRecord, test: TestRecord | None) -> str:
     """Spearman x 100; what was not measured is not in it."""
-    chosen = "Spearman × 100 on the STS-B dev set, by which the model was chosen."
+    language = f" (`{record.config.eval.language}`)" if record.config.eval.language else ""
+    chosen = f"Spearman × 100 on the STS-B dev set{language}, by which the model was chosen."
     if record.dev_before is not None:
         chosen += f" Before training: {record.dev_before:.2f}."
     if record.best_dev is not None:
