@@ -85,6 +85,16 @@ class SideConfig(Frozen):
     warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps with a rising rate")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's, not on biases and LayerNorm")
     checkpoint: str | None = Field(None, description="ViT whose patch embedding starts the side; else initialised")
+    dropout: float | None = Field(None, ge=0, lt=1, description="after the patch embedding; null: the encoder's")
+    mixup: float = Field(0.0, ge=0, le=1, description="audio: share of clips into which another one is mixed")
+    normalise: bool = Field(True, description="audio: filter banks to AudioSet's mean and a standard deviation of 1/2")
+    positions: bool = Field(True, description="audio: position embeddings are added to the patches")
+
+    @model_validator(mode="after")
+    def _of_audio(self) -> "SideConfig":
+        if self.modality != "audio" and (self.mixup, self.normalise, self.positions) != (0.0, True, True):
+            raise ValueError(f"mixup, normalise and positions are for modality audio, got {self.modality}")
+        return self
 
 
 class TrainConfig(Frozen):
@@ -145,7 +155,9 @@ SPEED_FIELDS = ("train.checkpoint_every", "train.compile", "train.micro_batch", 
 TEST_FIELDS = ("eval.tasks", "eval.setting")  # what is done with a finished run
 # Fields younger than the first records. At its default, which is what every run did before, each is left out of a
 # digest, so that runs keep their ids.
-LATER_FIELDS = ("train.optimizers", "eval.language")
+LATER_FIELDS = (
+    "train.optimizers", "eval.language", "side.dropout", "side.mixup", "side.normalise", "side.positions"
+)  # fmt: skip
 
 
 def flatten(config: RunConfig | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -151,7 +151,10 @@ def test_fields_that_came_later_count_where_they_are_set() -> None:
     assert digest(override(simcse, {"train.optimizers": "one"}), {}) == digest(simcse, {})
 
 
-LATER_VALUES: dict[str, object] = {"train.optimizers": "one", "eval.language": "de"}
+LATER_VALUES: dict[str, object] = {
+    "train.optimizers": "one", "eval.language": "de", "side.dropout": 0.0, "side.mixup": 0.5, "side.normalise": False,
+    "side.positions": False,
+}  # fmt: skip
 
 
 def test_flat_names_are_the_known_fields() -> None:
@@ -176,3 +179,9 @@ def test_paths_become_absolute_and_hub_names_stay(tmp_path, monkeypatch) -> None
 def test_embedded_data_have_no_other_language() -> None:
     with pytest.raises(ConfigError, match=r"language must be null with data 'synthetic', got 'de'"):
         override(find_study("demo").config, {"eval.language": "de"})
+
+
+@pytest.mark.parametrize("change", [{"side.mixup": 0.5}, {"side.normalise": False}, {"side.positions": False}])
+def test_what_is_audios_is_refused_for_images(change: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="mixup, normalise and positions are for modality audio, got image"):
+        override(find_study("demo").config, change)

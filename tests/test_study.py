@@ -43,7 +43,9 @@ def test_studies_hold_the_released_commands_settings(name: str) -> None:
     assert found == RELEASED[name]
     assert "NonLing-CSE" in study.description  # the source
     if name.endswith("-released"):
-        assert side.loss == "supcon_as_released"
+        assert (side.loss, side.dropout) == ("supcon_as_released", 0.0)
+        audio = (0.5, False, False) if side.modality == "audio" else (0.0, True, True)
+        assert (side.mixup, side.normalise, side.positions) == audio
         former = find_study(name.removesuffix("-released"))  # Table C.1, which has no omega: one source for that
         assert former.config.side is not None
         assert (former.config.side.loss, former.config.side.weight) == ("supcon", side.weight)

@@ -11,6 +11,6 @@ MODALITIES: dict[Modality, type[SideData]] = {"image": ImageData, "audio": Audio
 
 def load_side(config: SideConfig) -> SideData:
     """The data of a side, which its loss can learn from."""
-    data = MODALITIES[config.modality](config.data)
+    data = MODALITIES[config.modality].of(config)
     check_labels(config, data.labels.tolist())
     return data

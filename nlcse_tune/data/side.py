@@ -4,14 +4,15 @@ V = 2 views of each of a batch's B items make its R = V B rows, view by view: ro
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nlcse_tune.config import SYNTHETIC, Modality
+from nlcse_tune.config import SYNTHETIC, Modality, SideConfig
 from nlcse_tune.data.decode import SUFFIXES
 from nlcse_tune.data.folder import list_folder
 
@@ -31,6 +32,11 @@ class SideData(ABC):
         else:
             self.files, labels = list_folder(Path(data), SUFFIXES[self.modality])
         self.labels = np.asarray(labels, dtype=np.int64)  # (items,)
+
+    @classmethod
+    def of(cls, config: SideConfig) -> Self:
+        """The data of a side, with the settings that its modality has."""
+        return cls(config.data)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,6 +58,11 @@ class SideData(ABC):
     @abstractmethod
     def views(self, item: int, rng: np.random.Generator) -> Tensor:
         """Both views of an item as stored, (V, C, H, W); every random choice comes from `rng`."""
+
+    def labels_of(self, items: np.ndarray, generator: Callable[[int], np.random.Generator]) -> np.ndarray:
+        """The labels of a batch's items (B,), as `views` makes them with the generator of each place."""
+        labels: np.ndarray = self.labels[items]
+        return labels
 
     @abstractmethod
     def normalise(self, stored: Tensor) -> Tensor:

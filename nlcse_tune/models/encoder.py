@@ -130,7 +130,8 @@ def build_encoder(
                 "cannot be driven from image or audio embeddings; families that can: "
                 f"{', '.join(FAMILIES)} (or leave the side out)"
             )
-        encoder.side = SideTower(side.modality, encoder.width, float(backbone.config.hidden_dropout_prob))
+        dropout = float(backbone.config.hidden_dropout_prob) if side.dropout is None else side.dropout
+        encoder.side = SideTower(side.modality, encoder.width, dropout, side.positions)
         if side.checkpoint is not None:
             encoder.side.embedding.load_vit(side.checkpoint)
     key_dropout(encoder)

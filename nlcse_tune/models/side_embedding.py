@@ -17,23 +17,31 @@ SHAPES: dict[Modality, tuple[int, tuple[int, int], int]] = {
 
 
 class PatchEmbedding(nn.Module):
-    """Patches, [CLS] and learned positions: (R, C, H, W) -> (R, 1 + patches, D), as ViT's embedding layer."""
+    """Patches, [CLS] and learned positions: (R, C, H, W) -> (R, 1 + patches, D), as ViT's embedding layer.
 
-    def __init__(self, channels: int, size: tuple[int, int], patch: int, width: int, dropout: float) -> None:
+    `positions` can be left out, as the released code does for audio.
+    """
+
+    def __init__(
+        self, channels: int, size: tuple[int, int], patch: int, width: int, dropout: float, positions: bool = True
+    ) -> None:
         super().__init__()
         patches = (size[0] // patch) * (size[1] // patch)
         self.projection = nn.Conv2d(channels, width, kernel_size=patch, stride=patch)
         self.cls_token = nn.Parameter(torch.empty(1, 1, width))
-        self.position_embeddings = nn.Parameter(torch.empty(1, 1 + patches, width))
+        self.position_embeddings = nn.Parameter(torch.empty(1, 1 + patches, width)) if positions else None
         self.dropout = nn.Dropout(dropout)
         for parameter in (self.cls_token, self.position_embeddings, self.projection.weight):
-            nn.init.trunc_normal_(parameter, std=0.02)
+            if parameter is not None:
+                nn.init.trunc_normal_(parameter, std=0.02)
         nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]
 
     def forward(self, inputs: Tensor) -> Tensor:
         patches = self.projection(inputs).flatten(2).transpose(1, 2)  # (R, patches, D)
         states = torch.cat([self.cls_token.expand(len(inputs), -1, -1), patches], dim=1)
-        return self.dropout(states + self.position_embeddings)  # type: ignore[no-any-return]
+        if self.position_embeddings is not None:
+            states = states + self.position_embeddings
+        return self.dropout(states)  # type: ignore[no-any-return]
 
     def load_vit(self, checkpoint: str) -> None:
         """Takes the patch embedding of a ViT checkpoint of the same width, patch size and image size."""
@@ -57,9 +65,9 @@ class PatchEmbedding(nn.Module):
 class SideTower(nn.Module):
     """What a side has of its own: an embedding below the shared layers and a tanh head above them."""
 
-    def __init__(self, modality: Modality, width: int, dropout: float) -> None:
+    def __init__(self, modality: Modality, width: int, dropout: float, positions: bool = True) -> None:
         super().__init__()
-        self.embedding = PatchEmbedding(*SHAPES[modality], width, dropout)
+        self.embedding = PatchEmbedding(*SHAPES[modality], width, dropout, positions)
         self.head = tanh_head(width)
 
 

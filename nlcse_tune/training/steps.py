@@ -12,9 +12,11 @@ caching (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Me
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import repeat
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -223,7 +225,10 @@ class SideHalf(Half):
         self.begun: dict[int, Iterator[Tensor]] = {}
 
     def _views(self, step: int, position: int, item: int) -> Tensor:
-        return self.data.views(item, numpy_generator(self.seed, "side-views", step, position))
+        return self.data.views(item, self._generator(step, position))
+
+    def _generator(self, step: int, position: int) -> np.random.Generator:
+        return numpy_generator(self.seed, "side-views", step, position)
 
     def _begin(self, step: int) -> Iterator[Tensor]:
         """The views of this worker's items: threads begin them now; without threads each is made when asked for."""
@@ -241,8 +246,8 @@ class SideHalf(Half):
         return self.forward(inputs[rows])
 
     def loss(self, embeddings: Tensor, step: int) -> Tensor:
-        labels = torch.from_numpy(self.data.labels[self.order[step]]).to(embeddings.device)
-        loss = SIDE_LOSSES[self.side.loss](*embeddings, labels, temperature=self.side.temperature)
+        labels = torch.from_numpy(self.data.labels_of(self.order[step], partial(self._generator, step)))
+        loss = SIDE_LOSSES[self.side.loss](*embeddings, labels.to(embeddings.device), temperature=self.side.temperature)
         return self.side.weight * loss
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ from nlcse_tune.data.audio import (
     STD,
     AudioData,
     filter_bank,
+    mix,
     spec_augment,
 )
 from nlcse_tune.data.image import ImageData, crop_box, random_view
@@ -164,6 +165,51 @@ def test_a_clip_is_1024_frames_and_both_views_are_the_same() -> None:
     assert torch.equal(views, data.views(3, rng()))
     assert not torch.equal(views, data.views(3, rng(1)))
     assert torch.allclose(data.normalise(views), (views - MEAN) / (2 * STD))
+
+
+def test_another_clip_is_mixed_in_as_the_released_code_does() -> None:
+    """By hand from the same draws: both without their mean, the other cut or padded, the shares beta(10, 10)."""
+    data = AudioData("synthetic", mixup=1.0)
+    seen = set()
+    for item in range(6):
+        draws = rng(item)
+        draws.random()
+        other, share = int(draws.integers(len(data))), draws.beta(10, 10)
+        one, two = (data.open(which).astype(np.float64) for which in (item, other))
+        one, two = one - one.mean(), two - two.mean()
+        two = np.concatenate([two, np.zeros(max(0, len(one) - len(two)))])[: len(one)]
+        expected = torch.zeros(FRAMES, MEL_BINS)
+        bank = filter_bank((share * one + (1 - share) * two).astype(np.float32))
+        expected[: len(bank)] = bank
+        views = data.views(item, rng(item))
+        assert torch.equal(views[0], views[1])
+        torch.testing.assert_close(views[0, 0], spec_augment(expected, draws).T, atol=1e-2, rtol=1e-3)
+        label = data.labels_of(np.array([item]), lambda place, seed=item: rng(seed))  # type: ignore[misc]
+        assert label.tolist() == [data.labels[item if share >= 0.5 else other]]
+        seen.add(bool(share >= 0.5))
+    assert seen == {True, False}
+
+
+def test_about_the_share_of_clips_asked_for_is_mixed() -> None:
+    data, alone = AudioData("synthetic", mixup=0.5), AudioData("synthetic")
+    items = np.zeros(400, dtype=int)
+    changed = int((data.labels_of(items, rng) != alone.labels_of(items, rng)).sum())
+    assert (
+        60 < changed < 110
+    )  # of 400, a half are mixed, a half of these for the larger part, 5 of 6 from another class
+    assert not alone.labels_of(items, lambda place: pytest.fail("no draw is needed")).any()
+
+
+@pytest.mark.parametrize("longer", [True, False])
+def test_a_mix_has_the_length_of_its_first_clip(longer: bool) -> None:
+    one, two = np.array([1.0, -1, 1, -1], np.float32), np.array([3.0, 1], np.float32)
+    expected = [0.75 + 0.25, -0.75 - 0.25, 0.75, -0.75] if longer else [0.25 + 0.75, -0.25 - 0.75]
+    assert mix(*((one, two, 0.75) if longer else (two, one, 0.25))).tolist() == expected
+
+
+def test_filter_banks_go_in_as_they_are_where_so_asked() -> None:
+    views = AudioData("synthetic", normalised=False).views(0, rng())
+    assert AudioData("synthetic", normalised=False).normalise(views) is views
 
 
 def test_filter_banks_are_kaldis_and_cut_at_1024_frames() -> None:

@@ -181,6 +181,15 @@ def test_side_embeddings_have_the_papers_shapes(modality: str, shape: tuple[int,
     assert embedding(torch.randn(2, *shape)).shape == (2, states, 24)
 
 
+def test_position_embeddings_of_a_side_can_be_left_out() -> None:
+    embedding = SideTower("audio", 24, 0.0, positions=False).embedding
+    assert set(embedding.state_dict()) == {"cls_token", "projection.weight", "projection.bias"}
+    inputs = torch.zeros(1, 1, 128, 1024)
+    states = embedding(inputs)
+    assert states.shape == (1, 211, 24)
+    assert torch.equal(states[:, 1:], torch.zeros(1, 210, 24))  # of silence, wherever it stands
+
+
 def test_scratch_tokenizer_knows_the_embedded_words() -> None:
     """A tokenizer that maps words to [UNK] gives wonderful losses and learns nothing."""
     ids = tokenizer()("the hound repairs a couch by the mound")["input_ids"]

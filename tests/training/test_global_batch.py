@@ -9,10 +9,12 @@ from torch import Tensor
 
 from nlcse_tune.config import RunConfig, override
 from nlcse_tune.errors import ConfigError, RunError
+from nlcse_tune.records import RunRecord
+from nlcse_tune.run import run_one
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.distributed import gather_embeddings, share
 from nlcse_tune.training.steps import TAKE_STEP, Half
-from tests.training.tiny import AUDIO, IMAGES, forked, halves, on_workers, tiny
+from tests.training.tiny import AUDIO, IMAGES, SEED, forked, halves, on_workers, tiny
 
 SIDE = {**IMAGES, "loss": "supcon", "weight": 0.5}
 SMALL_SIDE = {**SIDE, "batch_size": 8}
@@ -112,6 +114,22 @@ def test_workers_with_micro_batches_hard_negatives_and_audio(tmp_path: Path) -> 
     micro = tiny({**AUDIO, "batch_size": 5}, train__micro_batch=2, **changes)
     for answer in on_workers(3, outcome, tmp_path, micro, 1, True):
         assert_same(answer, expected)
+
+
+def test_workers_agree_on_the_labels_of_mixed_clips(tmp_path: Path) -> None:
+    side = {**AUDIO, "batch_size": 6, "mixup": 0.9, "normalise": False, "positions": False, "dropout": 0.0}
+    config = tiny({**side, "loss": "supcon"}, train__max_steps=2, train__eval_every=1)
+    assert config.side is not None
+    alone = run_one(config, SEED, RunContext(tmp_path / "one"))
+    losses = [point.side_loss for point in alone.dev_curve]
+    leading, _ = on_workers(2, two_steps, tmp_path, config)
+    assert [point.side_loss for point in leading.dev_curve] == pytest.approx(losses, abs=1e-4)
+    plain = override(config, {"side.mixup": 0.0})
+    assert [point.side_loss for point in run_one(plain, SEED, RunContext(tmp_path / "plain")).dev_curve] != losses
+
+
+def two_steps(context: RunContext, config: RunConfig) -> RunRecord:
+    return run_one(config, SEED, context)
 
 
 def of_the_sum(context: RunContext, config: RunConfig) -> Outcome:
