@@ -119,7 +119,7 @@ def score_run(record: RunRecord, paths: RunPaths, asked: EvalConfig, opening: Op
         setting=asked.setting,
         scores=scores,
         missing=missing,
-        geometry={"alignment": geometry.alignment, "uniformity": geometry.uniformity} if geometry else {},
+        geometry=geometry.model_dump(include={"alignment", "uniformity", "positives"}) if geometry else {},
         model=record.best_model,
         data={task: task_fingerprint(asked.data, task) for task in scores},
         versions=versions(device_name(device)),

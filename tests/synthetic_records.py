@@ -81,7 +81,7 @@ def _test_run(
         scores[task] = TaskScore(all=value, mean=value - 1, wmean=value - 0.5, pearson=value, pairs=pairs or 1000)
     test = TestRecord(
         run_id=record.run_id, opened="2026-11-20T12:00:00+00:00", setting="all", scores=scores,
-        geometry={"alignment": 0.2 + 0.01 * rng.standard_normal(), "uniformity": -2.3 - 0.1 * own},
+        geometry={"alignment": 0.2 + 0.01 * rng.standard_normal(), "uniformity": -2.3 - 0.1 * own, "positives": 1491},
         data={task: f"sha-{task}" for task in tasks}, versions=VERSIONS,
     )  # fmt: skip
     test.write(paths.run(record.run_id).test)

@@ -202,7 +202,7 @@ def test_seeds_train_test_and_are_not_run_twice(tiny_study: Study, tmp_path: Pat
             tested.append(card.run_id)
             assert set(card.scores) == set(record.config.eval.tasks)
             assert card.average(record.config.eval.tasks) is not None
-            assert set(card.geometry) == {"alignment", "uniformity"}
+            assert set(card.geometry) == {"alignment", "uniformity", "positives"}
             kept = np.load(arm.paths.run(record.run_id).similarities)
             assert kept["stsb"].shape == kept["gold_stsb"].shape == (card.scores["stsb"].pairs,)
         [opening], unreadable = read_openings(arm.paths)  # one command, a line a run

@@ -186,7 +186,9 @@ class TestRecord(Stored):
     setting: Setting
     scores: dict[StsTask, TaskScore]
     missing: dict[StsTask, str] = Field({}, description="tasks that could not be scored, and why")
-    geometry: dict[Literal["alignment", "uniformity"], float] = {}
+    geometry: dict[Literal["alignment", "uniformity", "positives"], float] = Field(
+        {}, description="`positives`: pairs of the alignment; early versions had others, and did not count them"
+    )
     model: str | None = Field(None, description="digest of the model that was scored, as RunRecord.best_model")
     data: dict[str, str] = Field(description="fingerprint of each test set")
     versions: Versions

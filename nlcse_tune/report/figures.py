@@ -163,7 +163,7 @@ def _geometry_figure(block: Block) -> "Figure | None":
     axes.set_title("Small: each seed. Large: mean over seeds", fontsize=9)
     axes.margins(0.12)
     for i, arm in enumerate(block.tested):
-        known = [run.test.geometry for run in arm.runs if len(run.test.geometry) == 2]
+        known = [run.test.geometry for run in arm.runs if "positives" in run.test.geometry]
         if known:
             x, y = ([geometry[name] for geometry in known] for name in ("uniformity", "alignment"))
             axes.scatter(x, y, s=26, alpha=0.55, linewidths=0, **look(i))

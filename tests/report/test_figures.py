@@ -10,7 +10,7 @@ from nlcse_tune.errors import RunError
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records.ledger import ledger
 from nlcse_tune.report.figures import best_by_pair, draw_geometry, new_figure, write_figure, write_search_figures
-from tests.report.made import METHOD, build
+from tests.report.made import BASELINE, METHOD, build, change_test, read_test
 
 
 def test_files_and_figures_are_written_and_repeat(root: Path) -> None:
@@ -60,3 +60,13 @@ def test_figure_4_is_written(suffix: str, tmp_path: Path) -> None:
 def test_a_figure_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"figure\.odd: no such figure format"):
         draw_geometry({"a": (-2.5, 0.2, None)}, tmp_path / "figure.odd")
+
+
+def test_alignments_over_other_pairs_are_not_drawn_beside_todays(root: Path) -> None:
+    """Early versions took pairs of 4 and above, and did not count them."""
+    assert "alignment-uniformity" in " ".join(path.name for path in report.write_report(build(root)))
+    for study in (METHOD, BASELINE):
+        for seed in range(1, 6):
+            geometry = read_test(root, study, seed).geometry
+            change_test(root, study, seed, geometry={name: geometry[name] for name in ("alignment", "uniformity")})
+    assert "alignment-uniformity" not in " ".join(path.name for path in report.write_report(build(root)))
