@@ -7,7 +7,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,11 @@ def writing(path: Path) -> Iterator[None]:
         raise StorageError(f"{path}: cannot be written: {why}; free space or choose another --out") from error
 
 
+def unreadable(path: Path, error: OSError) -> StorageError:
+    """What to say of a file that is there and cannot be read at the moment."""
+    return StorageError(f"{path}: cannot be read: {error.strerror or error}; see to the disk, then try again")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path` and puts what was written there in its place at the end.
@@ -120,8 +125,7 @@ def locked(path: Path, what: str, *, shared: bool = False) -> Iterator[None]:
             stream.seek(0)
             holder = stream.read().strip() or "another process"
             raise RunError(f"{what} is in use by {holder}; wait for it, or choose another --out") from None
-        stream.seek(0)
-        stream.truncate()  # of several that share it the last one is named
-        stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        stream.flush()
+        with suppress(OSError):  # a full disk: the lock holds without its holder's name
+            os.ftruncate(stream.fileno(), 0)  # of several that share it the last one is named
+            os.write(stream.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield

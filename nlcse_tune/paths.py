@@ -59,7 +59,7 @@ class StudyPaths:
     search = _Below(SEARCH)  # what the last search chose
     best = _Below("best.yaml")  # the same as a study
     trials = _Below("trials.csv")  # one row per run of the last search
-    journal = _Below("optuna.journal")  # the search as optuna-dashboard reads it; each search makes it anew
+    journal = _Below("optuna.journal")  # the search as optuna-dashboard reads it
     ray = _Below("ray")  # Ray Tune's own files
     ray_train = _Below("ray/train")
     report = _Below("report")  # tables and figures

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from nlcse_tune.errors import DataError
-from nlcse_tune.files import keep_umask, write_text
+from nlcse_tune.files import keep_umask, unreadable, write_text
 from nlcse_tune.paths import POOLING_FILE
 
 _FREE = {POOLING_FILE, "README.md"}  # a model card is for people to write in
@@ -34,19 +34,33 @@ class SavedModel:
 
 
 def read_saved(folder: Path) -> SavedModel | None:
-    """The model's own file; None where the folder has none, DataError where it is damaged."""
+    """The model's own file; None where the folder has none.
+
+    DataError where it is damaged; StorageError where it cannot be read now, which says nothing of the model.
+    """
     path = folder / POOLING_FILE
     try:
         saved = json.loads(path.read_bytes())
         return SavedModel(str(saved["pooler"]), bool(saved.get("head_at_test")), dict(saved.get("files", {})))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{path}: not readable as this tool writes it ({type(error).__name__}: {error})") from None
 
 
 def file_digest(path: Path) -> str:
-    """32 hex digits for a file's bytes."""
+    """32 hex digits for a file's bytes; FileNotFoundError, or StorageError where it cannot be read now."""
+    try:
+        return _digest(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
@@ -65,7 +79,7 @@ def damage(folder: Path, digest: str | None = None) -> str | None:
     """Why the model in `folder` is not what was written, or not the one with this digest; None where it is.
 
     Models of early versions have no digests: what is wrong with them shows when they are loaded, if at all. Reads
-    every file once (about 1 GB a second).
+    every file once (about 1 GB a second). StorageError where one cannot be read now: that is no damage.
     """
     try:
         if (saved := read_saved(folder)) is None:
@@ -75,6 +89,6 @@ def damage(folder: Path, digest: str | None = None) -> str | None:
                 return f"{name} is not the file that was written"
     except FileNotFoundError as error:
         return f"{Path(str(error.filename)).name} is missing"
-    except (OSError, DataError) as error:
+    except DataError as error:
         return str(error)
     return "it is another model" if digest not in (None, saved.digest) else None

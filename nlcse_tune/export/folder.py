@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 
-from nlcse_tune.errors import ConfigError, RunError, reason_of
+from nlcse_tune.errors import ConfigError, RunError, StorageError, reason_of
 from nlcse_tune.export.card import model_card
-from nlcse_tune.models.encoder import FAMILIES, HEAD_FILE, SentenceEncoder, load_encoder
+from nlcse_tune.models.encoder import FAMILIES, HEAD_FILE, SentenceEncoder, load_encoder, writing_model
 from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS
 from nlcse_tune.paths import find_model, run_of
 from nlcse_tune.records.ledger import check_model, kept_record, kept_test
@@ -36,11 +36,12 @@ def export_run(run: str, to: Path, *, out: Path = Path("runs"), force: bool = Fa
     unfinished = target.with_name(f".{target.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        _write(model, unfinished, target.name)
-        shutil.rmtree(target, ignore_errors=True)
-        unfinished.replace(target)
-    except OSError as error:
-        raise RunError(f"{to}: cannot be written: {error.strerror or error}; choose another --to") from error
+        with writing_model(to):
+            _write(model, unfinished, target.name)
+            shutil.rmtree(target, ignore_errors=True)
+            unfinished.replace(target)
+    except StorageError as error:
+        raise RunError(f"{error}".replace("free space or choose another --out", "choose another --to")) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return to

@@ -14,7 +14,7 @@ from nlcse_tune.errors import RunError
 from nlcse_tune.files import writing
 from nlcse_tune.launch.spec import Resources, RunSpec
 from nlcse_tune.records import RunRecord
-from nlcse_tune.records.ledger import keep_record, kept_record
+from nlcse_tune.records.ledger import is_under_way, keep_record, kept_record
 from nlcse_tune.run import run_one
 from nlcse_tune.saved_model import damage
 from nlcse_tune.training.checkpoint import finish
@@ -43,8 +43,9 @@ def execute(spec: RunSpec, context: RunContext) -> RunRecord:
     with writing(paths.folder):
         paths.folder.mkdir(parents=True, exist_ok=True)
     earlier = kept_record(paths)  # its model was cleared away or damaged, or a search stopped it before its end
-    if earlier is not None and paths.best.exists() and (why := damage(paths.best, earlier.best_model)):
-        context.events += (f"trained again: its best model was not as it was written ({why})",)
+    if earlier and earlier.status == "completed" and paths.best.exists() and not is_under_way(paths):
+        why = damage(paths.best, earlier.best_model)
+        context.events += (f"trained again: its best model was not as it was written ({why})",) if why else ()
     record = run_one(spec.config, spec.seed, context, study=spec.study.study)
     if context.leads and record.status != "stopped":
         if earlier is not None or kept_record(paths) is None:  # else it was stopped meanwhile, and the driver says so

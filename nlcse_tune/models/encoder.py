@@ -3,6 +3,8 @@
 B sentences, T tokens, R rows of side input (views x items), D width.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import cast, get_args
@@ -16,7 +18,8 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel, PreTrainedToken
 from transformers.utils import logging as transformers_logging
 
 from nlcse_tune.config import EncoderConfig, Pooler, SideConfig
-from nlcse_tune.errors import ConfigError, RunError, reason_of
+from nlcse_tune.errors import ConfigError, NlcseError, RunError, reason_of
+from nlcse_tune.files import writing
 from nlcse_tune.models.dropout import MaskSource, key_dropout, masks_from
 from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS, pool
 from nlcse_tune.models.side_embedding import SideTower, tanh_head
@@ -200,6 +203,22 @@ def _override_dropout(model_config: transformers.PreTrainedConfig, dropout: floa
                 f"{dropout}; leave encoder.dropout out"
             )
         setattr(model_config, name, dropout)
+
+
+@contextmanager
+def writing_model(path: Path) -> Iterator[None]:
+    """As `files.writing`: a full disk is a SafetensorError to safetensors, a RuntimeError to torch.save, and a bare
+    Exception to tokenizers.
+    """
+    with writing(path):
+        try:
+            yield
+        except (OSError, NlcseError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            if isinstance(error, (SafetensorError, RuntimeError)) or "os error" in str(error):
+                raise OSError(str(error).strip().splitlines()[-1]) from error
+            raise
 
 
 def save_encoder(encoder: SentenceEncoder, folder: Path) -> SavedModel:

@@ -203,7 +203,7 @@ class TestRecord(Stored):
             return f"holds the scores of another run, {self.run_id}"
         if not all(abs(score.all) <= 100 for score in self.scores.values()):  # so is no NaN
             return "its scores are no Spearman x 100"
-        if None not in (self.model, record.best_model) and self.model != record.best_model:
+        if record.best_model is not None and self.model != record.best_model:
             return "another model of this run was scored than the one that its record names"
         return None
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from nlcse_tune.errors import DataError
 from nlcse_tune.files import writing
-from nlcse_tune.paths import POOLING_FILE, RunPaths, StudyPaths, run_of
+from nlcse_tune.paths import LAST, POOLING_FILE, RunPaths, StudyPaths, run_of
 from nlcse_tune.records import Opening, RunRecord, TestRecord, now
 from nlcse_tune.saved_model import damage
 
@@ -117,9 +117,14 @@ def is_whole(record: RunRecord, paths: RunPaths) -> bool:
 
 def check_model(folder: Path) -> None:
     """Raises DataError where a model is not as it was written, or not the one that a study's record names."""
-    record = kept_record(paths) if (paths := run_of(folder)) else None
-    if (why := damage(folder, record.best_model if record else None)) is not None:
-        raise DataError(
-            f"{folder}: the model is not as it was written: {why}; `nlcse-tune train` and `seeds` train a study's run "
-            f"again; where you changed a model of your own on purpose, delete `files` in its {POOLING_FILE}"
-        )
+    record = kept_record(paths) if (paths := run_of(folder)) and not is_under_way(paths) else None
+    digest = record.best_model if record and record.status == "completed" else None
+    if (why := damage(folder, digest)) is not None:
+        own = f"if you changed it on purpose, delete `files` in its {POOLING_FILE}"
+        again = "`nlcse-tune train` with its study (or its search's best.yaml) and seed trains its run again"
+        raise DataError(f"{folder}: the model is not as it was written: {why}; {own if digest is None else again}")
+
+
+def is_under_way(paths: RunPaths) -> bool:
+    """Whether a run has restart points: its best model may be a better one than an earlier record names."""
+    return any(paths.folder.glob(f"{LAST}-*.pt"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from nlcse_tune.config import SCRATCH, RunConfig
 from nlcse_tune.errors import StorageError, plural
 from nlcse_tune.paths import RunPaths
+from nlcse_tune.records.ledger import kept_record
 from nlcse_tune.search.selection import FIRST
 from nlcse_tune.search.state import SearchState
 
@@ -22,7 +23,7 @@ def clear_checkpoints(state: SearchState, keep: int, winner: str | None = None) 
 def clear(runs: Iterable[RunPaths]) -> None:
     """Deletes the checkpoints of finished runs that a search began (not `nlcse-tune train`); records stay, always."""
     for run in runs:
-        if run.begun.is_file() and run.record.is_file():
+        if run.begun.is_file() and kept_record(run) is not None:
             shutil.rmtree(run.folder, ignore_errors=True)
 
 

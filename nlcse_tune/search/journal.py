@@ -47,6 +47,8 @@ class Journal:
         told: dict[str, TrialState] = {}
         for trial in self.study.get_trials(deepcopy=False):
             run_id = trial.user_attrs["run"]
+            if trial.state is TrialState.WAITING or any(self.known[n] != d for n, d in trial.distributions.items()):
+                raise ValueError("killed before it had its values, or of a space that has changed since")
             if trial.state.is_finished():
                 told[run_id] = trial.state
             else:

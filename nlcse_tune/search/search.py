@@ -19,6 +19,7 @@ from nlcse_tune.launch.pool import Pool, open_pool
 from nlcse_tune.launch.spec import Launch, RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord
+from nlcse_tune.records.ledger import is_whole, kept_record
 from nlcse_tune.search.disk import check_space, clear, clear_checkpoints
 from nlcse_tune.search.early_stopping import RULES, Curve, curve_of
 from nlcse_tune.search.journal import Journal
@@ -132,11 +133,11 @@ class _Search:
         def run(ids: Sequence[str], i: int) -> dict[str, float]:
             nonlocal lost
             specs = {name: state.spec(points[name], state.seed + i) for name in ids}
-            if missing := [spec for spec in specs.values() if not spec.paths.record.is_file()]:
+            if missing := [spec for spec in specs.values() if kept_record(spec.paths) is None]:
                 self.view.note(f"  the best {len(missing)} so far again, with seed {state.seed + i}")
                 self.run_again(missing)
                 clear(spec.paths for spec in missing)
-            records = {name: RunRecord.read(spec.paths.record) for name, spec in specs.items()}
+            records = {name: kept_record(spec.paths) for name, spec in specs.items()}
             lost = not all(records.values())
             finished = {name: r.best_dev for name, r in records.items() if r and r.status == "completed"}
             return {} if lost else {name: dev for name, dev in finished.items() if dev is not None}
@@ -172,8 +173,8 @@ class _Search:
         # While the best few are still to be repeated any of them can win, and would be missed.
         keep = max(self.options.keep, FIRST) if result.unrepeated else self.options.keep
         clear_checkpoints(self.state, keep, winner=best)
-        if not self.state.paths.run(best).best.exists():
-            self.view.note("  the winner's checkpoint was cleared by an earlier search, so it is trained again")
+        if not is_whole(result.best.record, self.state.paths.run(best)):
+            self.view.note("  the winner's checkpoint was cleared by an earlier search, or damaged: trained again")
             self.run_again([self.state.spec(result.best.point)])
 
 

@@ -8,18 +8,14 @@ its step (best-000250): the encoder of the best dev score so far, as a Hugging F
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 
 from nlcse_tune.errors import DataError
 from nlcse_tune.files import writing
-from nlcse_tune.models.encoder import SentenceEncoder, save_encoder
+from nlcse_tune.models.encoder import SentenceEncoder, save_encoder, writing_model
 from nlcse_tune.paths import BEST, LAST
 from nlcse_tune.saved_model import damage, file_digest
 
@@ -50,22 +46,23 @@ class Checkpoints:
         and the next restart point: the link then names a model that the run has not seen yet.
         """
         events = []
-        for path in sorted(self.folder.glob(f"{LAST}-*.pt"), reverse=True):
-            try:
-                self.points.append(RestartPoint(path, self._checked(path)))
-            except DataError as error:
-                events.append(f"restart point {path.name} discarded: {error}")
-                path.unlink(missing_ok=True)
-        if events and not self.points:
-            events.append("no other restart point: begun anew")
-        for leftover in (*self.folder.glob(f".{LAST}*"), *self.folder.glob(f".{BEST}*")):
-            shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
-        newest = self.points[0] if self.points else RestartPoint(Path(), None)
-        if newest.best_step is not None:
-            _point(self.folder / BEST, best_folder(self.folder, newest.best_step))
-        else:
-            (self.folder / BEST).unlink(missing_ok=True)
-        self._drop_former()
+        with writing(self.folder):
+            for path in sorted(self.folder.glob(f"{LAST}[-.]*pt"), reverse=True):  # last.pt: of an early version
+                try:
+                    self.points.append(RestartPoint(path, self._checked(path)))
+                except DataError as error:
+                    events.append(f"restart point {path.name} discarded: {error}")
+                    path.unlink(missing_ok=True)
+            if events and not self.points:
+                events.append("no other restart point: begun anew")
+            for leftover in (*self.folder.glob(f".{LAST}*"), *self.folder.glob(f".{BEST}*")):
+                shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
+            newest = self.points[0] if self.points else RestartPoint(Path(), None)
+            if newest.best_step is not None:
+                _point(self.folder / BEST, best_folder(self.folder, newest.best_step))
+            else:
+                (self.folder / BEST).unlink(missing_ok=True)
+            self._drop_former()
         return (newest.path if self.points else None), events
 
     def _checked(self, path: Path) -> int | None:
@@ -81,7 +78,7 @@ class Checkpoints:
     def save_restart(self, state: dict[str, Any], step: int, best_step: int | None) -> None:
         """Writes a restart point and drops the third last; a kill at any moment leaves the others whole."""
         unfinished = self.folder / f".{LAST}.unfinished"
-        with _writing(unfinished):
+        with writing_model(unfinished):
             with unfinished.open("wb") as stream:
                 torch.save({**state, "run": self.run}, stream)
                 stream.flush()
@@ -98,7 +95,7 @@ class Checkpoints:
         folder = best_folder(self.folder, step)
         unfinished = folder.with_name(f".{folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        with _writing(folder):
+        with writing_model(folder):
             saved = save_encoder(encoder, unfinished)
             shutil.rmtree(folder, ignore_errors=True)
             unfinished.replace(folder)
@@ -118,30 +115,22 @@ def _point(link: Path, folder: Path) -> None:
 
 
 def load_restart(path: Path, device: str, run: str) -> dict[str, Any]:
-    """What `save_restart` wrote for `run`; DataError where this is not it, byte for byte."""
+    """What `save_restart` wrote for `run`; DataError where this is not it, byte for byte.
+
+    Anything else that goes wrong, such as MemoryError where there is none left to load it into, says nothing of the
+    file: it is not to be discarded for that.
+    """
+    if file_digest(path) != path.stem.rpartition("-")[2]:
+        raise DataError("its bytes are not those that were written")
     try:
-        if file_digest(path) != path.stem.rpartition("-")[2]:
-            raise DataError("its bytes are not those that were written")
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except torch.OutOfMemoryError:
         raise
-    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise DataError(f"not readable ({error})") from None
+    except RuntimeError as error:
+        raise MemoryError(str(error)) if "allocate" in str(error) else error from None
     if state.get("run") != run:
         raise DataError(f"it is of another run, {state.get('run')}")
     return state
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """As `files.writing`: a full disk is a SafetensorError to safetensors and a RuntimeError to torch.save."""
-    with writing(path):
-        try:
-            yield
-        except torch.OutOfMemoryError:
-            raise
-        except (SafetensorError, RuntimeError) as error:
-            raise OSError(str(error).strip().splitlines()[-1]) from error
 
 
 def drop_former_best(folder: Path, *keep: int | None) -> None:

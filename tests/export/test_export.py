@@ -126,7 +126,7 @@ def test_a_run_id_is_found_and_its_card_says_what_is_known(
         assert part in card, part
     assert "license:" not in card.split("---")[1]
     test = TestRecord(
-        run_id=record.run_id, opened="now", setting="all", data={}, versions=versions("cpu"),
+        run_id=record.run_id, opened="now", setting="all", data={}, versions=versions("cpu"), model=record.best_model,
         scores={"stsb": TaskScore(all=71.234, mean=1, wmean=1, pearson=1, pairs=1379)},
     )  # fmt: skip
     test.write(paths.test)

@@ -15,6 +15,7 @@ from nlcse_tune.records import DevPoint
 from nlcse_tune.search.journal import Journal, importances
 from nlcse_tune.search.search import SearchRuns
 from nlcse_tune.search.state import SearchOptions, View, load_state
+from nlcse_tune.space import SearchSpace, ValueList
 from nlcse_tune.study import Study
 from tests.search.test_state import plan_of, points, put
 
@@ -67,6 +68,26 @@ def test_a_later_call_adds_to_the_journal(tiny_study: Study, tmp_path: Path) -> 
     Journal(load_state(tiny_study, plan.paths, 6))
     assert len(loaded(plan.paths).trials) == 3
     assert len(plan.paths.journal.read_bytes()) - len(after) < 500  # nothing is told twice
+
+
+def test_a_journal_of_another_space_or_of_a_torn_beginning_is_made_anew(tiny_study: Study, tmp_path: Path) -> None:
+    plan = plan_of(tiny_study, tmp_path, 4)
+    put(plan, tiny_study.own_point, 50.0)
+    Journal(load_state(tiny_study, plan.paths, 4))
+    assert tiny_study.space is not None
+    rates = tiny_study.space.parameters["text.learning_rate"].listed()
+    wider = {**tiny_study.space.parameters, "text.learning_rate": ValueList(values=(*(rates or ()), 5e-3))}
+    study = tiny_study.copied(space=SearchSpace(name="wider", parameters=wider))
+    journal = Journal(load_state(study, plan.paths, 4))
+    assert [trial.value for trial in loaded(plan.paths).trials] == [50.0]
+    journal.begin("0123456789ab-s42", {**study.own_point, "text.learning_rate": 5e-3})
+    # A kill between the two steps of a beginning leaves a trial that waits for its values.
+    journal.study.enqueue_trial(study.own_point, user_attrs={"run": "a"})
+    journal = Journal(load_state(study, plan.paths, 4))
+    for run in ("a", "b"):
+        journal.begin(run, study.own_point)
+        journal.end(run, None)
+    assert [trial.user_attrs["run"] for trial in loaded(plan.paths).trials[1:]] == ["a", "b"]
 
 
 @pytest.mark.parametrize("kept", [0.5, 0.9, 0.0])

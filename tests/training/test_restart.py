@@ -1,5 +1,6 @@
 """A killed run goes on from its last restart point to the same final weights, and no kill leaves half a file behind."""
 
+import errno
 import os
 import random
 import signal
@@ -15,6 +16,7 @@ import nlcse_tune.run as run_module
 import nlcse_tune.training.checkpoint as checkpoint_module
 from nlcse_tune.config import RunConfig
 from nlcse_tune.data import synthetic
+from nlcse_tune.errors import StorageError
 from nlcse_tune.models.encoder import SentenceEncoder, load_encoder
 from nlcse_tune.records import RunRecord
 from nlcse_tune.run import run_one
@@ -247,6 +249,34 @@ def test_a_damaged_restart_point_is_discarded_for_the_one_before_it(harm: str, t
     assert "last-000010-" in event
     assert "discarded" in event
     assert len(list(tmp_path.glob("last-*.pt"))) == 1
+
+
+@pytest.mark.parametrize("fault", ["disk", "memory"])
+def test_a_fault_of_the_moment_discards_nothing(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in (5, 10):
+        restart(tmp_path, step, None)
+
+    def failing(*_: Any, **__: Any) -> None:
+        if fault == "disk":
+            raise OSError(errno.ESTALE, "Stale file handle")
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    where = "nlcse_tune.saved_model._digest" if fault == "disk" else "torch.load"
+    with monkeypatch.context() as patched:
+        patched.setattr(where, failing)
+        with pytest.raises(StorageError if fault == "disk" else MemoryError):
+            find(tmp_path)
+    assert len(list(tmp_path.glob("last-*.pt"))) == 2
+    assert find(tmp_path) == (10, [])
+
+
+def test_a_restart_point_of_an_early_version_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / "last.pt").write_bytes(b"PK of an early version")
+    assert find(tmp_path) == (None, [
+        "restart point last.pt discarded: its bytes are not those that were written",
+        "no other restart point: begun anew",
+    ])  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_where_no_restart_point_is_whole_a_run_begins_anew(tmp_path: Path) -> None:
