@@ -40,7 +40,7 @@ def test_unknown_key_proposes_the_nearest() -> None:
 
 def test_an_unknown_key_that_is_known_elsewhere_is_sent_there() -> None:
     for raw, hint in (
-        ({"dropout": 0.1}, "dropout: unknown key; it belongs under `encoder:`"),
+        ({"pooler": "avg"}, "pooler: unknown key; it belongs under `encoder:`"),
         ({"learning_rate": 1}, "learning_rate: unknown key; it belongs under `text:` or under `side:`"),
         ({"text": {"precision": "fp32"}}, "text.precision: unknown key; it belongs under `train:`"),
         ({"train": {"text": {}}}, "train.text: unknown key; it belongs at the top"),
