@@ -56,12 +56,12 @@ class Checkpoints:
             if events and not self.points:
                 events.append("no other restart point: begun anew")
             for leftover in (*self.folder.glob(f".{LAST}*"), *self.folder.glob(f".{BEST}*")):
-                shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
+                _remove(leftover)
             newest = self.points[0] if self.points else RestartPoint(Path(), None)
             if newest.best_step is not None:
                 _point(self.folder / BEST, best_folder(self.folder, newest.best_step))
             else:
-                (self.folder / BEST).unlink(missing_ok=True)
+                _remove(self.folder / BEST)
             self._drop_former()
         return (newest.path if self.points else None), events
 
@@ -107,10 +107,16 @@ class Checkpoints:
         drop_former_best(self.folder, newest, *(point.best_step for point in self.points))
 
 
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+
+
 def _point(link: Path, folder: Path) -> None:
     new_link = link.with_name(f".{link.name}.new")
     new_link.unlink(missing_ok=True)
     new_link.symlink_to(folder.name)
+    if not link.is_symlink():  # a copy of the folder whose links were followed
+        _remove(link)
     os.replace(new_link, link)
 
 

@@ -12,7 +12,7 @@ from nlcse_tune.paths import StudyPaths
 from nlcse_tune.search.state import load_state
 from nlcse_tune.study import find_study
 from tests.cli.conftest import Cli
-from tests.search.test_state import put
+from tests.search.test_state import leave_model, put
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_seed_of_ones_own_is_that_of_every_run(cli: Cli, tmp_path: Path) -> No
     """Runs of seed 7 belong to a search with that seed, and to none without it; what comes next repeats --out."""
     plan = load_state(find_study("demo").copied(search_seed=7), StudyPaths(tmp_path / "mine", "demo"), 1)
     run = put(plan, plan.study.own_point, 50.0, seed=7)
-    plan.paths.run(run.run_id).best.mkdir(parents=True)
+    leave_model(plan.paths.run(run.run_id))
     search = ("search", "demo", "--trials", "1", "--out", "mine")
     assert "no run of this search is on record" in cli(*search, "--show").stderr
     assert run.run_id in cli(*search, "--seed", "7", "--show").stdout
@@ -58,7 +58,7 @@ def test_a_seed_of_ones_own_is_that_of_every_run(cli: Cli, tmp_path: Path) -> No
 
 def test_a_seed_that_the_study_is_tested_with_is_warned_of(cli: Cli, tmp_path: Path) -> None:
     plan = load_state(find_study("demo").copied(search_seed=3), StudyPaths(tmp_path / "runs", "demo"), 1)
-    plan.paths.run(put(plan, plan.study.own_point, 50.0, seed=3).run_id).best.mkdir(parents=True)
+    leave_model(plan.paths.run(put(plan, plan.study.own_point, 50.0, seed=3).run_id))
     done = cli("search", "demo", "--trials", "1", "--seed", "3")
     assert "warning: this study is tested with seeds 1-5, and seed 3 is one" in done.stdout
 

@@ -17,7 +17,7 @@ from nlcse_tune.search.search import SearchOptions, search
 from nlcse_tune.search.state import SearchState, load_state
 from nlcse_tune.space import parse_space
 from nlcse_tune.study import Study
-from tests.search.test_state import plan_of, points, put
+from tests.search.test_state import leave_model, plan_of, points, put
 
 
 def test_a_lost_repetition_prints_the_point_that_was_asked(
@@ -41,7 +41,7 @@ def searched(study: Study, root: Path, *, before: float | None = 40.0) -> Search
     for i, point in enumerate(points(study)[:3]):
         record = put(plan, point, 51.0 - i).model_copy(update={"dev_before": before})
         record.write(plan.paths.run(record.run_id).record)
-        plan.paths.run(record.run_id).best.mkdir(parents=True, exist_ok=True)
+        leave_model(plan.paths.run(record.run_id))
     return plan_of(study, root, 3)
 
 

@@ -15,7 +15,7 @@ from nlcse_tune.search.search import SearchOptions, search
 from nlcse_tune.search.state import Candidate, SearchState
 from nlcse_tune.space import parse_space
 from nlcse_tune.study import Study, find_study
-from tests.search.test_state import plan_of, points, put
+from tests.search.test_state import leave_model, plan_of, points, put
 
 
 def searched(study: Study, root: Path, *, seed: int = 42, n: int = 3) -> SearchState:
@@ -23,7 +23,7 @@ def searched(study: Study, root: Path, *, seed: int = 42, n: int = 3) -> SearchS
     study = study.copied(search_seed=seed)
     plan = plan_of(study, root, n)
     for i, point in enumerate(points(study)[:n]):
-        plan.paths.run(put(plan, point, 50.0 + i, seed).run_id).best.mkdir(parents=True, exist_ok=True)
+        leave_model(plan.paths.run(put(plan, point, 50.0 + i, seed).run_id))
     search(study, plan.paths, SearchOptions(trials=n))
     return plan_of(study, root, n)
 

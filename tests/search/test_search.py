@@ -12,7 +12,7 @@ from nlcse_tune.records.ledger import ledger
 from nlcse_tune.search.search import SearchOptions, search
 from nlcse_tune.search.state import Candidate, View, load_state
 from nlcse_tune.study import Study, find_study
-from tests.search.test_state import put
+from tests.search.test_state import leave_model, put
 
 pytestmark = pytest.mark.ray
 
@@ -71,7 +71,7 @@ def test_a_search_reads_no_test_scores(tiny_study: Study, tmp_path: Path) -> Non
     state = load_state(tiny_study, StudyPaths(tmp_path, tiny_study.name), 2)
     for i, point in enumerate(list(state.space.points())[:2]):
         run = state.paths.run(put(state, point, 50.0 + i).run_id)
-        run.best.mkdir(parents=True)
+        leave_model(run)
         run.test.parent.mkdir(exist_ok=True)
         run.test.write_text("not a test record")
     result = search(tiny_study, state.paths, SearchOptions(trials=2))

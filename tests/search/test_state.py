@@ -19,9 +19,10 @@ from nlcse_tune.config import override
 from nlcse_tune.errors import ConfigError, DataError, RunError, StorageError
 from nlcse_tune.files import locked
 from nlcse_tune.launch.single import train_one
-from nlcse_tune.paths import StudyPaths
+from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord, now
 from nlcse_tune.records.ledger import ledger
+from nlcse_tune.saved_model import seal
 from nlcse_tune.search import disk
 from nlcse_tune.search.journal import importances
 from nlcse_tune.search.search import SearchRuns, make_sampler, search
@@ -88,6 +89,12 @@ def put(plan: SearchState, point: Point, dev: float, seed: int = 42, status: str
     return record
 
 
+def leave_model(run: RunPaths) -> None:
+    """A best model, as a run leaves it."""
+    run.best.mkdir(parents=True, exist_ok=True)
+    seal(run.best, "avg", head_at_test=False)
+
+
 def points(study: Study) -> list[Point]:
     assert study.space is not None
     return list(study.space.points())
@@ -127,7 +134,7 @@ def test_a_search_notes_its_remarks(tiny_study: Study, tmp_path: Path) -> None:
 
     plan = plan_of(study, tmp_path, 1)
     record = put(plan, {"side.weight": 0.5}, 50.0)
-    (plan.paths.run(record.run_id).best).mkdir(parents=True)
+    leave_model(plan.paths.run(record.run_id))
     search(study, plan.paths, SearchOptions(trials=1), view=Listening())
     assert [line for line in noted if "omega" in line] == [f"  {remarks(study)[1]}"]
 
@@ -253,7 +260,7 @@ def test_show_names_the_winner_over_seeds_not_the_best_single_run(
 ) -> None:
     plan = plan_of(tiny_study, tmp_path)
     for i, point in enumerate(points(tiny_study)[:5]):
-        plan.paths.run(put(plan, point, 50.0 + (i if i < 2 else 0)).run_id).best.mkdir(parents=True)
+        leave_model(plan.paths.run(put(plan, point, 50.0 + (i if i < 2 else 0)).run_id))
         put(plan, point, 60.0 - 5 * i, seed=43)
     assert last_choice(plan) is None
     search(tiny_study, plan.paths, SearchOptions(trials=5, select_seeds=2))
@@ -310,7 +317,7 @@ def test_only_the_best_few_keep_their_checkpoints(tiny_study: Study, tmp_path: P
     records = [put(plan, point, 50.0 + i) for i, point in enumerate(points(tiny_study)[:4])]
     for record, point in zip(records, points(tiny_study), strict=False):
         plan.begin(plan.spec(point))
-        plan.paths.run(record.run_id).best.mkdir()
+        leave_model(plan.paths.run(record.run_id))
     trained_by_hand = plan.paths.run(records[0].run_id)
     trained_by_hand.begun.unlink()
     plan = plan_of(tiny_study, tmp_path)
@@ -358,7 +365,7 @@ def test_a_large_space_is_exhausted_and_says_so(tiny_study: Study, tmp_path: Pat
     assert specs[2] is None
     assert len({spec.run_id for spec in specs if spec}) == 2
     for point in points(study):
-        plan.paths.run(put(plan, point, 50.0).run_id).best.mkdir(parents=True)
+        leave_model(plan.paths.run(put(plan, point, 50.0).run_id))
     found = search(study, plan.paths, SearchOptions(trials=100))
     assert found.exhausted
     assert found.missing == 0
@@ -385,7 +392,7 @@ def test_a_space_that_ends_early_is_exhausted_not_unfinished(tiny_study: Study, 
 def test_the_choice_names_the_seeds_it_was_made_with(tiny_study: Study, tmp_path: Path) -> None:
     plan = plan_of(tiny_study, tmp_path)
     for i, point in enumerate(points(tiny_study)[:2]):
-        plan.paths.run(put(plan, point, 50.0 + i).run_id).best.mkdir(parents=True)
+        leave_model(plan.paths.run(put(plan, point, 50.0 + i).run_id))
         put(plan, point, 60.0 - 5 * i, seed=43)
     result = search(tiny_study, plan.paths, SearchOptions(trials=2, select_seeds=2))  # all on record: Ray never starts
     assert [standing.scores for _, standing in result.standings] == [(50.0, 60.0), (51.0, 55.0)]

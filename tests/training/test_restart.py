@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import shutil
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -223,6 +224,23 @@ def test_a_kill_between_a_better_model_and_the_restart_point_is_undone(tmp_path:
     point.unlink()
     assert find(tmp_path) == (None, [])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copied_folder_whose_links_were_followed_is_gone_on_from(tmp_path: Path) -> None:
+    encoder, _, _ = build(tiny())
+    checkpoints = Checkpoints(tmp_path / "run", "run")
+    checkpoints.folder.mkdir()
+    digest = checkpoints.save_best(encoder, 4)
+    checkpoints.save_restart({"progress": {"best": {"step": 4}, "best_model": digest}, "step": 5}, 5, 4)
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "run", copy)  # `best` is a folder of its own now
+    assert not (copy / "best").is_symlink()
+    assert find(copy) == (5, [])
+    assert (copy / "best").resolve() == copy / "best-000004"
+    shutil.rmtree(copy)
+    shutil.copytree(tmp_path / "run" / "best-000004", copy / "best")
+    assert find(copy) == (None, [])
+    assert list(copy.iterdir()) == []
 
 
 @pytest.mark.parametrize("harm", ["cut", "bytes", "empty", "other run"])
