@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from signal import SIGINT
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Exit, Option
@@ -132,10 +133,10 @@ def _search(study: "Study", paths: "StudyPaths", how: "SearchOptions", launch: "
     with view:
         try:
             result = search(study, paths, how, launch, view)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as signalled:
             done = len(view.state.done) if view.state else 0
             same = "the same command without --fresh" if how.fresh else "the same command"
             show.console.print(f"interrupted with {plural(done, 'run')} on record; {same} goes on from there")
-            raise Exit(130) from None
+            raise Exit(128 + (*signalled.args, SIGINT)[0]) from None
     show_search.result(result, paths)
     return result

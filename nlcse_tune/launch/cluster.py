@@ -42,7 +42,7 @@ from ray._private import services  # noqa: E402
 from ray._private.authentication import authentication_token_setup as tokens  # noqa: E402
 
 from nlcse_tune.errors import RunError, verbose  # noqa: E402
-from nlcse_tune.launch.session import session_folder  # noqa: E402
+from nlcse_tune.launch.session import end_in_order, session_folder  # noqa: E402
 from nlcse_tune.launch.spec import Launch, Resources  # noqa: E402
 
 OBJECT_STORE_BYTES = 256 * 1024**2  # runs exchange configurations and scores; Ray's default is 30% of the memory
@@ -63,6 +63,7 @@ class JoinedRay:
             if ":" in address:
                 _connect(address)  # else Ray would try for minutes
             ray.init(address=address, runtime_env={"env_vars": ENVIRONMENT}, **_output())
+            end_in_order()
         except Exception as error:  # Ray raises bare ones, too
             raise RunError(
                 f"Ray at {address} could not be joined: {_first_line(error)}; check the address, and on the cluster's "
@@ -128,6 +129,7 @@ class OwnRay:
         own |= _output()
         with _agents_ports_known():
             ray.init(address="local", runtime_env={"env_vars": ENVIRONMENT}, **own)
+            end_in_order()
 
     def stop(self) -> None:
         """Ends it, dead or alive, with all its processes, and deletes its folder."""

@@ -5,8 +5,10 @@ Ray's own default, one folder for all in the system's temporary one, lets every 
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -81,10 +83,10 @@ def _is_of_ray(process: Any) -> bool:
 
 def end(processes: list[Any]) -> None:
     """Ends processes: asked first, killed where that does not help."""
-    for signal in ("terminate", "kill"):
+    for how in ("terminate", "kill"):
         for process in processes:
             with suppress(psutil.Error):
-                getattr(process, signal)()
+                getattr(process, how)()
         processes = psutil.wait_procs(processes, timeout=PATIENCE)[1]
 
 
@@ -93,3 +95,18 @@ def _base() -> Path:
     longest = SOCKET_BYTES - BELOW - len(f"/{PREFIX}12345678")
     names = [os.environ.get("RAY_TMPDIR"), tempfile.gettempdir(), "/tmp"]
     return Path(next(name for name in names if name and len(os.fsencode(name)) <= longest))
+
+
+def end_in_order() -> None:
+    """From now on SIGTERM and SIGHUP end this process as Ctrl-C does: a KeyboardInterrupt with the signal's number.
+
+    Ray's own answer to them is to abort with the stack of its C++. A signal that is ignored (`nohup`) stays so.
+    """
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, interrupt)

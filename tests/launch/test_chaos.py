@@ -39,7 +39,9 @@ LONG = (
     "agent, trial, driver",
     "driver",
     "driver",
-    "interrupt",
+    "SIGINT",
+    "raylet, SIGTERM",
+    "SIGHUP",
     "dashboard, trial",
 )
 RUN, RAY = r"ray::ImplicitFunc", r"raylet/raylet |gcs/gcs_server "
@@ -180,7 +182,7 @@ def plain(record: RunRecord) -> dict[str, Any]:
 
 
 def kill(driver: Driver, victim: str, rng: random.Random) -> None:
-    """SIGKILL to one trial's process, to a part of Ray, or to the driver; `interrupt` is Ctrl-C."""
+    """SIGKILL to one trial's process, to a part of Ray, or to the driver; the other signals are to the driver."""
     driver.look()
     match victim:
         case "trial":
@@ -194,9 +196,10 @@ def kill(driver: Driver, victim: str, rng: random.Random) -> None:
         case "driver":
             driver.process.kill()
             assert driver.ended() == -signal.SIGKILL
-        case "interrupt":
-            driver.process.send_signal(signal.SIGINT)
-            assert driver.ended() == 130
+        case "SIGINT" | "SIGTERM" | "SIGHUP":
+            number = getattr(signal, victim)
+            driver.process.send_signal(number)
+            assert driver.ended() == 128 + number
             assert "the same command goes on from there" in driver.output()
 
 

@@ -2,16 +2,18 @@
 
 import fcntl
 import os
+import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from nlcse_tune.launch.session import PREFIX, SOCKET_BYTES, clear_dead, session_folder
+from nlcse_tune.launch.session import PREFIX, SOCKET_BYTES, clear_dead, end_in_order, session_folder
 
 SESSION = "session_2026-11-21_22-08-26_408278_4194304/sockets/plasma_store"
 
@@ -88,3 +90,21 @@ def test_a_folder_of_another_user_is_left_alone(base: Path) -> None:
     os.chown(other, 12345, 12345)
     clear_dead(base)
     assert other.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_that_end_a_process_end_it_in_order(number: signal.Signals) -> None:
+    former = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        signal.signal(number, signal.SIG_IGN)
+        end_in_order()
+        assert signal.getsignal(number) is signal.SIG_IGN  # as under nohup
+        signal.signal(number, signal.SIG_DFL)
+        end_in_order()
+        with pytest.raises(KeyboardInterrupt) as ended:
+            os.kill(os.getpid(), number)
+            time.sleep(1)
+        assert ended.value.args == (number,)
+    finally:
+        for each, handler in former.items():
+            signal.signal(each, handler)
