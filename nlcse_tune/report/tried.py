@@ -17,7 +17,12 @@ PUBLISHED = "published comparison"
 def declared(comparison: Comparison) -> Iterator[Line]:
     """What was declared, when, and what was changed since."""
     terms, name = comparison.declared, comparison.method.name
-    yield Rank.DECLARED if terms.openings else Rank.NOTE, verdict_words.declaration(terms, name)
+    yield (
+        Rank.DECLARED if terms.openings else Rank.NOTE,
+        verdict_words.declaration(terms, name, rule=bool(comparison.kept)),
+    )
+    if comparison.superseded:
+        yield Rank.DECLARED, verdict_words.superseded(comparison.superseded, name)
     if terms.changes and not comparison.kept:  # a rule takes fresh seeds, and has a test of its own
         yield Rank.DECLARED, verdict_words.CHANGED.format(method=name, changes="; ".join(terms.changes))
 

@@ -1,6 +1,6 @@
 """The sentences of a verdict, of what was declared for it, and of a stopping rule; `verdict` decides which apply."""
 
-from nlcse_tune.report.comparison import Comparison, Gap, Look
+from nlcse_tune.report.comparison import PAIRED, Comparison, Gap, Look, Superseded
 from nlcse_tune.report.declared import Declared
 from nlcse_tune.report.numbers import (
     AVERAGE,
@@ -10,6 +10,7 @@ from nlcse_tune.report.numbers import (
     p_equals,
     percent,
     plural,
+    seeds_per_arm,
     signed,
     signed_range,
 )
@@ -53,10 +54,18 @@ GREW = (
 )
 
 # What was declared
-DECLARED = "{method} declares {test} on {columns} at level {level:g}, margin {margin:g} points{seeds}{when}."
+DECLARED = "{method} declares {test} on {columns} at level {level:g}{rule}, margin {margin:g} points{seeds}{when}."
 DECLARED_BEFORE = ", written down before its test sets were opened"
+DECLARED_WITH_RULE = ", written down before the rule's first look"
 DECLARED_LATE = "; it was written down when the method had been scored {times}, so it is no declaration beforehand"
 NOT_DECLARED = "; none of it was written down before the test sets were opened, so it is what the study says now"
+DECLARED_RULE = " over all looks of its stopping rule"
+MARGIN_NOT_DECLARED = "; the margin was not written down with the rule, so it is what the study says now"
+SUPERSEDED = (
+    "Before its stopping rule was begun, {method} had declared {test} at the {level} level and taken it over {seeds} "
+    "({p}); the rule's error rate leaves that test out: together they find a difference between equal methods in "
+    "{error:.1%} of studies."
+)
 CHANGED = (
     "{method} was declared otherwise after its test sets had been opened, and that does not count here ({changes}); "
     "`--test` shows another test, as exploratory."
@@ -171,17 +180,25 @@ def repeated(interval: Interval | None) -> str:
     return REPEATED.format(confidence=interval.confidence, interval=signed_range(interval.low, interval.high))
 
 
-def declaration(declared: Declared, method: str) -> str:
-    """What was declared, and when."""
-    when = NOT_DECLARED
+def declaration(declared: Declared, method: str, *, rule: bool) -> str:
+    """What was declared, and when; a rule was written down before the first of its looks."""
+    when = MARGIN_NOT_DECLARED if rule else NOT_DECLARED
     if declared.openings is not None:
         late = DECLARED_LATE.format(times=plural(declared.openings, "time"))
-        when = late if declared.openings else DECLARED_BEFORE
+        when = late if declared.openings else DECLARED_WITH_RULE if rule else DECLARED_BEFORE
     return DECLARED.format(
         method=method, test=TEST_LABELS[declared.test], columns=", ".join(map(column_name, declared.columns)),
-        level=declared.level, margin=declared.margin, when=when,
+        level=declared.level, margin=declared.margin, when=when, rule=DECLARED_RULE if rule else "",
         seeds=f", first look at {plural(declared.seeds, 'seed')} per arm" if declared.seeds else "",
     )  # fmt: skip
+
+
+def superseded(test: Superseded, method: str) -> str:
+    """That a declared test was taken before the rule, what it gave, and the error rate of both."""
+    seeds = seeds_per_arm(test.n, test.n, paired=test.test in PAIRED)
+    p = ", ".join(f"{p_equals(p)} on {column_name(column)}" for column, p in test.p.items())
+    told = {"test": TEST_LABELS[test.test], "level": percent(test.level), "seeds": seeds, "p": p}
+    return SUPERSEDED.format(method=method, error=test.error, **told)
 
 
 def look_words(decision: Decision) -> str:
