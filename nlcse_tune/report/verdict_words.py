@@ -1,5 +1,8 @@
 """The sentences of a verdict, of what was declared for it, and of a stopping rule; `verdict` decides which apply."""
 
+import re
+
+from nlcse_tune.records import KeptRule
 from nlcse_tune.report.comparison import PAIRED, Comparison, Gap, Look, Superseded
 from nlcse_tune.report.declared import Declared
 from nlcse_tune.report.numbers import (
@@ -18,7 +21,7 @@ from nlcse_tune.stats import Decision, Interval, TestResult
 
 # The verdict on a comparison
 NOT_TESTED = "{pair}: {gap}not tested: {why}."
-RESULT = "{pair}: {found} by {test}, {seeds}{beside}."
+RESULT = "{pair}: {found} by {test}{beside}."
 FOUND = "{gap} on {column} ({interval}); two-sided {p}"
 EXPLORATORY = " (exploratory: {declared} is declared)"
 WELCH_BESIDE = " (Welch's, which does not pair them: {p})"
@@ -36,7 +39,7 @@ EQUIVALENT = (
 )
 UNDECIDED = (
     "Undecided: at the {level} level {method} shows no difference, nor does this show that there is none of "
-    "{margin:g} points (equivalence: {p}); every gap in the interval remains possible."
+    "{margin:g} points (equivalence: {p})."
 )
 RESOLUTION = (
     "Were these stds the true ones, {test} at level {level} over {seeds} would find a true gap of {detectable:.2f} in "
@@ -72,7 +75,7 @@ CHANGED = (
 )
 
 # A stopping rule
-RULE_RESULT = "{pair}, by its stopping rule: {gap}{interval}; look at {look}, two-sided by {test}, {seeds}."
+RULE_RESULT = "{pair}, by its stopping rule: {gap}{interval}; look at {look}, two-sided by {test}."
 REPEATED = " (repeated {confidence:.1%} interval {interval}, which holds over all looks)"
 RULE_DIFFERENT = (
     "Different: the rule found a difference, {method} {place} its baseline, with an error rate of {level} over all its "
@@ -91,15 +94,18 @@ NO_LOOK = (
     "seeds {method} --until-decided` goes on."
 )
 STOPPING = (
-    "Seeds were added in rounds under a rule fixed beforehand ({rule.spending} spending, looks at {looks} seeds and "
-    "{scored}, error rate {rule.alpha:g} over all looks); looks before this one: {earlier}."
+    "Seeds were added in rounds under a rule fixed beforehand ({spending} spending; looks at {looks} seeds, at "
+    "{scored}; error rate {alpha:g} over all looks)."
 )
+SPENDING = {"obrien-fleming": "O'Brien-Fleming"}
+EARLIER_LOOKS = "Looks of the rule before its last: {earlier}."
 SKIPPED_LOOKS = "Looks at {skipped} seeds could not have stopped whatever the scores, so the rule leaves them out."
 N_AS_FIXED = (
     "The p and 95% intervals of the tables take n as fixed and are too optimistic after looks of a rule: on the "
     "average {p} there, {outcome} if n had been fixed."
 )
 LOOK_CHANGED = "{method}: the seeds of the rule's last look give {p} today, not the {then} that the rule went by."
+LABELS: dict[str, str] = {str(task): label for task, label in TASK_LABELS.items()}
 APART_FROM_RULE = "{seeds}, tested apart from the rule, are no part of its looks."
 
 
@@ -143,7 +149,8 @@ def outcome(gap: Gap, method: str, declared: Declared) -> str:
     """Different, equivalent within the margin, or undecided."""
     equal = gap.p_equivalence
     told = {"level": percent(declared.level), "margin": declared.margin, "method": method, "place": _place(gap.gap)}
-    told["p"] = "not tested" if equal is None else p_equals(equal)
+    after = " after Holm" if gap.equivalence and equal != gap.equivalence.p else ""
+    told["p"] = "not tested" if equal is None else p_equals(equal) + after
     shown = gap.outcome(declared.level)
     told["small"] = SMALL.format(**told) if equal is not None and equal <= declared.level else ""
     return {"different": DIFFERENT, "equivalent": EQUIVALENT, "undecided": UNDECIDED}[shown].format(**told)
@@ -173,11 +180,18 @@ def gap_of(result: TestResult | None) -> str:
     )
 
 
-def repeated(interval: Interval | None) -> str:
-    """A look's own interval."""
+def repeated(interval: Interval | None, margin: float) -> str:
+    """A look's own interval, which the margin is held against."""
     if interval is None:
         return ""
-    return REPEATED.format(confidence=interval.confidence, interval=signed_range(interval.low, interval.high))
+    return REPEATED.format(confidence=interval.confidence, interval=signed_range(interval.low, interval.high, margin))
+
+
+def stopping(kept: KeptRule) -> str:
+    """How seeds were added; test sets are on record by the names of their settings."""
+    scored = re.sub(r"\w+", lambda name: LABELS.get(name[0], name[0]), kept.scored)
+    looks, spending = ", ".join(map(str, kept.rule.looks)), SPENDING[kept.rule.spending]
+    return STOPPING.format(spending=spending, looks=looks, scored=scored, alpha=kept.rule.alpha)
 
 
 def declaration(declared: Declared, method: str, *, rule: bool) -> str:
