@@ -140,9 +140,10 @@ def declaration(arms: Sequence[PlannedArm], n: int) -> records.Declaration | Non
         return None
     method, baseline = arms
     keys, confirm = (method.key, baseline.key), method.study.confirm
-    kept, own = KeptRule.read(method.paths.rule(keys)), records.configuration_id(method.config, method.data)
+    kept = KeptRule.read(method.paths.rule(keys))
+    own = {records.configuration_id(method.config, method.data), *(r.configuration for r in method.records())}
     openings, _ = read_openings(method.paths)
-    scored = [opening for opening in openings if own in {*map(_configuration, opening.runs)}]
+    scored = [opening for opening in openings if own & {*map(_configuration, opening.runs)}]  # under any numerics
     return records.Declaration(
         keys=keys, time=records.now(), columns=confirm.columns, level=confirm.level, margin=confirm.margin,
         test=kept.rule.test if kept else report.declared_test(confirm, method.config, baseline.config),

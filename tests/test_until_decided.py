@@ -27,7 +27,7 @@ from nlcse_tune.seeds import (
 )
 from nlcse_tune.study import Confirm, Study
 from tests.conftest import TINY
-from tests.synthetic_records import make_run
+from tests.synthetic_records import VERSIONS, make_run
 
 
 class Seeds:
@@ -152,6 +152,18 @@ def test_what_is_tested_is_written_down_before_and_never_replaced(tiny_study: St
     assert [(d.test, d.openings) for d in declarations(arms)[2:]] == [("welch", 0)]
     declare(arms[1:], 5)
     assert not arms[1].paths.declarations.exists()
+
+
+def test_scores_under_other_numerics_were_scores_before_a_declaration(tiny_study: Study, tmp_path: Path) -> None:
+    arms = planned_arms(tiny_study, StudyPaths(tmp_path, "demo"), TINY)
+    method, earlier = arms[0], VERSIONS.model_copy(update={"numerics": "0"})
+    run = make_run(
+        tmp_path, method.study, 1, np.random.default_rng(1), config=method.config, data=method.data, versions=earlier
+    )
+    log_opening(method.paths, records.Opening.by_this_command("seeds"), run.run_id)
+    assert run.run_id != method.spec(1).run_id
+    declare(arms, 5)
+    assert [d.openings for d in declarations(arms)] == [1]
 
 
 def test_a_seed_study_declares_before_it_opens_anything(

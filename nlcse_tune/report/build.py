@@ -53,9 +53,16 @@ class Report:
         """The number of declared tests in it."""
         return sum(c.declared_tests for c in self.comparisons)
 
+    @property
+    def corrected(self) -> list[Comparison]:
+        """The comparisons that Holm's correction takes as one family: a stopping rule's verdict keeps its own level."""
+        return [c for c in self.comparisons if not c.kept] if self.options.correct == "holm" else []
+
     def family(self, comparison: Comparison) -> int:
         """The number of tests that a comparison's p are corrected over."""
-        return self.declared if self.options.correct == "holm" else comparison.declared_tests
+        joined = self.options.correct == "holm" and not comparison.kept
+        family = self.corrected if joined else [comparison]
+        return sum(c.declared_tests for c in family)
 
 
 def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | None = None) -> Report:
@@ -81,7 +88,7 @@ def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | N
             "the folder with --out"
         )
     report = Report(tuple(blocks), options)
-    families = [report.comparisons] if options.correct == "holm" else [[c] for c in report.comparisons]
+    families = [report.corrected] if options.correct == "holm" else [[c] for c in report.comparisons]
     for family in families:
         _correct(family)
     return report

@@ -14,7 +14,7 @@ from nlcse_tune.errors import DataError
 from nlcse_tune.names import Correction, TestName
 from nlcse_tune.records import KeptRule
 from nlcse_tune.report.arms import Arm, differing, scoring_differences
-from nlcse_tune.report.declared import Declared, declaration_of
+from nlcse_tune.report.declared import Declared, declaration_of, declared_before, looks_taken
 from nlcse_tune.report.numbers import AVERAGE, Column
 from nlcse_tune.report.resampling import pairs_error
 
@@ -109,6 +109,21 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Superseded:
+    """A declared test over a fixed number of seeds that was taken before a stopping rule was begun.
+
+    `p`: by declared column, adjusted where there are several. `error`: how often it or the rule finds a difference
+    between equal methods.
+    """
+
+    test: TestName
+    n: int
+    level: float
+    p: dict[Column, float]
+    error: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """All columns of a method against its baseline; a column that one of the two lacks is not in it."""
 
@@ -119,6 +134,7 @@ class Comparison:
     declared: Declared
     kept: KeptRule | None = None
     look: Look | None = None
+    superseded: Superseded | None = None
 
     @property
     def paired(self) -> bool:
@@ -157,7 +173,8 @@ def check_comparable(method: Arm, baseline: Arm, *, any_version: bool = False) -
 def compare(method: Arm, baseline: Arm, tasks: tuple[StsTask, ...], options: ReportOptions) -> Comparison:
     """Every column in which both arms have scores, each tested alone; a correction comes when all are known."""
     rng = np.random.default_rng(options.seed)
-    declared = declaration_of(method, baseline)
+    kept = KeptRule.read(method.paths.rule((method.runs[0].record.key, baseline.runs[0].record.key)))
+    declared = declaration_of(method, baseline, kept)
     test = options.test or declared.test
     gaps: dict[Column, Gap] = {}
     for column in (*tasks, AVERAGE):
@@ -171,9 +188,32 @@ def compare(method: Arm, baseline: Arm, tasks: tuple[StsTask, ...], options: Rep
         seeds = list(average.seeds.values())
         two = pairs_error((method, baseline), seeds, tasks, options.pair_resamples, rng, paired=test in PAIRED)
         gaps[AVERAGE] = replace(average, two_level=two)
-    kept = KeptRule.read(method.paths.rule((method.runs[0].record.key, baseline.runs[0].record.key)))
     look = _look(method, baseline, tasks, kept) if kept and kept.taken else None
-    return Comparison(method, baseline, gaps, test, declared, kept=kept, look=look)
+    superseded = _superseded(method, baseline, tasks, kept, rng) if kept else None
+    return Comparison(method, baseline, gaps, test, declared, kept=kept, look=look, superseded=superseded)
+
+
+def _superseded(
+    method: Arm, baseline: Arm, tasks: tuple[StsTask, ...], kept: KeptRule, rng: np.random.Generator
+) -> Superseded | None:
+    """The fixed test before the rule, over the seeds before the rule's; None where it was not declared or taken."""
+    early = sorted(seed for seed in {*method.seeds} & {*baseline.seeds} if seed < kept.seeds[0])
+    if (declared := declared_before(method, baseline)) is None:
+        return None
+    p: dict[Column, float] = {}
+    for column in declared.columns:
+        scores = [arm.scores(column, tasks) for arm in (method, baseline)]
+        seeds = [seed for seed in early if all(seed in own for own in scores)]
+        a, b = ({seed: own[seed] for seed in seeds} for own in scores)
+        if seeds and (result := _gap(column, a, b, declared.test, declared.margin, rng).result):
+            p[column] = result.p
+    if not p:
+        return None
+    path = looks_taken(method, baseline, planned=declared.looks[0], apart=kept.seeds)
+    paired, level = declared.test in PAIRED, declared.level
+    error = stats.looking_error(path, paired=paired, alpha=level) if len(path) > 1 else level
+    adjusted = dict(zip(p, stats.holm([*p.values()]), strict=True))
+    return Superseded(declared.test, len(early), level, adjusted, 1 - (1 - error) * (1 - kept.rule.alpha))
 
 
 def _look(method: Arm, baseline: Arm, tasks: tuple[StsTask, ...], kept: KeptRule) -> Look:

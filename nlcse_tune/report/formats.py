@@ -41,6 +41,7 @@ def as_json(report: Report) -> str:
                     "declared": asdict(c.declared),
                     "rule": c.kept.model_dump(mode="json") if c.kept else None,
                     "look": asdict(c.look) if c.look else None,
+                    "superseded": asdict(c.superseded) if c.superseded else None,
                     "columns": {column: asdict(gap) | {"gap": gap.gap} for column, gap in c.gaps.items()},
                 }
                 for c in block.comparisons

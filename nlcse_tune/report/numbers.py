@@ -52,14 +52,16 @@ def percent(share: float) -> str:
     return f"{100 * share:g}%"
 
 
-def signed(value: float) -> str:
+def signed(value: float, digits: int = 2) -> str:
     """`+1.22`, `-0.31`; a value that rounds to nothing has no sign."""
-    return "0.00" if abs(value) < 0.005 else f"{value:+.2f}"
+    return f"{0:.{digits}f}" if abs(value) < 0.5 * 10**-digits else f"{value:+.{digits}f}"
 
 
-def signed_range(low: float, high: float) -> str:
-    """`-0.10 to +2.31`, for sentences."""
-    return f"{signed(low)} to {signed(high)}"
+def signed_range(low: float, high: float, margin: float | None = None) -> str:
+    """`-0.10 to +2.31`, for sentences; with more decimals where an end would be rounded to the margin."""
+    ends = [] if margin is None else [(abs(end), margin) for end in (low, high)]
+    digits = next((d for d in range(2, 6) if all(f"{end:.{d}f}" != f"{at:.{d}f}" for end, at in ends)), 2)
+    return f"{signed(low, digits)} to {signed(high, digits)}"
 
 
 def bounds(interval: stats.Interval | stats.Effect | stats.Probability | None) -> str:
@@ -83,3 +85,9 @@ def seeds_per_arm(n: int, n_baseline: int, *, paired: bool) -> str:
     if paired:
         return plural(n, "shared seed")
     return f"{plural(n, 'seed')} per arm" if n == n_baseline else f"{n} and {n_baseline} seeds"
+
+
+def test_over(test: TestName, seeds: str) -> str:
+    """`Welch's t-test, 5 seeds per arm`, `the paired t-test over 5 shared seeds`."""
+    head = TEST_LABELS[test].removesuffix("shared seeds")
+    return f"{head}{seeds}" if head != TEST_LABELS[test] else f"{head}, {seeds}"

@@ -249,7 +249,7 @@ def _published(arm: Arm, block: Block) -> Iterator[Line]:
         return
     if theirs := published.seeds:
         p = stats.welch_t(mine, stats.Summary(theirs.mean, theirs.std, theirs.n)).p
-        said = "they differ at the 5% level" if p <= 0.05 else "no difference shown"
+        said = "a difference at the 5% level, exploratory" if p <= 0.05 else "no difference shown"
         told = {"theirs": theirs, "gap": numbers.signed(mine.mean - theirs.mean), "p": numbers.p_equals(p)}
         yield Rank.OTHER_SETTING if p <= 0.05 else Rank.NOTE, words.PUBLISHED_SEEDS.format(**what, **told, verdict=said)
     if (score := published.scores.get("avg")) is not None:

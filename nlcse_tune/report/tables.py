@@ -35,15 +35,16 @@ class Grid:
 def grids(block: Block, options: ReportOptions) -> list[Grid]:
     """Table 3 widened: a row per method with seven tasks, average, n, p and g, the published too; then the gaps."""
     columns = [numbers.column_label(column, len(block.tasks)) for column in (*block.tasks, AVERAGE)]
-    header = ("", *columns, "n", "p (Holm)" if _corrected(block, options) else "p", "g")
-    rows = [row for arm in block.arms for row in (_arm_row(arm, block), *_published_rows(arm, block))]
     corrected = _corrected(block, options)
+    rows = [r for a in block.arms for r in (_arm_row(a, block, corrected=corrected), *_published_rows(a, block))]
+    header = ("", *columns, "n", "p (Holm)" if corrected else "p", "g")
     gaps = (_gaps_grid(c, block, corrected=corrected) for c in block.comparisons)
     return [Grid(caption(block, options), header, tuple(rows)), *gaps]
 
 
 def _corrected(block: Block, options: ReportOptions) -> bool:
-    return options.correct == "holm" or any(c.declared_tests > 1 for c in block.comparisons)
+    holm = options.correct == "holm"
+    return any((holm and not c.kept) or c.declared_tests > 1 for c in block.comparisons)
 
 
 def caption(block: Block, options: ReportOptions) -> str:
@@ -51,12 +52,13 @@ def caption(block: Block, options: ReportOptions) -> str:
     against, corrected = "", ", Holm-corrected" if _corrected(block, options) else ""
     if block.comparisons and block.baseline:
         tests = dict.fromkeys(numbers.TEST_LABELS[c.test] for c in block.comparisons)
-        names = {"test": " or ".join(tests), "baseline": block.baseline.name}
+        fixed = words.N_FIXED if any(c.kept for c in block.comparisons) else ""
+        names = {"test": " or ".join(tests), "baseline": block.baseline.name, "fixed": fixed}
         against = words.AGAINST_BASELINE.format(corrected=corrected, **names)
     return words.CAPTION.format(setting=block.setting, against=against)
 
 
-def _arm_row(arm: Arm, block: Block) -> tuple[str, ...]:
+def _arm_row(arm: Arm, block: Block, *, corrected: bool) -> tuple[str, ...]:
     cells, n = [], len(arm.runs)
     for column in (*block.tasks, AVERAGE):
         scores = [*arm.scores(column, block.tasks).values()]
@@ -64,7 +66,8 @@ def _arm_row(arm: Arm, block: Block) -> tuple[str, ...]:
         cells.append(numbers.mean_std(stats.summarise(scores)) + fewer if scores else DASH)
     gap = next((c.gaps.get(AVERAGE) for c in block.comparisons if c.method is arm), None)
     g = "" if gap is None else f"{gap.effect.g:z.2f}" if gap.effect else DASH
-    return (arm.name, *cells, str(n), numbers.p_value(gap.p) if gap else "", g)
+    p = "" if gap is None else numbers.p_value(gap.holm if corrected else gap.p)
+    return (arm.name, *cells, str(n), p, g)
 
 
 def _published_rows(arm: Arm, block: Block) -> list[tuple[str, ...]]:
@@ -91,7 +94,8 @@ def _gaps_grid(comparison: Comparison, block: Block, *, corrected: bool) -> Grid
     shown = {column: _gap_row(gap, block, corrected=corrected) for column, gap in comparison.gaps.items()}
     first = [shown.pop(column) for column in of_declared if column in shown]
     names = ", ".join(numbers.column_label(column, len(block.tasks)) for column in of_declared)
-    title = words.GAPS.format(method=comparison.method, baseline=comparison.baseline, declared=names or "none")
+    told = {"declared": names or "none", "fixed": words.N_FIXED if comparison.kept else ""}
+    title = words.GAPS.format(method=comparison.method, baseline=comparison.baseline, **told)
     return Grid(title, header, (*first, *shown.values()))
 
 

@@ -17,7 +17,12 @@ PUBLISHED = "published comparison"
 def declared(comparison: Comparison) -> Iterator[Line]:
     """What was declared, when, and what was changed since."""
     terms, name = comparison.declared, comparison.method.name
-    yield Rank.DECLARED if terms.openings else Rank.NOTE, verdict_words.declaration(terms, name)
+    yield (
+        Rank.DECLARED if terms.openings else Rank.NOTE,
+        verdict_words.declaration(terms, name, rule=bool(comparison.kept)),
+    )
+    if comparison.superseded:
+        yield Rank.DECLARED, verdict_words.superseded(comparison.superseded, name)
     if terms.changes and not comparison.kept:  # a rule takes fresh seeds, and has a test of its own
         yield Rank.DECLARED, verdict_words.CHANGED.format(method=name, changes="; ".join(terms.changes))
 
@@ -30,6 +35,9 @@ def by_rule(comparison: Comparison, gap: Gap) -> Iterator[Line]:
     if kept.rule.skipped:
         skipped = ", ".join(map(str, kept.rule.skipped))
         yield Rank.NOTE, verdict_words.SKIPPED_LOOKS.format(skipped=skipped)
+    if kept.taken[1:]:
+        earlier = "; ".join(map(verdict_words.look_words, kept.taken[:-1]))
+        yield Rank.NOTE, verdict_words.EARLIER_LOOKS.format(earlier=earlier)
     if look and gap.p is not None:
         told = {"p": numbers.p_equals(gap.p), "outcome": gap.outcome(comparison.declared.level)}
         yield Rank.NOTE, verdict_words.N_AS_FIXED.format(**told)
@@ -45,10 +53,19 @@ def multiplicity(block: Block, report: Report, *, published: int) -> Iterator[Li
     levels = [c.declared.level for c in report.comparisons for _ in range(c.declared_tests)]
     if any(report.family(c) > 1 for c in block.comparisons):
         tests = max(map(report.family, block.comparisons))
-        yield Rank.NOTE, words.CORRECTED.format(tests=tests, level=numbers.percent(max(levels)))
+        level = max(c.declared.level for c in report.corrected or report.comparisons)
+        yield Rank.NOTE, words.CORRECTED.format(tests=tests, level=numbers.percent(level))
     if len(report.comparisons) > 1 and len(levels) > 1 and report.options.correct == "none":
         chance = numbers.percent(round(min(1.0, sum(levels)), 3))
         yield Rank.MANY_TESTS, words.UNCORRECTED.format(tests=len(levels), chance=chance)
+    if (
+        report.options.correct == "holm"
+        and report.comparisons[1:]
+        and (rules := [c for c in report.comparisons if c.kept])
+    ):
+        joint = max((c.declared.level for c in report.corrected), default=0.0) + sum(c.declared.level for c in rules)
+        told = {"names": ", ".join(c.method.name for c in rules), "chance": numbers.percent(round(min(1.0, joint), 3))}
+        yield Rank.MANY_TESTS, words.RULES_UNCORRECTED.format(**told)
     if block.comparisons:
         configurations = {arm.name: arm.left_out.configurations for arm in block.arms}
         text = words.besides(
@@ -56,7 +73,8 @@ def multiplicity(block: Block, report: Report, *, published: int) -> Iterator[Li
             {**_looked_at(block), PUBLISHED: published},
             configurations,
         )
-        yield Rank.MANY_TESTS if any(configurations.values()) else Rank.NOTE, text
+        if text:
+            yield Rank.MANY_TESTS if any(configurations.values()) else Rank.NOTE, text
 
 
 def _looked_at(block: Block) -> dict[str, int]:

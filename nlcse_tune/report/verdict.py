@@ -8,7 +8,7 @@ from nlcse_tune import stats
 from nlcse_tune.report.build import Report
 from nlcse_tune.report.comparison import Comparison, Gap, Look
 from nlcse_tune.report.declared import looks_taken
-from nlcse_tune.report.numbers import TEST_LABELS, p_equals, percent, plural, seeds_per_arm, signed_range
+from nlcse_tune.report.numbers import TEST_LABELS, p_equals, percent, plural, seeds_per_arm, signed_range, test_over
 
 
 def verdict(comparison: Comparison, report: Report) -> Iterator[str]:
@@ -45,8 +45,8 @@ def _result(comparison: Comparison, report: Report) -> str:
     label = TEST_LABELS[comparison.declared.test]
     return words.RESULT.format(
         pair=comparison.pair + (words.EXPLORATORY.format(declared=label) if comparison.exploratory else ""),
-        found="; ".join(parts), test=TEST_LABELS[comparison.test], beside=beside,
-        seeds=seeds_per_arm(last.method.n, last.baseline.n, paired=comparison.paired),
+        found="; ".join(parts), beside=beside,
+        test=test_over(comparison.test, seeds_per_arm(last.method.n, last.baseline.n, paired=comparison.paired)),
     )  # fmt: skip
 
 
@@ -110,12 +110,12 @@ def _by_rule(comparison: Comparison) -> Iterator[str]:
         return
     decision, result = look.decision, look.result
     yield words.RULE_RESULT.format(
-        **told, gap=words.gap_of(result), interval=words.repeated(look.interval), test=TEST_LABELS[kept.rule.test],
-        look=words.look_words(decision), seeds=seeds_per_arm(decision.n, decision.n, paired=kept.rule.test == "paired"),
+        **told, gap=words.gap_of(result), interval=words.repeated(look.interval, comparison.declared.margin),
+        look=words.look_words(decision),
+        test=test_over(kept.rule.test, seeds_per_arm(decision.n, decision.n, paired=kept.rule.test == "paired")),
     )  # fmt: skip
     yield words.rule_outcome(look, comparison.method.name, comparison.declared.margin, kept.rule.alpha)
-    looks, earlier = ", ".join(map(str, kept.rule.looks)), "; ".join(map(words.look_words, kept.taken[:-1]))
-    yield words.STOPPING.format(rule=kept.rule, looks=looks, scored=kept.scored, earlier=earlier or "none")
+    yield words.stopping(kept)
 
 
 def look_again(look: Look) -> float | None:

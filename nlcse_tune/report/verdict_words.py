@@ -1,6 +1,9 @@
 """The sentences of a verdict, of what was declared for it, and of a stopping rule; `verdict` decides which apply."""
 
-from nlcse_tune.report.comparison import Comparison, Gap, Look
+import re
+
+from nlcse_tune.records import KeptRule
+from nlcse_tune.report.comparison import PAIRED, Comparison, Gap, Look, Superseded
 from nlcse_tune.report.declared import Declared
 from nlcse_tune.report.numbers import (
     AVERAGE,
@@ -10,6 +13,7 @@ from nlcse_tune.report.numbers import (
     p_equals,
     percent,
     plural,
+    seeds_per_arm,
     signed,
     signed_range,
 )
@@ -17,7 +21,7 @@ from nlcse_tune.stats import Decision, Interval, TestResult
 
 # The verdict on a comparison
 NOT_TESTED = "{pair}: {gap}not tested: {why}."
-RESULT = "{pair}: {found} by {test}, {seeds}{beside}."
+RESULT = "{pair}: {found} by {test}{beside}."
 FOUND = "{gap} on {column} ({interval}); two-sided {p}"
 EXPLORATORY = " (exploratory: {declared} is declared)"
 WELCH_BESIDE = " (Welch's, which does not pair them: {p})"
@@ -35,7 +39,7 @@ EQUIVALENT = (
 )
 UNDECIDED = (
     "Undecided: at the {level} level {method} shows no difference, nor does this show that there is none of "
-    "{margin:g} points (equivalence: {p}); every gap in the interval remains possible."
+    "{margin:g} points (equivalence: {p})."
 )
 RESOLUTION = (
     "Were these stds the true ones, {test} at level {level} over {seeds} would find a true gap of {detectable:.2f} in "
@@ -53,17 +57,25 @@ GREW = (
 )
 
 # What was declared
-DECLARED = "{method} declares {test} on {columns} at level {level:g}, margin {margin:g} points{seeds}{when}."
+DECLARED = "{method} declares {test} on {columns} at level {level:g}{rule}, margin {margin:g} points{seeds}{when}."
 DECLARED_BEFORE = ", written down before its test sets were opened"
+DECLARED_WITH_RULE = ", written down before the rule's first look"
 DECLARED_LATE = "; it was written down when the method had been scored {times}, so it is no declaration beforehand"
 NOT_DECLARED = "; none of it was written down before the test sets were opened, so it is what the study says now"
+DECLARED_RULE = " over all looks of its stopping rule"
+MARGIN_NOT_DECLARED = "; the margin was not written down with the rule, so it is what the study says now"
+SUPERSEDED = (
+    "Before its stopping rule was begun, {method} had declared {test} at the {level} level and taken it over {seeds} "
+    "({p}); the rule's error rate leaves that test out: together they find a difference between equal methods in "
+    "{error:.1%} of studies."
+)
 CHANGED = (
     "{method} was declared otherwise after its test sets had been opened, and that does not count here ({changes}); "
     "`--test` shows another test, as exploratory."
 )
 
 # A stopping rule
-RULE_RESULT = "{pair}, by its stopping rule: {gap}{interval}; look at {look}, two-sided by {test}, {seeds}."
+RULE_RESULT = "{pair}, by its stopping rule: {gap}{interval}; look at {look}, two-sided by {test}."
 REPEATED = " (repeated {confidence:.1%} interval {interval}, which holds over all looks)"
 RULE_DIFFERENT = (
     "Different: the rule found a difference, {method} {place} its baseline, with an error rate of {level} over all its "
@@ -82,15 +94,18 @@ NO_LOOK = (
     "seeds {method} --until-decided` goes on."
 )
 STOPPING = (
-    "Seeds were added in rounds under a rule fixed beforehand ({rule.spending} spending, looks at {looks} seeds and "
-    "{scored}, error rate {rule.alpha:g} over all looks); looks before this one: {earlier}."
+    "Seeds were added in rounds under a rule fixed beforehand ({spending} spending; looks at {looks} seeds, at "
+    "{scored}; error rate {alpha:g} over all looks)."
 )
+SPENDING = {"obrien-fleming": "O'Brien-Fleming"}
+EARLIER_LOOKS = "Looks of the rule before its last: {earlier}."
 SKIPPED_LOOKS = "Looks at {skipped} seeds could not have stopped whatever the scores, so the rule leaves them out."
 N_AS_FIXED = (
     "The p and 95% intervals of the tables take n as fixed and are too optimistic after looks of a rule: on the "
     "average {p} there, {outcome} if n had been fixed."
 )
 LOOK_CHANGED = "{method}: the seeds of the rule's last look give {p} today, not the {then} that the rule went by."
+LABELS: dict[str, str] = {str(task): label for task, label in TASK_LABELS.items()}
 APART_FROM_RULE = "{seeds}, tested apart from the rule, are no part of its looks."
 
 
@@ -134,7 +149,8 @@ def outcome(gap: Gap, method: str, declared: Declared) -> str:
     """Different, equivalent within the margin, or undecided."""
     equal = gap.p_equivalence
     told = {"level": percent(declared.level), "margin": declared.margin, "method": method, "place": _place(gap.gap)}
-    told["p"] = "not tested" if equal is None else p_equals(equal)
+    after = " after Holm" if gap.equivalence and equal != gap.equivalence.p else ""
+    told["p"] = "not tested" if equal is None else p_equals(equal) + after
     shown = gap.outcome(declared.level)
     told["small"] = SMALL.format(**told) if equal is not None and equal <= declared.level else ""
     return {"different": DIFFERENT, "equivalent": EQUIVALENT, "undecided": UNDECIDED}[shown].format(**told)
@@ -164,24 +180,39 @@ def gap_of(result: TestResult | None) -> str:
     )
 
 
-def repeated(interval: Interval | None) -> str:
-    """A look's own interval."""
+def repeated(interval: Interval | None, margin: float) -> str:
+    """A look's own interval, which the margin is held against."""
     if interval is None:
         return ""
-    return REPEATED.format(confidence=interval.confidence, interval=signed_range(interval.low, interval.high))
+    return REPEATED.format(confidence=interval.confidence, interval=signed_range(interval.low, interval.high, margin))
 
 
-def declaration(declared: Declared, method: str) -> str:
-    """What was declared, and when."""
-    when = NOT_DECLARED
+def stopping(kept: KeptRule) -> str:
+    """How seeds were added; test sets are on record by the names of their settings."""
+    scored = re.sub(r"\w+", lambda name: LABELS.get(name[0], name[0]), kept.scored)
+    looks, spending = ", ".join(map(str, kept.rule.looks)), SPENDING[kept.rule.spending]
+    return STOPPING.format(spending=spending, looks=looks, scored=scored, alpha=kept.rule.alpha)
+
+
+def declaration(declared: Declared, method: str, *, rule: bool) -> str:
+    """What was declared, and when; a rule was written down before the first of its looks."""
+    when = MARGIN_NOT_DECLARED if rule else NOT_DECLARED
     if declared.openings is not None:
         late = DECLARED_LATE.format(times=plural(declared.openings, "time"))
-        when = late if declared.openings else DECLARED_BEFORE
+        when = late if declared.openings else DECLARED_WITH_RULE if rule else DECLARED_BEFORE
     return DECLARED.format(
         method=method, test=TEST_LABELS[declared.test], columns=", ".join(map(column_name, declared.columns)),
-        level=declared.level, margin=declared.margin, when=when,
+        level=declared.level, margin=declared.margin, when=when, rule=DECLARED_RULE if rule else "",
         seeds=f", first look at {plural(declared.seeds, 'seed')} per arm" if declared.seeds else "",
     )  # fmt: skip
+
+
+def superseded(test: Superseded, method: str) -> str:
+    """That a declared test was taken before the rule, what it gave, and the error rate of both."""
+    seeds = seeds_per_arm(test.n, test.n, paired=test.test in PAIRED)
+    p = ", ".join(f"{p_equals(p)} on {column_name(column)}" for column, p in test.p.items())
+    told = {"test": TEST_LABELS[test.test], "level": percent(test.level), "seeds": seeds, "p": p}
+    return SUPERSEDED.format(method=method, error=test.error, **told)
 
 
 def look_words(decision: Decision) -> str:

@@ -38,12 +38,17 @@ NO_PAIRS_ERROR = "The test sets' own error is not computed: not every run has it
 UNTESTED_COLUMNS = "{pair}: no test on {columns}: {why}."
 SEEDS_NOT_SHARED = "{pair}: the paired test uses shared seeds only and leaves out {seeds}."
 CORRECTED = (
-    "p is Holm-corrected over the {tests} declared tests: the chance of even one false finding among them stays at "
-    "{level} or below, as far as the test's own assumptions hold."
+    "p is Holm-corrected over the {tests} declared tests: the chance of even one false difference among them stays "
+    "at {level} or below, and likewise, apart from it, that of one false equivalence, as far as the test's own "
+    "assumptions hold."
 )
 UNCORRECTED = (
     "Each verdict stands for itself: of the {tests} declared tests in this report the chance of at least one false "
     "finding may be as high as {chance}; --correct holm takes them as one family."
+)
+RULES_UNCORRECTED = (
+    "Holm's correction leaves out {names}: a stopping rule's verdict keeps its own level and is not part of it, so "
+    "that over all verdicts here the chance of at least one false difference may be as high as {chance}."
 )
 BESIDES = "Looked at beside {tests}, outside every correction: {what}; a small p among them is no finding."
 ONE_SEED = "A row with n = 1 has no std: one seed cannot tell a better method from a luckier seed."
@@ -115,8 +120,9 @@ PUBLISHED_SCORE = (
 
 # The table
 CAPTION = 'Spearman x 100, "{setting}" setting, mean ± sample std over n seeds{against}'
-AGAINST_BASELINE = "; p{corrected} ({test}) and Hedges' g of the average against {baseline}"
-GAPS = "{method.name} minus {baseline.name} (declared: {declared}; all else is exploratory)"
+AGAINST_BASELINE = "; p{corrected} ({test}{fixed}) and Hedges' g of the average against {baseline}"
+GAPS = "{method.name} minus {baseline.name} (declared: {declared}; all else is exploratory{fixed})"
+N_FIXED = "; n taken as fixed"
 NOTES_HIDDEN = "{notes} on tests, data and limits: `nlcse-tune report --notes`, or report.md."
 
 
@@ -127,10 +133,10 @@ def skewed(skewness: Mapping[str, float], names: Mapping[str, str], p: float) ->
 
 
 def besides(tests: int, counted: Mapping[str, int], configurations: Mapping[str, int]) -> str:
-    """How much was looked at that no correction counts."""
+    """How much was looked at that no correction counts; empty where nothing was."""
     what = [plural(count, noun) for noun, count in counted.items() if count]
     what += [f"{plural(n, 'other tested configuration')} of {name}" for name, n in configurations.items() if n]
-    return BESIDES.format(tests=plural(tests, "declared test"), what=", ".join(what))
+    return BESIDES.format(tests=plural(tests, "declared test"), what=", ".join(what)) if what else ""
 
 
 def sign_flip_reach(n: int, floor: float, alpha: float, reach: int, with_holm: str) -> str:

@@ -40,6 +40,9 @@ def test_holm_is_over_what_the_study_declares(root: Path) -> None:
     assert [gap.p_equivalence for gap in declared] == pytest.approx(stats.holm(equal))
     assert gaps["sts12"].holm is None
     assert "Holm over 3 tests" in words(made)
+    assert "false difference among them stays at 5% or below, and likewise, apart from it, that of one false equi" in (
+        words(made)
+    )
     assert "5 exploratory columns" in words(made)
 
 

@@ -115,6 +115,19 @@ def test_the_same_command_again_is_no_second_look(root: Path, rng: np.random.Gen
     assert "after a look" not in verdict(build(root))
 
 
+def test_growing_beyond_the_declared_number_is_a_look_whatever_the_command(
+    root: Path, rng: np.random.Generator
+) -> None:
+    grow(root, range(6, 11), rng, time="2026-11-20T12:00:30+00:00", command="seeds")  # as the opening of seeds 1 to 5
+    declare(root, declaration(root), declaration(root, looks=(10,), openings=1))
+    made = build(root)
+    rate = stats.looking_error((5, 10), paired=True)
+    assert f"(at 5 per arm, now 10): whoever decides so finds a difference between equal methods in {rate:.1%}" in (
+        verdict(made)
+    )
+    assert "does not count here (seeds: 10 against 5)" in warnings(made)
+
+
 def test_fewer_seeds_than_declared_are_a_look_before_the_end(root: Path) -> None:
     declare(root, declaration(root, looks=(8,)))
     assert "Declared were 8 seeds per arm, and 5 are tested: this is a look before the end" in verdict(build(root))
@@ -165,6 +178,34 @@ def kept(root: Path, study: Study, looks: Sequence[tuple[int, float]], taken: in
         keys=keys(root), scored="x", seeds=tuple(range(1, looks[-1][0] + 1)), rule=rule, taken=tuple(decisions)
     )
     own.write(StudyPaths(root, METHOD.name).rule(own.keys))
+
+
+def test_a_declared_test_that_a_rule_supersedes_is_warned_of(root: Path, rng: np.random.Generator) -> None:
+    """Welch's test over seeds 1 to 5, declared beforehand and taken; then a rule over fresh seeds."""
+    expected = build(root, test="welch").comparisons[0].gaps["avg"].result
+    assert expected is not None
+    grow(root, range(6, 11), rng, time="2026-11-21T09:00:00+00:00", command="seeds --until-decided")
+    declare(root, declaration(root, test="welch"), declaration(root, looks=(3, 5), margin=0.7, openings=1))
+    rule = stats.StoppingRule("paired", "obrien-fleming", 0.05, (3, 5), (0.01, 0.045))
+    own = records.KeptRule(keys=keys(root), scored="x", seeds=tuple(range(6, 11)), rule=rule)
+    taken = (rule.decide(3, 0.2), rule.decide(5, 0.03))
+    own.model_copy(update={"taken": taken}).write(StudyPaths(root, METHOD.name).rule(own.keys))
+    made = build(root)
+    [comparison] = made.comparisons
+    assert comparison.superseded is not None
+    assert comparison.superseded.error == pytest.approx(1 - 0.95**2)
+    assert (
+        "Before its stopping rule was begun, visualcse-bert had declared Welch's t-test at the 5% level and taken it "
+        f"over 5 seeds per arm (p = {expected.p:.4f} on the average); the rule's error rate leaves that test out: "
+        "together they find a difference between equal methods in 9.8% of studies."
+    ) in warnings(made)
+    assert (
+        "visualcse-bert declares the paired t-test over shared seeds on the average at level 0.05 over all looks of "
+        "its stopping rule, margin 0.7 points, written down before the rule's first look."
+    ) in words(made)
+    assert "declares Welch" not in words(made)
+    declare(root, declaration(root, looks=(3, 5), openings=1))  # nothing was declared of seeds 1 to 5
+    assert build(root).comparisons[0].superseded is None
 
 
 def test_a_rule_that_ends_above_its_bound_is_no_difference_whatever_p_says(root: Path) -> None:

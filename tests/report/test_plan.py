@@ -11,7 +11,7 @@ from nlcse_tune import stats
 from nlcse_tune.cli import report as cli_report
 from nlcse_tune.errors import ConfigError, DataError
 from nlcse_tune.report.arms import collect, task_order
-from nlcse_tune.report.plan import compare_words, parse_summary, plan_words, seeds_by_gap, spread
+from nlcse_tune.report.plan import Spread, compare_words, parse_summary, plan_words, seeds_by_gap, spread
 from tests.report.made import BASELINE, METHOD, change_test, read_test
 from tests.synthetic_records import make_study
 
@@ -49,6 +49,16 @@ def test_a_paired_plan_takes_four_shared_seeds_and_has_a_cautious_form(n: int, p
         assert (paired, cautious) == (None, None)
         assert "not planned from 3 shared seeds" in said[0]
         assert "test at least 4 seeds in both" in said[0]
+
+
+@pytest.mark.parametrize(("alike", "costs"), [(True, False), (False, True)])
+def test_a_pilot_that_costs_nothing_is_not_said_to_cost(alike: bool, costs: bool) -> None:
+    """Arms with differences of next to nothing against a gap that three seeds show: no more seeds are planned."""
+    a = stats.Summary(76.0, 0.02 if alike else 0.9, 5)
+    seen = Spread(a, a, None, 7, borrowed=False)
+    [said] = [line for line in plan_words(seen, 1.0, study="x", power=0.8, alpha=0.05) if "counted too" in line]
+    assert ("of simulated studies, which costs nothing here; `nlcse-tune seeds x" in said) is not costs
+    assert ("of simulated studies, not in 5.0%; fresh seeds keep the level: `nlcse-tune" in said) is costs
 
 
 def test_compare_says_what_rounding_leaves_open() -> None:

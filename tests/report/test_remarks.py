@@ -109,6 +109,7 @@ def test_one_seed_has_no_std_and_no_test(tmp_path: Path, rng: np.random.Generato
     make_study(tmp_path, METHOD, (1,), rng)
     made = build(tmp_path)
     assert "needs at least 2 seeds per arm, got 1 and 1" in words(made)
+    assert "Looked at beside" not in words(made)
     assert "one seed cannot tell a better method" in words(made)
     row = next(line for line in report.markdown(made).splitlines() if line.startswith("| visualcse-bert"))
     assert "±" not in row
@@ -177,6 +178,13 @@ def test_published_numbers_stand_beside_ours(root: Path) -> None:
     assert f"Welch p = {p:.4f}" in words(made) or "Welch p < 0.0001" in words(made)
 
 
+def test_a_gap_to_a_published_number_is_exploratory(tmp_path: Path, rng: np.random.Generator) -> None:
+    make_study(tmp_path, METHOD, range(1, 6), rng, shift=-9)
+    text = warnings(build(tmp_path))
+    assert "Welch p < 0.0001: a difference at the 5% level, exploratory." in text
+    assert "they differ" not in text
+
+
 def test_a_stopping_rule_takes_the_verdict(root: Path) -> None:
     paths = StudyPaths(root, METHOD.name)
     rule = stats.StoppingRule("welch", "obrien-fleming", 0.05, (5, 10), (0.0036, 0.045))
@@ -187,7 +195,8 @@ def test_a_stopping_rule_takes_the_verdict(root: Path) -> None:
     assert records.KeptRule.read(paths.rule((method, baseline))) == kept
     assert records.KeptRule.read(paths.rule((baseline, method))) is None
     text = words(build(root))
-    assert "looks at 5, 10 seeds and x" in text
+    assert "(O'Brien-Fleming spending; looks at 5, 10 seeds, at x; error rate 0.05 over all looks)." in text
+    assert "Looks of the rule before its last" not in text
     assert "no part of its looks" not in text
     first = verdict(build(root))
     assert len(sentences(first)) == 3
@@ -197,6 +206,9 @@ def test_a_stopping_rule_takes_the_verdict(root: Path) -> None:
     repeated = stats.t_interval(own, 1 - 0.0036)
     assert f"repeated 99.6% interval {signed(repeated.low)} to {signed(repeated.high)}" in first
     assert "take n as fixed and are too optimistic" in text
+    table = report.markdown(build(root))
+    assert "(Welch's t-test; n taken as fixed) and Hedges' g" in table
+    assert "all else is exploratory; n taken as fixed)" in table
     assert f"the seeds of the rule's last look give p = {own.p:.4f} today, not the p = 0.0010" in warnings(build(root))
 
 
@@ -235,7 +247,7 @@ def test_a_report_of_five_seeds_is_read_at_a_glance_and_loses_no_fact(root: Path
     facts = [
         f"visualcse-bert against simcse-bert: {signed(gap.gap)} on the average",
         f"95% paired t interval {signed(gap.interval.low)} to {signed(gap.interval.high)}",
-        f"two-sided p = {gap.result.p:.4f} by the paired t-test over shared seeds, 5 shared seeds (Welch's, which",
+        f"two-sided p = {gap.result.p:.4f} by the paired t-test over 5 shared seeds (Welch's, which",
         "Different: at the 5% level visualcse-bert is above its baseline, and the choice of seeds alone rarely gives",
         "Were these stds the true ones, a paired t-test at level 0.05",
         "equivalence of equal methods within 0.5 points 17 shared seeds",
