@@ -1,6 +1,7 @@
 """The errors a user can meet, and how they are worded. Each gives the value, the rule and the next step."""
 
 import os
+import signal
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -66,3 +67,17 @@ def plural(count: float, noun: str) -> str:
 def verbose() -> bool:
     """Whether somebody wants more than messages: tracebacks of our own errors, and all that Ray prints."""
     return bool(os.environ.get(VERBOSE))
+
+
+_interruptions: list[int] = []
+
+
+def interrupt(number: int) -> None:
+    """Ends this process in order, as Ctrl-C does, because of the signal `number`."""
+    _interruptions.append(number)  # Ray raises a KeyboardInterrupt of its own in the place of one that met it waiting
+    raise KeyboardInterrupt
+
+
+def interrupted_status() -> int:
+    """The exit status of a process that was interrupted: 128 + the signal's number."""
+    return 128 + (*_interruptions, signal.SIGINT)[0]

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from signal import SIGINT
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Exit, Option
 
 from nlcse_tune import names
 from nlcse_tune.cli import options
-from nlcse_tune.errors import ConfigError, plural
+from nlcse_tune.errors import ConfigError, interrupted_status, plural
 
 if TYPE_CHECKING:
     from nlcse_tune.launch.spec import Launch
@@ -133,10 +132,10 @@ def _search(study: "Study", paths: "StudyPaths", how: "SearchOptions", launch: "
     with view:
         try:
             result = search(study, paths, how, launch, view)
-        except KeyboardInterrupt as signalled:
+        except KeyboardInterrupt:
             done = len(view.state.done) if view.state else 0
             same = "the same command without --fresh" if how.fresh else "the same command"
             show.console.print(f"interrupted with {plural(done, 'run')} on record; {same} goes on from there")
-            raise Exit(128 + (*signalled.args, SIGINT)[0]) from None
+            raise Exit(interrupted_status()) from None
     show_search.result(result, paths)
     return result

@@ -2,13 +2,12 @@
 
 from functools import partial
 from pathlib import Path
-from signal import SIGINT
 from typing import Annotated
 
 from typer import Argument, Exit, Option
 
 from nlcse_tune.cli import options
-from nlcse_tune.errors import ConfigError
+from nlcse_tune.errors import ConfigError, interrupted_status
 
 ORIGINS = {
     "search": "as its search chose",
@@ -79,9 +78,9 @@ def seeds(
             else:
                 show_declared(repeat.declaration(arms, len(wanted)))
                 run(wanted)
-        except KeyboardInterrupt as signalled:
+        except KeyboardInterrupt:
             show.console.print("interrupted; finished runs are on record, and the same command goes on from there")
-            raise Exit(128 + (*signalled.args, SIGINT)[0]) from None
+            raise Exit(interrupted_status()) from None
     made = show.report([arm.study for arm in arms], out, repeat.report_options(arms, any_version=any_version))
     # `plan` knows no --set, so that it must be told which configurations are meant where there may be others.
     config = [f"{name}={start}" for name, start in made.options.choose.items()] if sets else None

@@ -193,6 +193,8 @@ def overview(state: SearchState, *, figures: bool) -> None:
             "that it was searched with"
         )
     ranking(study, candidates)
+    for line in state.left_out:
+        console.print(f"not counted: {line}")
     _vain(candidates, next((c for c in candidates if winner and c.record.run_id == winner.run_id), candidates[0]))
     if winner is not None:
         mean = sum(winner.dev_by_seed.values()) / len(winner.dev_by_seed)

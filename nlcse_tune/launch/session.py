@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from nlcse_tune.errors import RunError, StorageError
+from nlcse_tune.errors import RunError, StorageError, interrupt
 from nlcse_tune.files import locked, writing
 
 import ray  # isort: skip # it brings psutil with it
@@ -98,15 +98,12 @@ def _base() -> Path:
 
 
 def end_in_order() -> None:
-    """From now on SIGTERM and SIGHUP end this process as Ctrl-C does: a KeyboardInterrupt with the signal's number.
+    """From now on SIGTERM and SIGHUP end this process as Ctrl-C does.
 
     Ray's own answer to them is to abort with the stack of its C++. A signal that is ignored (`nohup`) stays so.
     """
 
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt(number)
-
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, interrupt)
+                signal.signal(number, lambda number, frame: interrupt(number))

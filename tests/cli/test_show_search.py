@@ -45,6 +45,16 @@ def searched(study: Study, root: Path, *, before: float | None = 40.0) -> Search
     return plan_of(study, root, 3)
 
 
+def test_what_is_left_out_is_named(tiny_study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = searched(tiny_study, tmp_path)
+    torn = state.paths.run(state.candidates()[2].record.run_id).record
+    torn.write_text(torn.read_text()[:100])
+    overview(plan_of(tiny_study, tmp_path, 3), figures=False)
+    text = " ".join(capsys.readouterr().out.split())
+    assert "2 runs by STS-B dev" in text
+    assert f"not counted: {torn}: not a readable RunRecord" in text.replace("/ ", "/")
+
+
 @pytest.mark.parametrize(
     ("width", "kept", "dropped"),
     [(120, "before best steps curve time run", ""), (80, "before run", "curve time"), (50, "", "before run")],
