@@ -5,6 +5,7 @@ The text beside each field is its documentation: `nlcse-tune studies NAME` print
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -258,6 +259,11 @@ def validate(model: type[Model], raw: Any, *, where: str) -> Model:
         raise ConfigError("\n".join(_describe(problem, model, where) for problem in problems)) from None
 
 
+_SHORT = reprlib.Repr()  # a file can hold a value that takes minutes to print whole
+_SHORT.maxstring = _SHORT.maxother = 100
+_SHORT.maxlevel = 2
+
+
 def _describe(problem: Any, model: type[BaseModel], where: str) -> str:
     key = ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
@@ -269,8 +275,9 @@ def _describe(problem: Any, model: type[BaseModel], where: str) -> str:
     if problem["type"] == "missing":
         return f"{where}: {key}: must be given"
     rule = problem["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
-    told = problem["type"] == "value_error" and ", got " in rule
-    return f"{where}: {key + ': ' if key else ''}{rule}" + ("" if told else f", got {problem['input']!r}")
+    whole = not key and isinstance(problem["input"], dict)  # of the file: nobody wants to read it here
+    told = whole or (problem["type"] == "value_error" and ", got " in rule)
+    return f"{where}: {key + ': ' if key else ''}{rule}" + ("" if told else f", got {_SHORT.repr(problem['input'])}")
 
 
 def _place(key: str, model: type[BaseModel]) -> str:

@@ -16,7 +16,7 @@ from nlcse_tune.config import (
     with_absolute_paths,
 )
 from nlcse_tune.errors import ConfigError
-from nlcse_tune.study import find_study
+from nlcse_tune.study import Study, find_study
 
 
 def test_every_problem_is_named_with_file_key_rule_and_value() -> None:
@@ -185,3 +185,18 @@ def test_embedded_data_have_no_other_language() -> None:
 def test_what_is_audios_is_refused_for_images(change: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="mixup, normalise and positions are for modality audio, got image"):
         override(find_study("demo").config, change)
+
+
+def test_a_value_that_is_endless_in_print_is_told_in_short() -> None:
+    value: list[object] = ["x"]
+    for _ in range(20):  # as nine aliases of an alias in YAML: 9^20 words
+        value = [value] * 9
+    with pytest.raises(ConfigError) as refused:
+        validate(RunConfig, {"text": {"data": value}}, where="a.yaml")
+    assert "a.yaml: text.data: must be a valid string, got [[" in str(refused.value)
+    assert len(str(refused.value)) < 2000
+
+
+def test_what_is_wrong_with_the_whole_does_not_print_the_whole(tiny_study: Study) -> None:
+    with pytest.raises(ConfigError, match="the study has no side; choose another space$"):
+        tiny_study.with_overrides({"side": None})
