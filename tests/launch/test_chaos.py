@@ -186,8 +186,10 @@ def kill(driver: Driver, victim: str, rng: random.Random) -> None:
     driver.look()
     match victim:
         case "trial":
+            driver.wait_for("a trial", lambda: driver.named(RUN))  # after a restart of Ray it has yet to come
             rng.choice(driver.named(RUN)).kill()
         case "raylet" | "gcs_server" | "agent" | "dashboard":
+            driver.wait_for(f"the {victim}", lambda: driver.named(PARTS[victim]))  # Ray names it late
             (process,) = driver.named(PARTS[victim])
             process.kill()
             part = "raylet" if victim == "agent" else victim  # a node ends with its agent
