@@ -211,7 +211,12 @@ def live(driver: Driver, paths: StudyPaths, victims: str, records: int, rng: ran
         since = time.time()
         driver.wait_for(
             "a run in its middle",
-            lambda since=since: len(recorded(paths)) >= records and last_write(paths) > since,
+            # In a process of now: those of a Ray that died write on for a moment, and the next Ray is not up by then.
+            lambda since=since: (
+                len(recorded(paths)) >= records
+                and last_write(paths) > since
+                and any(process.create_time() > since for process in driver.named(RUN))
+            ),
         )
         time.sleep(rng.uniform(0, 0.5))
         kill(driver, victim, rng)
