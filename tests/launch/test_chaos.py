@@ -35,10 +35,8 @@ SHORT = ("raylet, driver", "driver", "agent, gcs_server, trial")
 LONG = (
     "driver",
     "trial, driver",
-    "raylet, gcs_server",
+    "raylet, gcs_server, driver",
     "agent, trial, driver",
-    "driver",
-    "driver",
     "SIGINT",
     "raylet, SIGTERM",
     "SIGHUP",
