@@ -59,8 +59,10 @@ FIELDS = {
     **TINY,
     "text.batch_size": 16,
     "side.batch_size": 2,
-    "train.max_steps": 40,
-    "train.eval_every": 20,
+    # Long enough that on an idle machine, too, there is a run left for each victim.
+    "train.epochs": 20,
+    "train.max_steps": 120,
+    "train.eval_every": 60,
     "train.checkpoint_every": 4,
 }
 
