@@ -100,7 +100,7 @@ def importances(state: SearchState, candidates: Sequence[Candidate]) -> tuple[Ma
     """Each field's share of the variance of dev scores, over how many runs, compared at which share of a run.
 
     fANOVA (Hutter et al. 2014) over the runs that have every field; no field below 4 such runs, or at equal scores. Of
-    more than MOST_RUNS as many are drawn, by a fixed seed: its time grows with their square (2,000 took 5 minutes).
+    more than MOST_RUNS as many are drawn, by a fixed seed: its time grows with their square.
     Where some were stopped, all are compared at the share that each of them reached: those that finished alone are
     the survivors of the very fields in question.
     """

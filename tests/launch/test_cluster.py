@@ -25,7 +25,6 @@ import os
 os.environ["RAY_DASHBOARD_STARTUP_TIMEOUT_S"] = "0"
 from pathlib import Path
 from nlcse_tune.errors import RunError
-from nlcse_tune.errors import RunError
 from nlcse_tune.launch import cluster
 import psutil, ray, sys
 cluster.PAUSE = 0
