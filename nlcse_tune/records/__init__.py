@@ -181,6 +181,8 @@ class TaskScore(Frozen):
 class TestRecord(Stored):
     """Test scores of one run's best checkpoint."""
 
+    advice: ClassVar[str] = "`nlcse-tune seeds` tests the run again"
+
     run_id: str
     opened: str
     setting: Setting

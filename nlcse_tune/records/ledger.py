@@ -63,21 +63,19 @@ def keep_record(record: RunRecord, paths: RunPaths) -> RunRecord:
     return record
 
 
+def believed_test(path: Path, record: RunRecord) -> TestRecord | None:
+    """The test scores of `record` in a file; None where there is none, DataError where they cannot be believed."""
+    test = TestRecord.read(path)
+    if test is not None and (why := test.misfit(record)) is not None:
+        raise DataError(f"{path}: {why}; {TestRecord.advice}")
+    return test
+
+
 def kept_test(paths: RunPaths, record: RunRecord) -> TestRecord | None:
     """The test scores of `record`, which lies at `paths`; None where there are none that can be believed."""
     with suppress(DataError):
-        test = TestRecord.read(paths.test)
-        return None if test is None or test.misfit(record) else test
+        return believed_test(paths.test, record)
     return None
-
-
-def why_not(path: Path, record: RunRecord) -> str | None:
-    """Why `kept_test` does not believe a file; None where it does, or there is none."""
-    try:
-        test = TestRecord.read(path)
-    except DataError as error:
-        return str(error).removeprefix(f"{path}: ").removesuffix(f"; {TestRecord.advice}")
-    return test.misfit(record) if test else None
 
 
 def log_opening(paths: StudyPaths, opening: Opening, run_id: str) -> None:

@@ -10,7 +10,7 @@ from nlcse_tune.config import PATH_FIELDS, SPEED_FIELDS, STS_TASKS, TEST_FIELDS,
 from nlcse_tune.errors import DataError
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import Choice, Opening, RunRecord, TestRecord, split_run_id
-from nlcse_tune.records.ledger import Ledger, kept_test, ledger, read_openings, why_not
+from nlcse_tune.records.ledger import Ledger, believed_test, kept_test, ledger, read_openings
 from nlcse_tune.report.numbers import AVERAGE, Column, plural, seed_list
 from nlcse_tune.study import Study
 
@@ -147,7 +147,10 @@ def _misfits(kept: Ledger, tests: Mapping[str, TestRecord], paths: StudyPaths, t
         if path.stem not in ours:
             lines.append(f"tests/{path.name}: has no run record")
         elif path.stem not in tests:
-            lines.append(f"tests/{path.name}: {why_not(path, ours[path.stem])}; `nlcse-tune seeds` tests the run again")
+            try:
+                believed_test(path, ours[path.stem])
+            except DataError as error:
+                lines.append(str(error).removeprefix(f"{paths.folder}/"))
     return lines + [f"{paths.openings.name}: {plural(torn, 'line')} that cannot be read"] * (torn > 0)
 
 
