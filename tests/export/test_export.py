@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +18,10 @@ from typer.testing import CliRunner
 from nlcse_tune.cli.main import export
 from nlcse_tune.config import EncoderConfig, Pooler
 from nlcse_tune.data.catalog import fingerprints
-from nlcse_tune.errors import ConfigError
+from nlcse_tune.errors import ConfigError, RunError, StorageError
 from nlcse_tune.evaluation.models import load_model
 from nlcse_tune.export.folder import export_run
+from nlcse_tune.files import locked
 from nlcse_tune.models.encoder import build_encoder, load_encoder, save_encoder
 from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.records import RunRecord, TaskScore, TestRecord, run_id
@@ -197,3 +199,28 @@ def test_models_and_restart_points_keep_the_users_umask(
     assert any(path.match("last-*.pt") for path in made)
     assert {path.name for path in made} >= {"model.safetensors", "nlcse_head.safetensors", "modules.json"}
     assert {oct(path.stat().st_mode & 0o777) for path in made} == {oct(mode)}
+
+
+@pytest.mark.parametrize("bytes_left", [20, 5000, 40_000])
+def test_a_disk_that_is_full_is_one_error_whoever_writes(
+    bytes_left: int, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Weights, tokenizer and restart point each raise an error of their own library's."""
+    source = checkpoint("bert", tmp_path_factory)
+    encoder = build_encoder(EncoderConfig(checkpoint=str(source), pooler="cls"), supervised=True, side=None)
+    model = saved(tmp_path / "model", source, "cls", supervised=True)
+    (tmp_path / "run").mkdir()
+    checkpoints = Checkpoints(tmp_path / "run", "a run")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, limits[1]))
+    try:
+        with pytest.raises(StorageError, match="cannot be written"):
+            checkpoints.save_best(encoder, 3)
+        with pytest.raises(StorageError, match="cannot be written"):
+            checkpoints.save_restart({"weights": encoder.state_dict()}, 3, None)
+        with pytest.raises(RunError, match="choose another --to"):
+            export_run(str(model), tmp_path / "exported")
+        with locked(tmp_path / "lock", "the folder"):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
