@@ -74,8 +74,10 @@ def unreadable(path: Path, error: OSError) -> StorageError:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside `path` and puts what was written there in its place at the end.
+
+    Where it need not be `durable`, a power cut may leave the old file or an empty one; a kill never does.
 
     Its permissions are what the user's umask leaves of 0666. The kernel applies it as the file is made; to ask for the
     umask would be to set it, for every thread of the process.
@@ -86,16 +88,17 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.touch(mode=0o666, exist_ok=False)
         try:
             yield temporary
-            with temporary.open("rb+") as stream:
-                os.fsync(stream.fileno())
+            if durable:
+                with temporary.open("rb+") as stream:
+                    os.fsync(stream.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Atomically writes UTF-8 text."""
-    with replacing(path) as temporary:
+    with replacing(path, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -22,8 +22,8 @@ from nlcse_tune.models.encoder import build_encoder, load_encoder
 from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.records import Opening, RunRecord, TestRecord, Timings, now, run_id
 from nlcse_tune.records.ledger import check_model, kept_record, kept_test, log_opening
-from nlcse_tune.training.context import RunContext
-from nlcse_tune.training.loop import Progress, train
+from nlcse_tune.training.context import Progress, RunContext
+from nlcse_tune.training.loop import train
 from nlcse_tune.training.seeding import derive
 from nlcse_tune.versions import versions
 

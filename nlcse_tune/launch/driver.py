@@ -8,6 +8,7 @@ from typing import Any
 
 from nlcse_tune.errors import NlcseError
 from nlcse_tune.launch import cluster  # noqa: F401 # sets Ray's environment before ray's import
+from nlcse_tune.launch.events import Audience
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.records import RunRecord, now
 from nlcse_tune.records.ledger import keep_record, kept_record
@@ -66,9 +67,11 @@ class Driver(Searcher, tune.Stopper):
         deadline: float | None,
         died: Callable[[], str | None] = lambda: None,
         again: Sequence[RunSpec] = (),
+        audience: Audience | None = None,
     ) -> None:
         super().__init__(metric="dev", mode="max")
         self.source, self.deadline, self.died, self.again = source, deadline, died, list(again)
+        self.audience = audience or Audience()
         self.refusal: NlcseError | None = None
         self.running: dict[str, RunSpec] = {}
         self.stopped: set[str] = set()  # trials that were told so
@@ -109,6 +112,7 @@ class Driver(Searcher, tune.Stopper):
         if spec is None:
             return None if self.running and self.refusal is None else str(Searcher.FINISHED)
         self.running[trial_id] = spec
+        self.audience.begun(spec)
         return {"spec": spec.model_dump(mode="json")}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -120,8 +124,10 @@ class Driver(Searcher, tune.Stopper):
     def _end(self, trial_id: str) -> None:
         spec = self.running.pop(trial_id)
         self.seen.add((spec.run_id, -1))
+        record = kept_record(spec.paths)
         with self.guarding():
-            self.source.done(spec, kept_record(spec.paths))
+            self.source.done(spec, record)
+        self.audience.ended(spec, record)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Asks the source about each dev score; whether the run ends here."""
@@ -131,6 +137,7 @@ class Driver(Searcher, tune.Stopper):
             return False
         record = RunRecord.model_validate_json(result["record"])
         self.seen.add((spec.run_id, len(record.dev_curve)))
+        self.audience.scored(spec, record)
         with self.guarding():
             why = self.source.judge(spec, record) if record.status == "running" else None
             if why is not None:
@@ -142,6 +149,7 @@ class Driver(Searcher, tune.Stopper):
     def stop_all(self) -> bool:
         """Asked at each turn of Tune's loop."""
         self.look()
+        self.audience.look(self.running.values())
         return self.is_over()
 
     def __getstate__(self) -> dict[str, Any]:

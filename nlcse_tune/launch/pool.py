@@ -9,9 +9,9 @@ import shutil
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError, Stor
 from nlcse_tune.files import write_text
 from nlcse_tune.launch.cluster import JoinedRay, OwnRay, fit, open_ray  # sets Ray's environment before ray's import
 from nlcse_tune.launch.driver import Driver, RayDied, RunSource
+from nlcse_tune.launch.events import Audience, Watcher
 from nlcse_tune.launch.spec import Launch, Resources, RunSpec
 from nlcse_tune.launch.worker import reporting, run_here, run_on_workers
 from nlcse_tune.records import Opening, RunRecord, now
@@ -52,6 +53,7 @@ class Pool:
     at_a_time: int
     dashboard: str | None
     opened: OwnRay | JoinedRay | None = None  # Ray, where this pool started or joined it
+    audience: Audience = field(default_factory=Audience)
 
     def run(self, source: RunSource, storage: Path, *, then_test: bool = False, seconds: float | None = None) -> None:
         """Runs all that `source` gives; `then_test` scores each best checkpoint on the test sets.
@@ -64,7 +66,7 @@ class Pool:
         """
         deadline = time.monotonic() + seconds if seconds is not None else None
         opening = Opening.by_this_command("seeds") if then_test else None
-        driver, seen, in_vain = Driver(source, deadline, self.died), set[tuple[str, int]](), 0
+        driver, seen, in_vain = Driver(source, deadline, self.died, (), self.audience), set[tuple[str, int]](), 0
         try:
             while True:
                 shutil.rmtree(storage, ignore_errors=True)
@@ -77,7 +79,7 @@ class Pool:
                     if driver.is_over():
                         return None
                     self._start_again(str(death), in_vain)
-                    driver = Driver(source, deadline, self.died, again)
+                    driver = Driver(source, deadline, self.died, again, self.audience)
         finally:
             shutil.rmtree(storage, ignore_errors=True)
 
@@ -140,14 +142,21 @@ class Pool:
 
 
 @contextmanager
-def open_pool(launch: Launch, note: Callable[[str], None] = lambda text: None) -> Iterator[Pool]:
+def open_pool(
+    launch: Launch, note: Callable[[str], None] = lambda text: None, watchers: Sequence[Watcher] = ()
+) -> Iterator[Pool]:
     """Joins the cluster, or starts one and stops it at the end; RunError where not even one run fits on it.
 
-    A Ray that this process already runs in is used and left running. `note` is told when Ray has to be started again.
+    A Ray that this process already runs in is used and left running. `note` is told when Ray has to be started again,
+    `watchers` what happens to runs; they are told at the end that it is one.
     """
     with open_ray(launch.address, note) as opened:
         url = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
-        yield Pool(*fit(launch), f"http://{url}" if url else None, opened)
+        audience = Audience(watchers, note)
+        try:
+            yield Pool(*fit(launch), f"http://{url}" if url else None, opened, audience)
+        finally:
+            audience.closed()
 
 
 def trial(config: dict[str, Any], resources: Resources, opening: Opening | None) -> None:

@@ -19,6 +19,7 @@ class RunSpec(Frozen):
     run_id: str
     seed: int
     config: RunConfig
+    label: str = ""  # for people, in a dashboard or a list: what is tried, and the seed
 
     @property
     def study(self) -> StudyPaths:

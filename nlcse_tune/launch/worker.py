@@ -12,6 +12,7 @@ import torch
 
 from nlcse_tune.errors import RunError
 from nlcse_tune.files import writing
+from nlcse_tune.launch.pulse import Pulse
 from nlcse_tune.launch.spec import Resources, RunSpec
 from nlcse_tune.records import RunRecord
 from nlcse_tune.records.ledger import is_under_way, keep_record, kept_record
@@ -46,11 +47,14 @@ def execute(spec: RunSpec, context: RunContext) -> RunRecord:
     if earlier and earlier.status == "completed" and paths.best.exists() and not is_under_way(paths):
         why = damage(paths.best, earlier.best_model)
         context.events += (f"trained again: its best model was not as it was written ({why})",) if why else ()
+    if context.leads:
+        context.stepped = Pulse(spec, context.device, lambda progress: progress.write(paths.progress, durable=False))
     record = run_one(spec.config, spec.seed, context, study=spec.study.study)
     if context.leads and record.status != "stopped":
         if earlier is not None or kept_record(paths) is None:  # else it was stopped meanwhile, and the driver says so
             record = keep_record(record, paths)
         finish(paths.folder, record.best_step)
+        paths.progress.unlink(missing_ok=True)
     return record
 
 

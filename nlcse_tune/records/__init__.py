@@ -70,9 +70,9 @@ class Stored(Frozen):
             why = f"{key + ': ' if key else ''}{first['msg']}" + (f", and {len(others)} more" if others else "")
         raise DataError(f"{path}: not a readable {cls.__name__} ({why}); {cls.advice}")
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, *, durable: bool = True) -> None:
         """Atomically writes the file `path`."""
-        write_text(path, self.model_dump_json(indent=1) + "\n")
+        write_text(path, self.model_dump_json(indent=1) + "\n", durable=durable)
 
 
 class DevPoint(Frozen):

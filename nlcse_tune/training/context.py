@@ -4,7 +4,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nlcse_tune.records import RunRecord
+from pydantic import BaseModel
+
+from nlcse_tune.records import DevPoint, RunRecord
+
+
+class Progress(BaseModel):
+    """How far a run has come; saved in its restart point."""
+
+    step: int = 0
+    total: int = 0
+    dev_before: float | None = None
+    curve: list[DevPoint] = []
+    best: DevPoint | None = None
+    best_model: str | None = None  # its digest
+    events: list[str] = []
+    train_seconds: float = 0.0
+    evaluate_seconds: float = 0.0
+    stopped: str | None = None
 
 
 @dataclass
@@ -17,6 +34,10 @@ class RunContext:
     device: str = "cpu"
     # Called by every worker after each dev evaluation; only the leader has the record so far. StopRun ends the run.
     report: Callable[[RunRecord | None], None] = lambda record: None
+    # Called by every worker after each step: it must cost next to nothing and never wait for the device.
+    stepped: Callable[[Progress], None] = lambda progress: None
+    # Called by the leader once a restart point, and the best model that it needs, lie whole in `folder`.
+    kept: Callable[[], None] = lambda: None
     events: tuple[str, ...] = ()  # what the record is to say of how this attempt came about
 
     @property

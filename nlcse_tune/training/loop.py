@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from pydantic import BaseModel
 
 from nlcse_tune.config import RunConfig, digest
 from nlcse_tune.data.side import SideData
@@ -15,24 +14,9 @@ from nlcse_tune.errors import RunError
 from nlcse_tune.models.encoder import SentenceEncoder
 from nlcse_tune.records import DevPoint, RunRecord, constant_side_loss
 from nlcse_tune.training.checkpoint import Checkpoints, load_restart
-from nlcse_tune.training.context import RunContext, StopRun
+from nlcse_tune.training.context import Progress, RunContext, StopRun
 from nlcse_tune.training.distributed import from_leader
 from nlcse_tune.training.steps import TAKE_STEP, make_halves
-
-
-class Progress(BaseModel):
-    """How far a run has come; saved in its restart point."""
-
-    step: int = 0
-    total: int = 0
-    dev_before: float | None = None
-    curve: list[DevPoint] = []
-    best: DevPoint | None = None
-    best_model: str | None = None  # its digest
-    events: list[str] = []
-    train_seconds: float = 0.0
-    evaluate_seconds: float = 0.0
-    stopped: str | None = None
 
 
 def train(
@@ -115,7 +99,9 @@ def train(
                         "since": since,
                     }
                     checkpoints.save_restart(state, progress.step, progress.best.step if progress.best else None)
+                    context.kept()
                 progress.train_seconds += time.perf_counter() - started
+                context.stepped(progress)
     except StopRun as stop:
         progress.stopped = str(stop)
     finally:

@@ -1,0 +1,79 @@
+"""Who may follow runs as they happen: the terminal, trackers, metrics. Imports neither Ray nor torch."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+
+from nlcse_tune.errors import DataError
+from nlcse_tune.launch.spec import RunSpec
+from nlcse_tune.records import RunRecord
+from nlcse_tune.records.progress import RunProgress
+
+
+class Watcher:
+    """Told in the driver's process what happens to runs; this one looks away.
+
+    A watcher decides nothing, and one that raises is no reason to end a search: the pool says so once and goes on
+    without it.
+    """
+
+    def begun(self, spec: RunSpec) -> None:
+        """A run is given to Ray; one that was killed or lost may be begun again."""
+
+    def progressed(self, spec: RunSpec, progress: RunProgress) -> None:
+        """A run under way has come further: every few seconds at most."""
+
+    def scored(self, spec: RunSpec, record: RunRecord) -> None:
+        """A run got a dev score: the last of `record.dev_curve`, `status` being `running`."""
+
+    def ended(self, spec: RunSpec, record: RunRecord | None) -> None:
+        """A run ended, with its record; without one where its process died once too often or time was up."""
+
+    def closed(self) -> None:
+        """There is nothing more to come."""
+
+
+class Audience:
+    """Watchers, told one after the other; how far each run is, is read from its file, once a second."""
+
+    def __init__(self, watchers: Sequence[Watcher] = (), note: Callable[[str], None] = lambda text: None) -> None:
+        self.watchers, self.note = list(watchers), note
+        self.looked = 0.0
+        self.newest: dict[str, str] = {}  # time of each run's newest progress
+
+    def begun(self, spec: RunSpec) -> None:
+        self._tell(lambda watcher: watcher.begun(spec))
+
+    def scored(self, spec: RunSpec, record: RunRecord) -> None:
+        self._tell(lambda watcher: watcher.scored(spec, record))
+
+    def ended(self, spec: RunSpec, record: RunRecord | None) -> None:
+        self._tell(lambda watcher: watcher.ended(spec, record))
+
+    def closed(self) -> None:
+        self._tell(lambda watcher: watcher.closed())
+
+    def look(self, running: Iterable[RunSpec]) -> None:
+        """Reads how far the runs under way are."""
+        if not self.watchers or (clock := time.monotonic()) < self.looked + 1:
+            return
+        self.looked = clock
+        for spec in running:
+            with suppress(DataError):
+                progress = RunProgress.read(spec.paths.progress)
+                if progress is not None and self.newest.get(spec.run_id) != progress.time:
+                    self.newest[spec.run_id] = progress.time
+                    self._tell(partial(_progressed, spec, progress))
+
+    def _tell(self, what: Callable[[Watcher], None]) -> None:
+        for watcher in list(self.watchers):
+            try:
+                what(watcher)
+            except Exception as error:
+                self.watchers.remove(watcher)
+                self.note(f"{type(watcher).__name__} is left out from here on: {type(error).__name__}: {error}")
+
+
+def _progressed(spec: RunSpec, progress: RunProgress, watcher: Watcher) -> None:
+    watcher.progressed(spec, progress)

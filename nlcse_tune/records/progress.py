@@ -1,0 +1,49 @@
+"""What a run or a command under way says of itself on disk, for whoever watches: never read to decide anything."""
+
+from typing import Literal
+
+from nlcse_tune.records import Stored
+
+
+class RunProgress(Stored):
+    """How far a run is, as its leading worker wrote it some seconds ago; gone once the run has its record."""
+
+    advice = "it is written anew within seconds"
+
+    run_id: str
+    label: str
+    step: int
+    total: int
+    dev_before: float | None = None
+    dev: float | None = None  # the newest
+    best_dev: float | None = None
+    best_step: int | None = None
+    text_loss: float | None = None  # mean since the dev evaluation before the newest
+    side_loss: float | None = None
+    steps_per_second: float | None = None  # lately, dev evaluations not counted
+    sentences_per_second: float | None = None
+    seconds_left: float | None = None  # dev evaluations counted, at the speed of this attempt
+    gpu_bytes: int | None = None  # the most that torch held of the device's memory
+    began: str  # this attempt
+    time: str
+    host: str
+    process: int
+
+
+class Call(Stored):
+    """A command that works on a study's folder."""
+
+    advice = "the next command writes it anew"
+
+    command: str  # as it was typed
+    kind: Literal["search", "seeds", "train"]
+    study: str
+    host: str
+    process: int
+    began: str
+    ended: str | None = None
+    outcome: str | None = None  # in a few words, once it has ended
+    runs: int = 0  # wanted of this call
+    at_a_time: int = 0
+    address: str | None = None  # of the Ray cluster that was joined
+    dashboard: str | None = None
