@@ -1,7 +1,6 @@
 """run_one: the only thing a launcher calls. Where training meets evaluation."""
 
 import time
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -21,7 +20,7 @@ from nlcse_tune.files import replacing
 from nlcse_tune.models.encoder import build_encoder, load_encoder
 from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.records import Opening, RunRecord, TestRecord, Timings, now, run_id
-from nlcse_tune.records.ledger import check_model, kept_record, kept_test, log_opening
+from nlcse_tune.records.ledger import check_model, kept_test, log_opening
 from nlcse_tune.training.context import Progress, RunContext
 from nlcse_tune.training.loop import train
 from nlcse_tune.training.seeding import derive
@@ -80,18 +79,6 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
         )
 
     return snapshot(train(encoder, text, side, dev_score, snapshot, config, seed, context))
-
-
-def is_tested(paths: RunPaths, asked: EvalConfig) -> bool:
-    """Whether a run's test record holds what is asked: the tasks, the setting, and the test sets as they are now."""
-    record = kept_record(paths)
-    if record is None or (test := kept_test(paths, record)) is None:
-        return False
-    at_hand = {}
-    for task in asked.tasks:
-        with suppress(FileNotFoundError):  # a task without data cannot be scored: the record says so
-            at_hand[task] = task_fingerprint(asked.data, task)
-    return test.setting == asked.setting and all(test.data.get(task) == value for task, value in at_hand.items())
 
 
 def score_run(record: RunRecord, paths: RunPaths, asked: EvalConfig, opening: Opening) -> None:

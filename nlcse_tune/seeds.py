@@ -14,6 +14,7 @@ from nlcse_tune.config import RunConfig, digest, override
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.errors import ConfigError, RunError
+from nlcse_tune.evaluation.tested import is_tested
 from nlcse_tune.files import locked
 from nlcse_tune.launch.driver import ListedRuns
 from nlcse_tune.launch.pool import open_pool
@@ -21,7 +22,6 @@ from nlcse_tune.launch.spec import Launch, RunSpec, SeedsView, run_spec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import KeptRule, RunRecord, split_run_id
 from nlcse_tune.records.ledger import is_whole, kept_test, ledger, read_openings
-from nlcse_tune.run import is_tested
 from nlcse_tune.study import Study
 
 Origin = Literal["search", "study", "changed", "method"]

@@ -34,10 +34,10 @@ ROOMS: dict[str, set[str]] = {
     "evaluation": {*BASE, "names", "models", "data", *RECORDS},
     "export": {*BASE, "models", *RECORDS},
     "run": {*BASE, "data", "models", "training", "evaluation", "versions", *RECORDS},
-    "launch": {*BASE, "run", "training", "data", "study", "versions", *RECORDS},
+    "launch": {*BASE, "run", "training", "evaluation", "data", "study", "versions", *RECORDS},
     "search": {*BASE, "names", "launch", "data", "space", "study", *RECORDS},
     "report": {*BASE, "names", "stats", "records", "space", "study"},
-    "seeds": {*BASE, "launch", "run", "report", "stats", "data", "study", *RECORDS},
+    "seeds": {*BASE, "launch", "evaluation", "report", "stats", "data", "study", *RECORDS},
     "cli": {*BASE, "seeds", "search", "launch", "run", "report", "evaluation", "export", "data", "records", "space",
             "study", "stats", "names", "versions"},
     "__main__": {"cli"},
@@ -162,6 +162,11 @@ def test_light_modules_load_nothing_heavy() -> None:
     light = [name for name in MODULES if room(name) in LIGHT]
     assert {room(name) for name in light} == set(LIGHT)
     assert loaded_by([*light, "search.state", "launch.spec"]).isdisjoint(HEAVY)
+
+
+def test_the_driver_of_searches_and_seed_studies_loads_nothing_that_trains() -> None:
+    """It would cost seconds before Ray starts, and half a gigabyte for as long as the search takes."""
+    assert loaded_by(["launch.pool", "search.search", "seeds"]).isdisjoint({"torch", "transformers", "torchvision"})
 
 
 def test_the_training_core_loads_no_launcher_and_no_second_library_of_encoders() -> None:
