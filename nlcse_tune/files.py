@@ -132,3 +132,14 @@ def locked(path: Path, what: str, *, shared: bool = False) -> Iterator[None]:
             os.ftruncate(stream.fileno(), 0)  # of several that share it the last one is named
             os.write(stream.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield
+
+
+@contextmanager
+def in_turn(path: Path) -> Iterator[None]:
+    """Waits until no other process of this machine is in here with the same `path`; the file stays, empty."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("a", encoding="utf-8")
+    with stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

@@ -9,10 +9,10 @@ import torch
 
 from nlcse_tune.config import SCRATCH, STS_TASKS, EvalConfig, RunConfig
 from nlcse_tune.data.catalog import fingerprints, task_fingerprint
-from nlcse_tune.data.columns import load_columns
+from nlcse_tune.data.columns import TextSource
 from nlcse_tune.data.modalities import load_side
 from nlcse_tune.data.sts import load_task
-from nlcse_tune.data.text import load_text, train_tokenizer
+from nlcse_tune.data.text import load_text, scratch_tokenizer
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.evaluation.geometry import score_geometry
 from nlcse_tune.evaluation.sts import DevEvaluator, score_test_sets
@@ -38,15 +38,15 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
         raise ConfigError("train.precision: fp16 needs a GPU and this run is on a CPU; use --set train.precision=fp32")
     started, clock = now(), time.perf_counter()
     data = fingerprints(config)
-    columns = load_columns(config.text)
-    tokenizer = train_tokenizer(columns, config.encoder) if config.encoder.checkpoint == SCRATCH else None
+    source = TextSource(config.text, data["text"])
+    tokenizer = scratch_tokenizer(source, config.encoder) if config.encoder.checkpoint == SCRATCH else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "init"))
         encoder = build_encoder(
             config.encoder, supervised=config.text.objective == "supervised", side=config.side, tokenizer=tokenizer
         )
     encoder.to(context.device)
-    text = load_text(config.text, encoder.tokenizer, columns)
+    text = load_text(source, encoder.tokenizer)
     side = load_side(config.side) if config.side else None
     evaluator = DevEvaluator(config.eval.data, encoder, config.eval.language)
     dev_score = partial(evaluator, precision="fp32" if config.train.precision == "fp32" else "bf16")

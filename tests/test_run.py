@@ -153,10 +153,10 @@ def test_a_run_that_is_stopped_keeps_its_best_model_and_says_why(tmp_path: Path)
     def stop(record: RunRecord | None) -> None:
         raise StopRun("enough")
 
-    record = run_one(tiny(train__max_steps=4), SEED, RunContext(tmp_path, report=stop))
+    record = run_one(tiny(train__max_steps=4), SEED, RunContext(tmp_path / "run", report=stop))
     assert (record.status, record.steps, record.events) == ("stopped", 2, ("enough",))
-    assert load_encoder(tmp_path / "best")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "best-000002"]
+    assert load_encoder(tmp_path / "run" / "best")
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["best", "best-000002"]
 
 
 def test_a_side_that_teaches_nothing_is_among_the_runs_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

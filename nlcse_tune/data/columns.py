@@ -1,20 +1,45 @@
 """Training text as it is read: one sentence per line, or a CSV of pairs or triplets."""
 
 import csv
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
 from nlcse_tune.config import SYNTHETIC, Objective, TextConfig
 from nlcse_tune.data import synthetic
+from nlcse_tune.data.catalog import fingerprint
 from nlcse_tune.data.lines import csv_rows, read_lines, spaced
 from nlcse_tune.errors import DataError
 
 Columns = tuple[list[str], ...]
+READING = "1"  # raised when the same file gives other sentences: what was made of them is kept between runs
 CSV_COLUMNS = ("sent0", "sent1", "hard_neg")
 SEPARATORS = {".csv": {",": "commas", ";": "semicolons", "\t": "tabs"}, ".tsv": {"\t": "tabs"}}
 LOOKED_AT = 1000  # rows, to see whether a file holds columns
 # Of 70,000 sentences of Wikipedia 63% hold a comma (LOG.md); of a table's rows nearly all have two fields.
 SHARE = 0.9
+
+
+class TextSource:
+    """A run's training text by its content: read only where what is made of it is not in the cache yet."""
+
+    def __init__(self, config: TextConfig, content: str | None = None) -> None:
+        """`content` is the fingerprint of `config.data`."""
+        self.config = config
+        self.content = fingerprint(config.data) if content is None else content
+
+    @property
+    def key(self) -> str:
+        """What the columns hang on, as text."""
+        return f"reading {READING}, {self.config.objective}, {self.content}"
+
+    @cached_property
+    def columns(self) -> Columns:
+        """As `load_columns`. DataError where the file was changed meanwhile: the run is named by its content."""
+        columns = load_columns(self.config)
+        if fingerprint(self.config.data) != self.content:
+            raise DataError(f"{self.config.data}: changed while it was read; give the same command again")
+        return columns
 
 
 def load_columns(config: TextConfig) -> Columns:

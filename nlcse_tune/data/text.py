@@ -5,18 +5,22 @@ is view v of item i.
 """
 
 from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from nlcse_tune.config import EncoderConfig, TextConfig
-from nlcse_tune.data.columns import Columns
-from nlcse_tune.data.tokens import TokenTable, cached_table
+from nlcse_tune.config import EncoderConfig
+from nlcse_tune.data.columns import Columns, TextSource, check_rows
+from nlcse_tune.data.tokens import TokenTable, cached, cached_tables
 from nlcse_tune.errors import DataError
+from nlcse_tune.files import write_text
 
+MAKING = "1"  # raised when `train_tokenizer` makes another vocabulary of the same text
 SPECIAL_TOKENS = {f"{name.lower()}_token": f"[{name}]" for name in ("PAD", "UNK", "CLS", "SEP", "MASK")}
 
 
@@ -53,12 +57,23 @@ class TextData:
         return TextBatch(torch.cat(ids), torch.cat(masks))
 
 
-def load_text(config: TextConfig, tokenizer: PreTrainedTokenizerBase, columns: Columns) -> TextData:
-    """The columns of `load_columns`, tokenised and truncated to `max_length`."""
-    pad = tokenizer.pad_token_id
-    if pad is None:
+def load_text(source: TextSource, tokenizer: PreTrainedTokenizerBase) -> TextData:
+    """The columns of a text, tokenised and cut at its `max_length`: once for all runs of a node."""
+    if tokenizer.pad_token_id is None:
         raise DataError("the encoder's tokenizer has no padding token, which batches need")
-    return TextData(tuple(cached_table(column, tokenizer, config.max_length) for column in columns), int(pad))
+    tables = cached_tables(source.key, lambda: source.columns, tokenizer, source.config.max_length)
+    check_rows(source.config, len(tables[0]))
+    return TextData(tables, int(tokenizer.pad_token_id))
+
+
+def scratch_tokenizer(source: TextSource, config: EncoderConfig) -> PreTrainedTokenizerBase:
+    """As `train_tokenizer` makes it of a text's columns: once for all runs of a node."""
+
+    def make(path: Path) -> None:
+        write_text(path, train_tokenizer(source.columns, config).backend_tokenizer.to_str())
+
+    path = cached("tokenizers", f"{source.key}\n{MAKING}\n{config.scratch.vocab_size}", ".json", make)
+    return _as_fast(Tokenizer.from_file(str(path)))
 
 
 def train_tokenizer(columns: Columns, config: EncoderConfig) -> PreTrainedTokenizerBase:
@@ -67,9 +82,6 @@ def train_tokenizer(columns: Columns, config: EncoderConfig) -> PreTrainedTokeni
     Every character, alone and as a continuation, then whole words by falling frequency. `tokenizers`' own trainer
     breaks ties by the order of a hash map (LOG.md, 2026-11-21): no run with it could be repeated.
     """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
     normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
     words = Counter(
         word
@@ -85,6 +97,12 @@ def train_tokenizer(columns: Columns, config: EncoderConfig) -> PreTrainedTokeni
     model.normalizer, model.pre_tokenizer = normalizer, splitter
     model.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
     model.decoder = decoders.WordPiece()
+    return _as_fast(model)
+
+
+def _as_fast(model: Tokenizer) -> PreTrainedTokenizerBase:
+    from transformers import PreTrainedTokenizerFast
+
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=model, model_max_length=128, **SPECIAL_TOKENS
     )

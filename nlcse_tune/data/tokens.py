@@ -1,13 +1,15 @@
-"""Sentences as token ids, end to end in one array: made once, kept between runs where there are many.
+"""Sentences as token ids, end to end in one array: made once, kept and shared by all runs of a machine.
 
 N sentences of a table, B of a batch, T tokens.
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -15,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from nlcse_tune.files import replacing
+from nlcse_tune.errors import StorageError
+from nlcse_tune.files import in_turn, replacing
 from nlcse_tune.paths import cache_folder
 
-CACHE_FROM = 20_000  # sentences; fewer are tokenised in a second
+OFFSETS = ".offsets.npy"
 _CHUNK = 8192  # sentences of one tokenizer call
 _LONGEST = 1_000_000  # tokens; a tokenizer that knows no maximum says 1e30, which overflows
 
@@ -60,26 +63,52 @@ def tokenize(sentences: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_l
     return TokenTable(np.concatenate(rows) if rows else np.empty(0, np.int32), offsets)
 
 
-def cached_table(sentences: list[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenTable:
-    """As `tokenize`; big texts once, in a memory-mapped cache."""
-    if len(sentences) < CACHE_FROM:
-        return tokenize(sentences, tokenizer, max_length)
-    files = _cache_files(sentences, tokenizer, max_length)
-    if not all(path.is_file() for path in files):
-        table = tokenize(sentences, tokenizer, max_length)
-        for path, array in ((files[0], table.ids), (files[1], table.offsets)):
-            with replacing(path) as temporary, temporary.open("wb") as stream:
-                np.save(stream, np.asarray(array))
-    ids, offsets = (np.load(path, mmap_mode="r") for path in files)
-    return TokenTable(ids, offsets)
+def cached_tables(
+    content: str, read: Callable[[], Sequence[Sequence[str]]], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> tuple[TokenTable, ...]:
+    """As `tokenize`, of each of a text's columns (equally long, C of them), memory-mapped: made once on a machine.
 
-
-def _cache_files(sentences: list[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Path]:
-    """The files of ids and offsets, named by everything that they depend on."""
+    `content` says what `read` returns, and it is read only where nobody has made its tables yet.
+    """
     definition = json.loads(tokenizer.backend_tokenizer.to_str())
     for setting in ("truncation", "padding"):  # left over from the last call, whatever it was
         definition.pop(setting, None)
-    key = hashlib.blake2b(digest_size=16)
-    for part in (json.dumps(definition), str(max_length), *sentences):
-        key.update(f"{part}\n".encode())
-    return [cache_folder() / "tokens" / f"{key.hexdigest()}-{name}.npy" for name in ("ids", "offsets")]
+    key = f"{content}\n{max_length}\n{json.dumps(definition)}"
+
+    def make(path: Path) -> None:
+        tables = [tokenize(column, tokenizer, max_length) for column in read()]
+        starts = np.cumsum([0, *(len(table.ids) for table in tables)])
+        offsets = np.stack([table.offsets + start for table, start in zip(tables, starts, strict=False)])
+        _save(path.with_suffix(OFFSETS), offsets)  # first: once there are ids there is all
+        _save(path, np.concatenate([table.ids for table in tables]))
+
+    path = cached("tokens", key, ".npy", make)
+    ids, offsets = np.load(path, mmap_mode="r"), np.load(path.with_suffix(OFFSETS), mmap_mode="r")
+    return tuple(TokenTable(ids, own) for own in offsets)
+
+
+def _save(path: Path, array: NDArray[np.generic]) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.save(stream, array)
+
+
+def cached(kind: str, key: str, suffix: str, make: Callable[[Path], None]) -> Path:
+    """The file that `make` writes atomically of all that `key` says: by one process of this machine, once."""
+    name = f"{kind}/{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}{suffix}"
+    try:
+        return _made_once(cache_folder() / name, make)
+    except StorageError:  # a home that cannot be written to: for this process alone
+        return _made_once(Path(_private_folder().name) / name, make)
+
+
+def _made_once(path: Path, make: Callable[[Path], None]) -> Path:
+    if not path.is_file():
+        with in_turn(path.with_suffix(".lock")):
+            if not path.is_file():
+                make(path)
+    return path
+
+
+@cache
+def _private_folder() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="nlcse-cache-")

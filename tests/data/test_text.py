@@ -1,5 +1,6 @@
 """Training text: tokenising, batching."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ import torch
 from transformers import AutoTokenizer
 
 from nlcse_tune.config import EncoderConfig, TextConfig
-from nlcse_tune.data import tokens
-from nlcse_tune.data.columns import load_columns
-from nlcse_tune.data.text import load_text, train_tokenizer
+from nlcse_tune.data import columns as columns_module
+from nlcse_tune.data import text, tokens
+from nlcse_tune.data.columns import TextSource, load_columns
+from nlcse_tune.data.text import load_text, scratch_tokenizer, train_tokenizer
+from nlcse_tune.errors import DataError
 from tests.shared_data import DATA, needs_data
 
 
@@ -27,7 +30,7 @@ def test_batches_are_ordered_view_by_view_and_padded_to_the_whole_batch() -> Non
     config = TextConfig(data="synthetic", objective="supervised", batch_size=4)
     columns = load_columns(config)
     tokenizer = train_tokenizer(columns, EncoderConfig(checkpoint="scratch"))
-    data = load_text(config, tokenizer, columns)
+    data = load_text(TextSource(config), tokenizer)
     items = np.array([5, 0, 9, 7])
     whole = data.batch(items)
     assert data.views == 3
@@ -44,24 +47,88 @@ def test_batches_are_ordered_view_by_view_and_padded_to_the_whole_batch() -> Non
 def test_unsupervised_views_are_the_same_sentence() -> None:
     config = TextConfig(data="synthetic", batch_size=2)
     columns = load_columns(config)
-    data = load_text(config, train_tokenizer(columns, EncoderConfig()), columns)
+    data = load_text(TextSource(config), train_tokenizer(columns, EncoderConfig()))
     batch = data.batch(np.array([3, 8]))
     assert data.views == 2
     assert torch.equal(batch.input_ids[:2], batch.input_ids[2:])
 
 
-def test_big_texts_are_tokenised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "CACHE_FROM", 10)
-    config = TextConfig(data="synthetic", batch_size=2)
-    columns = load_columns(config)
-    tokenizer = train_tokenizer(columns, EncoderConfig())
-    first = load_text(config, tokenizer, columns)
-    monkeypatch.setattr(tokens, "tokenize", lambda *arguments: pytest.fail("tokenised twice"))
-    second = load_text(config, tokenizer, columns)
+def test_a_text_is_read_and_tokenised_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = TextConfig(data="synthetic", objective="supervised", batch_size=2)
+    scratch = EncoderConfig(checkpoint="scratch")
+    tokenizer = scratch_tokenizer(TextSource(config), scratch)
+    first = load_text(TextSource(config), tokenizer)
+    for module, name in ((tokens, "tokenize"), (text, "train_tokenizer"), (columns_module, "load_columns")):
+        monkeypatch.setattr(module, name, lambda *arguments: pytest.fail("made twice"))
+    source = TextSource(config)
+    again = scratch_tokenizer(source, scratch)
+    second = load_text(source, again)
+    assert again.get_vocab() == tokenizer.get_vocab()
+    assert again.special_tokens_map == tokenizer.special_tokens_map
     assert isinstance(second.columns[0].ids, np.memmap)
-    assert np.array_equal(first.columns[0].ids, second.columns[0].ids)
     items = np.array([7, 0, 3])
     assert torch.equal(first.batch(items).input_ids, second.batch(items).input_ids)
+
+
+def test_a_cache_that_cannot_be_written_to_stops_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NLCSE_CACHE", str(tmp_path / "file"))  # no folder, and cannot become one
+    config = TextConfig(data="synthetic", batch_size=2)
+    made = load_text(TextSource(config), scratch_tokenizer(TextSource(config), EncoderConfig(checkpoint="scratch")))
+    assert len(made) == len(load_columns(config)[0])
+
+
+@pytest.mark.parametrize("change", ["another text", "another length", "another vocabulary", "another objective"])
+def test_what_a_texts_tokens_hang_on_is_in_their_name(change: str, tmp_path: Path) -> None:
+    path = tmp_path / "text.csv"
+    path.write_text("sent0,sent1\na cat and a dog,a dog\nan owl,a bird\n")
+    config = TextConfig(data=str(path), objective="supervised", batch_size=2)
+    tokenizer = train_tokenizer(load_columns(config), EncoderConfig())
+    before = load_text(TextSource(config), tokenizer)
+    if change == "another text":
+        path.write_text("sent0,sent1\na cat and a dog,a dog\nan owl,a cat\n")
+    elif change == "another length":
+        config = config.model_copy(update={"max_length": 4})
+    elif change == "another vocabulary":
+        tokenizer = train_tokenizer((["a dog", "an owl"],), EncoderConfig())
+    else:
+        other = tmp_path / "text.txt"
+        other.write_text(path.read_text())
+        config = TextConfig(data=str(other), batch_size=2)
+    after = load_text(TextSource(config), tokenizer)
+    items = np.array([0, 1])
+    one, two = before.batch(items).input_ids, after.batch(items).input_ids
+    assert one.shape != two.shape or not torch.equal(one, two)
+
+
+def test_a_text_that_changes_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("a cat\na dog\n")
+    source = TextSource(TextConfig(data=str(path), batch_size=2))
+    path.write_text("a cat\nan owl\n")
+    with pytest.raises(DataError, match="changed while it was read"):
+        _ = source.columns
+
+
+def test_the_way_a_text_is_read_has_a_number(tmp_path: Path) -> None:
+    """What was made of a file is kept between runs: whoever makes other sentences of the same file raises READING."""
+    lines, table = tmp_path / "lines.txt", tmp_path / "table.csv"
+    lines.write_text('\ufeff a \u00a0 cat\u2028\r\n\r\n \t \n"a, dog"\nan owl')
+    table.write_text('sent0,sent1\n" a  cat",a \u00a0 dog\r\nan "owl", a bird\n')
+    read = load_columns(TextConfig(data=str(lines), batch_size=2))
+    pairs = load_columns(TextConfig(data=str(table), objective="supervised", batch_size=2))
+    own = (
+        load_columns(TextConfig(data="synthetic"))[0][:50],
+        load_columns(TextConfig(data="synthetic", objective="supervised"))[2][:50],
+    )
+    digest = hashlib.blake2b(repr((read, pairs, own)).encode(), digest_size=4).hexdigest()
+    assert (columns_module.READING, digest) == ("1", "c0692bb8"), (read, pairs)
+
+
+def test_the_way_a_vocabulary_is_made_has_a_number() -> None:
+    made = train_tokenizer(load_columns(TextConfig(data="synthetic")), EncoderConfig())
+    definition = repr((sorted(made.get_vocab().items()), made("An OWL, and caf\u00e9s?")["input_ids"]))
+    assert (text.MAKING, hashlib.blake2b(definition.encode(), digest_size=4).hexdigest()) == ("1", "5f84e1ce")
 
 
 @needs_data

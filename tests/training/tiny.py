@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from nlcse_tune.config import RunConfig, override
-from nlcse_tune.data.columns import Columns, load_columns
+from nlcse_tune.data.columns import TextSource
 from nlcse_tune.data.modalities import load_side
 from nlcse_tune.data.side import SideData
 from nlcse_tune.data.text import TextData, load_text
@@ -40,8 +40,9 @@ def tiny(side: dict[str, Any] | None = None, **changes: Any) -> RunConfig:
 
 
 @cache
-def _columns(objective: str, data: str) -> Columns:
-    return load_columns(tiny(text__objective=objective, text__data=data).text)
+def _tables(objective: str, data: str, length: int) -> TextData:
+    config = tiny(text__objective=objective, text__data=data, text__max_length=length).text
+    return load_text(TextSource(config), tokenizer())
 
 
 @cache
@@ -56,7 +57,7 @@ def build(config: RunConfig, seed: int = SEED) -> tuple[SentenceEncoder, TextDat
         encoder = build_encoder(
             config.encoder, supervised=config.text.objective == "supervised", side=config.side, tokenizer=tokenizer()
         )
-    text = load_text(config.text, encoder.tokenizer, _columns(config.text.objective, config.text.data))
+    text = _tables(config.text.objective, config.text.data, config.text.max_length)
     return encoder, text, _side(config.side.modality) if config.side else None
 
 
