@@ -21,10 +21,14 @@ import torch
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError, StorageError, verbose
 from nlcse_tune.files import write_text
-from nlcse_tune.launch.cluster import JoinedRay, OwnRay, fit, open_ray  # sets Ray's environment before ray's import
-from nlcse_tune.launch.driver import Driver, RayDied, RunSource
+from nlcse_tune.launch.cluster import OwnRay  # sets Ray's environment before ray's import
+from nlcse_tune.launch.driver import Driver, NodeDeaths, RayDied, RunSource
 from nlcse_tune.launch.events import Audience, Watcher
-from nlcse_tune.launch.spec import Launch, Resources, RunSpec
+from nlcse_tune.launch.joined import JoinedRay, open_ray
+from nlcse_tune.launch.nodes import check_nodes
+from nlcse_tune.launch.room import fit, room
+from nlcse_tune.launch.spec import Launch, Needs, Resources, RunSpec
+from nlcse_tune.launch.travel import at_hand, check_node
 from nlcse_tune.launch.worker import reporting, run_here, run_on_workers
 from nlcse_tune.records import Opening, RunRecord, now
 from nlcse_tune.records.ledger import is_whole, keep_record, kept_record
@@ -54,6 +58,7 @@ class Pool:
     dashboard: str | None
     opened: OwnRay | JoinedRay | None = None  # Ray, where this pool started or joined it
     audience: Audience = field(default_factory=Audience)
+    room: Callable[[], int] | None = None  # as `at_a_time`, but asked anew: nodes of a joined cluster come and go
 
     def run(self, source: RunSource, storage: Path, *, then_test: bool = False, seconds: float | None = None) -> None:
         """Runs all that `source` gives; `then_test` scores each best checkpoint on the test sets.
@@ -66,7 +71,7 @@ class Pool:
         """
         deadline = time.monotonic() + seconds if seconds is not None else None
         opening = Opening.by_this_command("seeds") if then_test else None
-        driver, seen, in_vain = Driver(source, deadline, self.died, (), self.audience), set[tuple[str, int]](), 0
+        driver, seen, in_vain = self._driver(source, deadline), set[tuple[str, int]](), 0
         try:
             while True:
                 shutil.rmtree(storage, ignore_errors=True)
@@ -79,9 +84,12 @@ class Pool:
                     if driver.is_over():
                         return None
                     self._start_again(str(death), in_vain)
-                    driver = Driver(source, deadline, self.died, again, self.audience)
+                    driver = self._driver(source, deadline, again)
         finally:
             shutil.rmtree(storage, ignore_errors=True)
+
+    def _driver(self, source: RunSource, deadline: float | None, again: Sequence[RunSpec] = ()) -> Driver:
+        return Driver(source, deadline, self.died, again, self.audience, self.room or (lambda: self.at_a_time))
 
     def died(self) -> str | None:
         """The part of Ray that is dead; None while it lives, or where whoever opened it looks after it."""
@@ -127,7 +135,6 @@ class Pool:
             mode="max",
             search_alg=driver,
             num_samples=-1,  # until the source has no more
-            max_concurrent_trials=self.at_a_time,
             reuse_actors=not many,  # a fresh process costs 11 s a trial, mostly imports; a reused one 4 s (docs/ray.md)
         )
         running = tune.RunConfig(
@@ -136,6 +143,7 @@ class Pool:
             verbose=0,
             stop=driver,
             failure_config=tune.FailureConfig(max_failures=RETRIES),
+            callbacks=[NodeDeaths()],
         )
         placed = tune.with_resources(trainable, tune.PlacementGroupFactory([request]))
         return tune.Tuner(placed, tune_config=tuning, run_config=running)
@@ -143,18 +151,27 @@ class Pool:
 
 @contextmanager
 def open_pool(
-    launch: Launch, note: Callable[[str], None] = lambda text: None, watchers: Sequence[Watcher] = ()
+    launch: Launch,
+    note: Callable[[str], None] = lambda text: None,
+    watchers: Sequence[Watcher] = (),
+    needs: Needs = Needs(),  # noqa: B008
 ) -> Iterator[Pool]:
     """Joins the cluster, or starts one and stops it at the end; RunError where not even one run fits on it.
+
+    Of a cluster that is joined each node is looked at first: RunError where it cannot give what runs need.
 
     A Ray that this process already runs in is used and left running. `note` is told when Ray has to be started again,
     `watchers` what happens to runs; they are told at the end that it is one.
     """
     with open_ray(launch.address, note) as opened:
+        resources, at_a_time = fit(launch)
+        if isinstance(opened, JoinedRay):
+            check_nodes(opened, needs)
         url = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
         audience = Audience(watchers, note)
         try:
-            yield Pool(*fit(launch), f"http://{url}" if url else None, opened, audience)
+            changing = room(launch, resources) if isinstance(opened, JoinedRay) else None
+            yield Pool(resources, at_a_time, f"http://{url}" if url else None, opened, audience, changing)
         finally:
             audience.closed()
 
@@ -163,6 +180,7 @@ def trial(config: dict[str, Any], resources: Resources, opening: Opening | None)
     """One Ray Tune trial: one run, in this process or on workers of its own; tested where there is an `opening`."""
     spec = RunSpec.model_validate(config["spec"])
     try:
+        check_node(spec)
         record = _run(spec, resources, opening)
         if record.status == "stopped":
             # What Tune raised in its report goes on to where it belongs: a function that returns instead is reported
@@ -185,7 +203,7 @@ def trial(config: dict[str, Any], resources: Resources, opening: Opening | None)
 
 
 def _run(spec: RunSpec, resources: Resources, opening: Opening | None) -> RunRecord:
-    paths, asked = spec.paths, spec.config.eval
+    paths, asked = spec.paths, at_hand(spec.config).eval
     earlier = kept_record(paths)
     tested = opening is not None and is_tested(paths, asked)
     if earlier and (earlier.status == "failed" or tested or is_whole(earlier, paths)):
@@ -239,8 +257,9 @@ def _keep_traceback(spec: RunSpec) -> str:
 
 def _write_failure(spec: RunSpec, error: NlcseError) -> None:
     """A run that failed by its own doing (a loss that is no number) leaves a record too: it is a result."""
+    data = fingerprints(at_hand(spec.config))
     record = RunRecord(
         run_id=spec.run_id, study=spec.study.study, seed=spec.seed, config=spec.config, status="failed",
-        error=str(error), data=fingerprints(spec.config), versions=versions(device_name("cpu")), finished=now(),
+        error=str(error), data=data, versions=versions(device_name("cpu")), finished=now(),
     )  # fmt: skip
     keep_record(record, spec.paths)
