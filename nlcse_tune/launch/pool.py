@@ -26,7 +26,7 @@ from nlcse_tune.launch.driver import Driver, NodeDeaths, RayDied, RunSource
 from nlcse_tune.launch.events import Audience, Watcher
 from nlcse_tune.launch.joined import JoinedRay, open_ray
 from nlcse_tune.launch.nodes import check_nodes
-from nlcse_tune.launch.room import fit, room
+from nlcse_tune.launch.room import Room
 from nlcse_tune.launch.spec import Launch, Needs, Resources, RunSpec
 from nlcse_tune.launch.travel import at_hand, check_node
 from nlcse_tune.launch.worker import reporting, run_here, run_on_workers
@@ -164,14 +164,13 @@ def open_pool(
     `watchers` what happens to runs; they are told at the end that it is one.
     """
     with open_ray(launch.address, note) as opened:
-        resources, at_a_time = fit(launch)
+        room = Room(launch, changes=isinstance(opened, JoinedRay))
         if isinstance(opened, JoinedRay):
             check_nodes(opened, needs)
         url = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
         audience = Audience(watchers, note)
         try:
-            changing = room(launch, resources) if isinstance(opened, JoinedRay) else None
-            yield Pool(resources, at_a_time, f"http://{url}" if url else None, opened, audience, changing)
+            yield Pool(room.resources, room(), f"http://{url}" if url else None, opened, audience, room)
         finally:
             audience.closed()
 

@@ -1,94 +1,138 @@
 """What a run asks for, and how many runs have room: on what is up now, and on what an autoscaler may add."""
 
 import time
-from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from nlcse_tune.errors import RunError
+import psutil  # type: ignore[import-untyped]
+
+from nlcse_tune.errors import ConfigError, RunError
+from nlcse_tune.files import read_yaml
 from nlcse_tune.launch import cluster  # noqa: F401 # sets Ray's environment before ray's import
 from nlcse_tune.launch.spec import Launch, Resources
 
 import ray  # isort: skip
+from ray.autoscaler.v2.utils import is_autoscaler_v2  # isort: skip
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # isort: skip
 
-LOOK = 5.0  # seconds between two looks at a cluster that others started
-UNLIMITED = 1000  # nodes, where an autoscaler has no bound
+LOOK = 5.0  # seconds between two looks at what is up
+ANSWER = 120.0  # seconds for the head to say what its autoscaler was told
+UNLIMITED = 1000  # nodes of a kind, where an autoscaler has no bound
+HEAD = "node:__internal_head__"  # a resource that the head alone has
 
-
-class Cluster(NamedTuple):
-    """CPUs and GPUs of each node: of those that are up, and of all that there may be at a time."""
-
-    nodes: list[tuple[float, float]]
-    ceiling: list[tuple[float, float]]
-    most: tuple[float, float]  # of both, in all
+Sizes = tuple[float, float]  # CPUs and GPUs
 
 
-def look() -> Cluster:
-    """What Ray says now. An autoscaler's ceiling is in what it reports to the head; without one it is what is up."""
-    alive: list[dict[str, Any]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    nodes = [_sizes(has) for has in alive]
-    config = ray._private.state.state.get_cluster_config()
-    if config is None or not any(group.max_count for group in config.node_group_configs):
-        return Cluster(nodes, nodes, _sum(nodes))
-    groups = [(_sizes(group.resources), group.max_count) for group in config.node_group_configs]
-    grown = [size for size, most in groups for _ in range(UNLIMITED if most < 0 else most)]
-    # The head is often no group's; and what is up is up.
-    ceiling = [*grown, *(size for size in nodes if size not in grown)]
-    cpus, gpus = _sum(ceiling)
-    limits = config.max_resources
-    return Cluster(nodes, ceiling, (min(cpus, limits.get("CPU", cpus)), min(gpus, limits.get("GPU", gpus))))
+class Kind(NamedTuple):
+    """Nodes of one kind that an autoscaler may start, and at most how many."""
+
+    sizes: Sizes
+    most: int
 
 
-def _sizes(has: Any) -> tuple[float, float]:
+class Room:
+    """How many runs there may be at a time: called again and again, since nodes come and go."""
+
+    def __init__(self, launch: Launch, *, changes: bool) -> None:
+        """`changes` where the cluster is not this process's own.
+
+        A GPU for each worker where there are GPUs, one CPU unless said otherwise. RunError where not even one run would
+        ever fit, since Ray would wait for ever (ray#17359); where an autoscaler can make room, runs that wait are
+        what tells it.
+        """
+        self.launch, self.changes = launch, changes
+        self.kinds = _kinds() if changes else []
+        self.looked, self.up, self.head = time.monotonic(), _up(), [_sizes(head["Resources"]) for head in _heads()]
+        cpus = 1.0 if launch.cpus_per_worker is None else launch.cpus_per_worker
+        gpus = float(self._all()[1] > 0) if launch.gpus_per_worker is None else launch.gpus_per_worker
+        self.resources = Resources(launch.workers, cpus, gpus)
+        # An autoscaler on Kubernetes tells nobody what it may start: there one's own word is taken.
+        self.blind = bool(changes and launch.concurrent and not self.kinds and is_autoscaler_v2())
+        if not self.blind and self._possible() < 1:
+            raise RunError(
+                f"a run asks for {self.resources}, and {self._words()}; ask for fewer with --workers, "
+                "--cpus-per-worker or --gpus-per-worker, or join a larger cluster (--address)"
+            )
+
+    def __call__(self) -> int:
+        """Runs at a time, at least one."""
+        if self.changes and time.monotonic() > self.looked + LOOK:
+            self.looked, self.up = time.monotonic(), _up()
+        asked = self.launch.concurrent
+        return max(1, asked if asked and self.blind else min(self._possible(), asked or UNLIMITED**2))
+
+    def _possible(self) -> int:
+        """Runs at a time when all is up that may be."""
+        return max(self.resources.concurrent(self.up), self.resources.concurrent(self._grown()))
+
+    def _grown(self) -> list[Sizes]:
+        """Every node that there may be at a time: what is up where nothing is started, else the head and each kind."""
+        started = [kind.sizes for kind in self.kinds for _ in range(kind.most)]
+        return [*self.head, *started] if started else self.up
+
+    def _all(self) -> Sizes:
+        return _sum(self._grown())
+
+    def _words(self) -> str:
+        cpus, gpus = self._all()
+        grown = self._grown()
+        each = "; ".join(f"{n:g} CPUs and {g:g} GPUs" for n, g in sorted(set(grown)))
+        split = f" on {len(grown)} nodes ({each}; a worker needs its own on one node)" if len(grown) > 1 else ""
+        verb = "grows to at most" if self.kinds else "has"
+        return f"the cluster {verb} {cpus:g} CPUs and {gpus:g} GPUs in all{split}"
+
+
+def _alive() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _heads() -> list[dict[str, Any]]:
+    return [node for node in _alive() if HEAD in node["Resources"]]
+
+
+def _up() -> list[Sizes]:
+    return [_sizes(node["Resources"]) for node in _alive()]
+
+
+def _sizes(has: Any) -> Sizes:
     return float(has.get("CPU", 0)), float(has.get("GPU", 0))
 
 
-def _sum(nodes: list[tuple[float, float]]) -> tuple[float, float]:
+def _sum(nodes: list[Sizes]) -> Sizes:
     return sum(cpus for cpus, _ in nodes), sum(gpus for _, gpus in nodes)
 
 
-def fit(launch: Launch) -> tuple[Resources, int]:
-    """What a run will ask for, and how many there may be at a time.
-
-    A GPU for each worker where there are GPUs, one CPU unless said otherwise. RunError where not even one run would
-    fit, since Ray would wait for ever (ray#17359). Where an autoscaler can make room, runs that wait are what tells it.
-    """
-    has = look()
-    cpus_each = 1.0 if launch.cpus_per_worker is None else launch.cpus_per_worker
-    gpus_each = float(has.most[1] > 0) if launch.gpus_per_worker is None else launch.gpus_per_worker
-    resources = Resources(launch.workers, cpus_each, gpus_each)
-    if (possible := _possible(resources, has)) < 1:
-        raise RunError(
-            f"a run asks for {resources}, and {_words(has)}; ask for fewer with --workers, --cpus-per-worker or "
-            "--gpus-per-worker, or join a larger cluster (--address)"
-        )
-    return resources, min(possible, launch.concurrent or possible)
+def _kinds() -> list[Kind]:
+    """What an autoscaler may start: as it reports to the head or, where it does not, as it was told there."""
+    if (config := ray._private.state.state.get_cluster_config()) is not None:
+        return [_kind(group.resources, group.max_count) for group in config.node_group_configs if group.max_count]
+    if not (heads := _heads()):
+        return []
+    how: Any = {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(heads[0]["NodeID"], soft=False)}
+    ask: Any = ray.remote(**how)(told_autoscaler)
+    try:
+        kinds: list[Kind] = ray.get(ask.remote(ray.get_runtime_context().gcs_address), timeout=ANSWER)
+    except Exception:  # it is better to know less than to refuse to run
+        return []
+    return kinds
 
 
-def _possible(resources: Resources, has: Cluster) -> int:
-    """Runs at a time when all is up that may be."""
-    within = resources.concurrent([has.most]) if has.ceiling != has.nodes else UNLIMITED**2
-    return max(resources.concurrent(has.nodes), min(resources.concurrent(has.ceiling), within))
+def told_autoscaler(head: str) -> list[Kind]:
+    """On the head: what the autoscaler of the cluster at `head` was told, from the file that `ray up` leaves there."""
+    port = head[head.rindex(":") :]  # the host may go by several names
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        files = [word.partition("=")[2] for word in words if word.startswith("--autoscaling-config=")]
+        heads = [word for word in words if word.startswith("--gcs-address=") and word.endswith(port)]
+        if files and files[0] and heads:
+            with suppress(ConfigError):
+                told = read_yaml(Path(files[0]))
+                kinds, most = told.get("available_node_types", {}).values(), told.get("max_workers", UNLIMITED)
+                each = [_kind(kind.get("resources", {}), min(kind.get("max_workers", 0), most)) for kind in kinds]
+                return [kind for kind in each if kind.most]
+    return []
 
 
-def _words(has: Cluster) -> str:
-    cpus, gpus = has.most
-    nodes, scales = set(has.ceiling), has.ceiling != has.nodes
-    each = "; ".join(f"{n:g} CPUs and {g:g} GPUs" for n, g in sorted(nodes))
-    many = f"{len(has.ceiling)} nodes" if len(has.ceiling) < UNLIMITED else "any number of nodes"
-    split = f" on {many} ({each}; a worker needs its own on one node)" if len(has.ceiling) > 1 else ""
-    if scales:
-        return f"the cluster grows to at most {cpus:g} CPUs and {gpus:g} GPUs{split}"
-    return f"the cluster has {cpus:g} CPUs and {gpus:g} GPUs in all{split}"
-
-
-def room(launch: Launch, resources: Resources) -> Callable[[], int]:
-    """How many runs there may be at a time, looked at anew every few seconds: nodes come and go. At least one."""
-    looked, found = 0.0, 1
-
-    def now() -> int:
-        nonlocal looked, found
-        if time.monotonic() > looked + LOOK:
-            looked, found = time.monotonic(), max(1, _possible(resources, look()))
-        return min(found, launch.concurrent or found)
-
-    return now
+def _kind(resources: Any, most: int) -> Kind:
+    return Kind(_sizes(resources), UNLIMITED if most < 0 else most)

@@ -83,7 +83,8 @@ class Nodes:
         folder = self.home / str(len(self.nodes))
         folder.mkdir()
         options = options or (f"--address={self.address}",)
-        told = {"RAY_AUTH_MODE": "token", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", **environment}
+        told = {"RAY_AUTH_MODE": "token", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+        told |= {"RAY_health_check_timeout_ms": "60000", **environment}  # slow is not dead, on a machine at work
         self.nodes.append(Node(list(options), folder, self.environment(**told), within))
         return self.nodes[-1]
 

@@ -31,8 +31,8 @@ from nlcse_tune.launch import joined
 import ray
 from ray.util import state
 with joined.open_ray(sys.argv[1], print):
-    alive = [actor.class_name for actor in state.list_actors() if actor.state != "DEAD"]
-    groups = [group.state for group in state.list_placement_groups() if group.state != "REMOVED"]
+    alive = [actor.class_name for actor in state.list_actors(sys.argv[1]) if actor.state != "DEAD"]
+    groups = [group.state for group in state.list_placement_groups(sys.argv[1]) if group.state != "REMOVED"]
     print("left", alive, groups, ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"])
 """
 

@@ -28,10 +28,12 @@ class EveryOther(ListedRuns):
 
 def left() -> dict[str, list[str]]:
     """Living actors of runs, placement groups, and processes of workers, by the State API and by the system."""
+    import ray
     from ray.util import state
 
-    actors = [f"{actor.class_name} {actor.state}" for actor in state.list_actors() if actor.state != "DEAD"]
-    groups = [group.state for group in state.list_placement_groups() if group.state != "REMOVED"]
+    head = ray.get_runtime_context().gcs_address  # others' Rays may run on this machine
+    actors = [f"{actor.class_name} {actor.state}" for actor in state.list_actors(head) if actor.state != "DEAD"]
+    groups = [group.state for group in state.list_placement_groups(head) if group.state != "REMOVED"]
     family = psutil.Process().children(recursive=True)
     names = [" ".join(process.cmdline()) for process in family if process.status() != psutil.STATUS_ZOMBIE]
     runs = [
