@@ -131,6 +131,7 @@ def locked(path: Path, what: str, *, shared: bool = False) -> Iterator[None]:
         with suppress(OSError):  # a full disk: the lock holds without its holder's name
             os.ftruncate(stream.fileno(), 0)  # of several that share it the last one is named
             os.write(stream.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            os.fsync(stream.fileno())  # it is read on other machines, too
         yield
 
 

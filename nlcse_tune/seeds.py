@@ -18,7 +18,7 @@ from nlcse_tune.evaluation.tested import is_tested
 from nlcse_tune.files import locked
 from nlcse_tune.launch.driver import ListedRuns
 from nlcse_tune.launch.pool import open_pool
-from nlcse_tune.launch.spec import Launch, RunSpec, SeedsView, run_spec
+from nlcse_tune.launch.spec import Launch, Needs, RunSpec, SeedsView, run_spec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import KeptRule, RunRecord, split_run_id
 from nlcse_tune.records.ledger import is_whole, kept_test, ledger, read_openings
@@ -129,7 +129,8 @@ def run_seeds(
         declare(arms, len(seeds))
         if specs := [*missing_runs(arms, seeds, any_version=any_version), *outdated(arms, seeds)]:
             check_inputs(arm.config for arm in arms)
-            pool = stack.enter_context(open_pool(launch, view.note))
+            needs = Needs(tuple(arm.paths for arm in arms), tuple(arm.config for arm in arms), tests=True)
+            pool = stack.enter_context(open_pool(launch, view.note, needs=needs))
             view.started(len(specs), pool.at_a_time)
             pool.run(ListedRuns(specs, view.finished), arms[0].paths.ray, then_test=True)
 

@@ -1,5 +1,6 @@
 """Where numbers come from: the versions of everything that can change them."""
 
+import os
 import platform
 import subprocess
 from functools import cache, partial
@@ -14,6 +15,7 @@ from nlcse_tune import __version__
 # Raised with any change after which the same configuration and seed give other numbers; part of a run's id.
 # `tests/test_run.py::test_golden_losses` fails when such a change forgets it.
 NUMERICS = "1"
+COMMIT = "NLCSE_COMMIT"  # of the environment
 _PACKAGES = ("torch", "torchvision", "torchaudio", "transformers", "tokenizers", "numpy", "scipy", "ray", "optuna")
 
 
@@ -34,7 +36,7 @@ def versions(device: str) -> Versions:
     return Versions(
         nlcse_tune=__version__,
         numerics=NUMERICS,
-        commit=_commit(),
+        commit=commit(),
         python=platform.python_version(),
         packages=packages(),
         device=device,
@@ -46,8 +48,14 @@ def packages() -> dict[str, str]:
     return {name: metadata.version(name) for name in _PACKAGES if find_spec(name)}
 
 
-def _commit() -> str | None:
-    """The commit of this checkout, with `+changes` if files differ from it; None in an installed copy."""
+@cache
+def commit() -> str | None:
+    """The commit of this checkout, with `+changes` if files differ from it; None in an installed copy.
+
+    Of a copy that travelled to another machine, the one that it was made from (`$NLCSE_COMMIT`).
+    """
+    if told := os.environ.get(COMMIT):
+        return told
     folder = Path(__file__).parent.parent
     git = partial(subprocess.check_output, cwd=folder, text=True, stderr=subprocess.DEVNULL, timeout=10)
     if not (folder / ".git").exists():

@@ -1,8 +1,7 @@
-"""Starting Ray, or joining it; what it has; whether a search can run on it."""
+"""Ray's settings, and starting a Ray of our own."""
 
 import inspect
 import logging
-import math
 import os
 import random
 import socket
@@ -22,6 +21,9 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the search at once: the records are all it needs
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_MAX_PENDING_TRIALS_PG": "100000",  # our driver says how many, and what waits is what an autoscaler sees
+    # Workers of a run start together or not at all, so to wait for room is no deadlock; after 60 s Train would give up.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "1000000",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "3600",
 }
 # What a Ray of our own is started with, not what its workers or a joined cluster's are told. Ray's own patience is too
@@ -32,6 +34,7 @@ OWN_ENVIRONMENT = {
     "RAY_gcs_server_port_wait_time_s": "120",
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "180",
     "RAY_worker_register_timeout_seconds": "300",
+    "RAY_health_check_timeout_ms": "60000",  # else a node that is busy for 5 times 10 s is taken for dead, and ended
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
 for _name, _value in (ENVIRONMENT | OWN_ENVIRONMENT).items():
@@ -43,55 +46,12 @@ from ray._private.authentication import authentication_token_setup as tokens  # 
 
 from nlcse_tune.errors import RunError, verbose  # noqa: E402
 from nlcse_tune.launch.session import end_in_order, session_folder  # noqa: E402
-from nlcse_tune.launch.spec import Launch, Resources  # noqa: E402
 
 OBJECT_STORE_BYTES = 256 * 1024**2  # runs exchange configurations and scores; Ray's default is 30% of the memory
 STARTS = 3  # attempts
 PAUSE = 10.0  # seconds between them
-PATIENCE = 30.0  # seconds for a joined cluster's head to come back; after 60 Ray ends every process that knows it
 VITAL = ("gcs_server", "raylet", "dashboard")  # a raylet ends when one of its agents does
 AGENT_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
-
-
-class JoinedRay:
-    """A cluster that others started: it is not ours to start again."""
-
-    def __init__(self, address: str) -> None:
-        """Joins it; RunError where that fails."""
-        self.address = address
-        try:
-            if ":" in address:
-                _connect(address)  # else Ray would try for minutes
-            ray.init(address=address, runtime_env={"env_vars": ENVIRONMENT}, **_output())
-            end_in_order()
-        except Exception as error:  # Ray raises bare ones, too
-            raise RunError(
-                f"Ray at {address} could not be joined: {_first_line(error)}; check the address, and on the cluster's "
-                "head whether `ray status` knows it"
-            ) from error
-        self.head = ray.get_runtime_context().gcs_address if "://" not in address else address
-        self.looked, self.silent_since = time.monotonic(), math.inf
-
-    def died(self) -> str | None:
-        """Its head, where nothing has answered there for a while: Ray itself would end this process without a word."""
-        if (now := time.monotonic()) > self.looked + 1:
-            self.looked = now
-            try:
-                _connect(self.head)
-                self.silent_since = math.inf
-            except OSError:
-                self.silent_since = min(self.silent_since, now)
-        return "head" if now - self.silent_since > PATIENCE else None
-
-    def revive(self, part: str) -> None:
-        raise RunError(
-            f"the Ray cluster at {self.address} is lost: its {part} has not answered for {PATIENCE:g} s; when it is up "
-            "again, the same command goes on from the records"
-        )
-
-    def stop(self) -> None:
-        if self.died() is None:  # else it would wait for the head until Ray ends this process, before a word is said
-            ray.shutdown()
 
 
 class OwnRay:
@@ -109,7 +69,7 @@ class OwnRay:
                 self._init(self.folder)
                 return
             except Exception as error:  # Ray raises bare ones
-                why = _first_line(error)
+                why = first_line(error)
                 self.stop()
                 if attempt == STARTS:
                     raise RunError(
@@ -126,7 +86,7 @@ class OwnRay:
         # (docs/ray.md, point 1).
         own: dict[str, Any] = {"include_dashboard": True, "object_store_memory": OBJECT_STORE_BYTES}
         own |= {"_temp_dir": str(folder), "_node_ip_address": "127.0.0.1"}
-        own |= _output()
+        own |= output()
         with _agents_ports_known():
             ray.init(address="local", runtime_env={"env_vars": ENVIRONMENT}, **own)
             end_in_order()
@@ -147,25 +107,6 @@ class OwnRay:
         node = ray._private.worker._global_node
         dead = [kind for kind, _ in node.dead_processes() if kind in VITAL] if node else ["driver's connection"]
         return dead[0] if dead else None
-
-
-@contextmanager
-def open_ray(address: str | None, note: Callable[[str], None]) -> Iterator[OwnRay | JoinedRay | None]:
-    """Joins the cluster at `address` (or `$RAY_ADDRESS`), else starts one here; leaves or stops it at the end.
-
-    A Ray that this process already runs in is used and left running: None.
-    """
-    if ray.is_initialized():
-        yield None
-        return
-    address = address or os.environ.get("RAY_ADDRESS")
-    opened = JoinedRay(address) if address else OwnRay(note)
-    try:
-        if isinstance(opened, OwnRay):
-            opened.start()
-        yield opened
-    finally:
-        opened.stop()
 
 
 @contextmanager
@@ -217,39 +158,11 @@ def _keep_token_private() -> None:
     path.chmod(0o600)
 
 
-def _output() -> dict[str, Any]:
+def output() -> dict[str, Any]:
     """How much Ray prints."""
     return {"log_to_driver": verbose(), "logging_level": logging.INFO if verbose() else logging.ERROR}
 
 
-def _connect(address: str) -> None:
-    """OSError or ValueError where nothing listens at `host:port`, a scheme before it or none."""
-    host, port = address.rpartition("://")[2].rsplit(":", 1)
-    socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-
-
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     line = (str(error).strip() or type(error).__name__).splitlines()[0].removesuffix(".")
     return "its dashboard did not come up in time" if "dashboard." in line else line  # else: the file it quotes
-
-
-def fit(launch: Launch) -> tuple[Resources, int]:
-    """What a run will ask for, and how many run at a time.
-
-    A GPU for each worker where there are GPUs, one CPU unless said otherwise. RunError where not even one run fits,
-    since Ray would wait for ever (ray#17359).
-    """
-    alive: list[dict[str, Any]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    nodes = [(float(has.get("CPU", 0)), float(has.get("GPU", 0))) for has in alive]
-    cpus, gpus = (sum(sizes) for sizes in zip(*nodes, strict=True))
-    cpus_each = 1.0 if launch.cpus_per_worker is None else launch.cpus_per_worker
-    gpus_each = float(gpus > 0) if launch.gpus_per_worker is None else launch.gpus_per_worker
-    resources = Resources(launch.workers, cpus_each, gpus_each)
-    if (possible := resources.concurrent(nodes)) < 1:
-        each = "; ".join(f"{n} CPUs and {g} GPUs" for n, g in sorted({(f"{n:g}", f"{g:g}") for n, g in nodes}))
-        split = f" on {len(nodes)} nodes ({each}; a worker needs its own on one node)" if len(nodes) > 1 else ""
-        raise RunError(
-            f"a run asks for {resources}, and the cluster has {cpus:g} CPUs and {gpus:g} GPUs in all{split}; "
-            "ask for fewer with --workers, --cpus-per-worker or --gpus-per-worker, or join a larger cluster (--address)"
-        )
-    return resources, min(possible, launch.concurrent or possible)

@@ -1,5 +1,6 @@
 """What is to be run, and who stands between it and Ray Tune."""
 
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -55,10 +56,24 @@ class RayDied(BaseException):
     """Our own Ray died. No Exception, since Tune would catch it and try to tidy up by means of the dead Ray."""
 
 
+class NodeDeaths(tune.Callback):
+    """A node that goes is not its runs' doing: it takes none of their fresh starts.
+
+    Ray spares them so only where a node said that it would go.
+    """
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        with open(trial.error_file, encoding="utf-8") as errors:
+            last = errors.read().rpartition("Failure # ")[2]
+        if "node has died" in last or "node was terminated" in last:
+            trial.run_metadata.num_failures -= 1
+
+
 class Driver(Searcher, tune.Stopper):
     """A RunSource in the shape that Tune asks for; ends all when time is up, or a run met what all others would.
 
-    `again` are runs that the source gave before and that a Ray that died did not end.
+    `again` are runs that the source gave before and that a Ray that died did not end. `room` is how many may be under
+    way, asked anew each time: what is given and does not fit waits, and is the demand that an autoscaler sees.
     """
 
     def __init__(
@@ -68,10 +83,11 @@ class Driver(Searcher, tune.Stopper):
         died: Callable[[], str | None] = lambda: None,
         again: Sequence[RunSpec] = (),
         audience: Audience | None = None,
+        room: Callable[[], int] = lambda: sys.maxsize,
     ) -> None:
         super().__init__(metric="dev", mode="max")
         self.source, self.deadline, self.died, self.again = source, deadline, died, list(again)
-        self.audience = audience or Audience()
+        self.audience, self.room = audience or Audience(), room
         self.refusal: NlcseError | None = None
         self.running: dict[str, RunSpec] = {}
         self.stopped: set[str] = set()  # trials that were told so
@@ -106,6 +122,8 @@ class Driver(Searcher, tune.Stopper):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         self.look()
+        if len(self.running) >= self.room():
+            return None
         spec = None
         with self.guarding():
             spec = self.again.pop(0) if self.again else self.source.next()

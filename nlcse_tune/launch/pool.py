@@ -17,10 +17,13 @@ from typing import Any
 
 from nlcse_tune.errors import NlcseError, RunError, verbose
 from nlcse_tune.files import write_text
-from nlcse_tune.launch.cluster import JoinedRay, OwnRay, fit, open_ray  # sets Ray's environment before ray's import
-from nlcse_tune.launch.driver import Driver, RayDied, RunSource
+from nlcse_tune.launch.cluster import OwnRay  # sets Ray's environment before ray's import
+from nlcse_tune.launch.driver import Driver, NodeDeaths, RayDied, RunSource
 from nlcse_tune.launch.events import Audience, Watcher
-from nlcse_tune.launch.spec import Launch, Resources, RunSpec
+from nlcse_tune.launch.joined import JoinedRay, open_ray
+from nlcse_tune.launch.nodes import check_nodes
+from nlcse_tune.launch.room import Room
+from nlcse_tune.launch.spec import Launch, Needs, Resources, RunSpec
 from nlcse_tune.records import Opening
 
 import ray  # isort: skip
@@ -42,6 +45,7 @@ class Pool:
     dashboard: str | None
     opened: OwnRay | JoinedRay | None = None  # Ray, where this pool started or joined it
     audience: Audience = field(default_factory=Audience)
+    room: Callable[[], int] | None = None  # as `at_a_time`, but asked anew: nodes of a joined cluster come and go
 
     def run(self, source: RunSource, storage: Path, *, then_test: bool = False, seconds: float | None = None) -> None:
         """Runs all that `source` gives; `then_test` scores each best checkpoint on the test sets.
@@ -54,7 +58,7 @@ class Pool:
         """
         deadline = time.monotonic() + seconds if seconds is not None else None
         opening = Opening.by_this_command("seeds") if then_test else None
-        driver, seen, in_vain = Driver(source, deadline, self.died, (), self.audience), set[tuple[str, int]](), 0
+        driver, seen, in_vain = self._driver(source, deadline), set[tuple[str, int]](), 0
         try:
             while True:
                 shutil.rmtree(storage, ignore_errors=True)
@@ -67,9 +71,12 @@ class Pool:
                     if driver.is_over():
                         return None
                     self._start_again(str(death), in_vain)
-                    driver = Driver(source, deadline, self.died, again, self.audience)
+                    driver = self._driver(source, deadline, again)
         finally:
             shutil.rmtree(storage, ignore_errors=True)
+
+    def _driver(self, source: RunSource, deadline: float | None, again: Sequence[RunSpec] = ()) -> Driver:
+        return Driver(source, deadline, self.died, again, self.audience, self.room or (lambda: self.at_a_time))
 
     def died(self) -> str | None:
         """The part of Ray that is dead; None while it lives, or where whoever opened it looks after it."""
@@ -115,7 +122,6 @@ class Pool:
             mode="max",
             search_alg=driver,
             num_samples=-1,  # until the source has no more
-            max_concurrent_trials=self.at_a_time,
             reuse_actors=not many,  # a fresh process costs 11 s a trial, mostly imports; a reused one 4 s (docs/ray.md)
         )
         running = tune.RunConfig(
@@ -124,6 +130,7 @@ class Pool:
             verbose=0,
             stop=driver,
             failure_config=tune.FailureConfig(max_failures=RETRIES),
+            callbacks=[NodeDeaths()],
         )
         placed = tune.with_resources(trainable, tune.PlacementGroupFactory([request]))
         return tune.Tuner(placed, tune_config=tuning, run_config=running)
@@ -131,18 +138,26 @@ class Pool:
 
 @contextmanager
 def open_pool(
-    launch: Launch, note: Callable[[str], None] = lambda text: None, watchers: Sequence[Watcher] = ()
+    launch: Launch,
+    note: Callable[[str], None] = lambda text: None,
+    watchers: Sequence[Watcher] = (),
+    needs: Needs = Needs(),  # noqa: B008
 ) -> Iterator[Pool]:
     """Joins the cluster, or starts one and stops it at the end; RunError where not even one run fits on it.
+
+    Of a cluster that is joined each node is looked at first: RunError where it cannot give what runs need.
 
     A Ray that this process already runs in is used and left running. `note` is told when Ray has to be started again,
     `watchers` what happens to runs; they are told at the end that it is one.
     """
     with open_ray(launch.address, note) as opened:
+        room = Room(launch, changes=isinstance(opened, JoinedRay))
+        if isinstance(opened, JoinedRay):
+            check_nodes(opened, needs)
         url = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
         audience = Audience(watchers, note)
         try:
-            yield Pool(*fit(launch), f"http://{url}" if url else None, opened, audience)
+            yield Pool(room.resources, room(), f"http://{url}" if url else None, opened, audience, room)
         finally:
             audience.closed()
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.files import locked
-from nlcse_tune.launch.spec import Launch, run_spec
+from nlcse_tune.launch.spec import Launch, Needs, run_spec
 from nlcse_tune.launch.worker import run_here, run_on_workers
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord
@@ -38,5 +38,6 @@ def train_one(
             return run_here(spec, lambda record: on_point(record.dev_curve[-1]) if record else None)
         from nlcse_tune.launch.pool import open_pool  # Ray, which one worker does without
 
-        with open_pool(replace(launch, concurrent=1)) as pool:
+        needs = Needs((paths,), (study.config,))
+        with open_pool(replace(launch, concurrent=1), needs=needs) as pool:
             return run_on_workers(spec, pool.resources)

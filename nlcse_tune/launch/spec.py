@@ -57,6 +57,15 @@ class Resources:
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What runs of a call need on whichever node they are: their studies' folders, and the inputs of `configs`."""
+
+    studies: tuple[StudyPaths, ...] = ()
+    configs: tuple[RunConfig, ...] = ()
+    tests: bool = False  # the test sets, too
+
+
+@dataclass(frozen=True)
 class Launch:
     """How runs are launched: what each asks for, how many at a time, and on which cluster."""
 

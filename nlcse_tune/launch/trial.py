@@ -9,6 +9,7 @@ from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError, Stor
 from nlcse_tune.evaluation.tested import is_tested
 from nlcse_tune.files import write_text
 from nlcse_tune.launch.spec import Resources, RunSpec
+from nlcse_tune.launch.travel import at_hand, check_node
 from nlcse_tune.launch.worker import reporting, run_here, run_on_workers
 from nlcse_tune.records import Opening, RunRecord, now
 from nlcse_tune.records.ledger import is_whole, keep_record, kept_record
@@ -26,6 +27,7 @@ ERRORS: tuple[type[NlcseError], ...] = (StorageError, ConfigError, DataError, Ru
 def run_trial(spec: RunSpec, resources: Resources, opening: Opening | None) -> None:
     """One run, in this process or on workers of its own; tested where there is an `opening`."""
     try:
+        check_node(spec)
         record = _run(spec, resources, opening)
         if record.status == "stopped":
             # What Tune raised in its report goes on to where it belongs: a function that returns instead is reported
@@ -48,7 +50,7 @@ def run_trial(spec: RunSpec, resources: Resources, opening: Opening | None) -> N
 
 
 def _run(spec: RunSpec, resources: Resources, opening: Opening | None) -> RunRecord:
-    paths, asked = spec.paths, spec.config.eval
+    paths, asked = spec.paths, at_hand(spec.config).eval
     earlier = kept_record(paths)
     tested = opening is not None and is_tested(paths, asked)
     if earlier and (earlier.status == "failed" or tested or is_whole(earlier, paths)):
@@ -102,8 +104,9 @@ def _keep_traceback(spec: RunSpec) -> str:
 
 def _write_failure(spec: RunSpec, error: NlcseError) -> None:
     """A run that failed by its own doing (a loss that is no number) leaves a record too: it is a result."""
+    data = fingerprints(at_hand(spec.config))
     record = RunRecord(
         run_id=spec.run_id, study=spec.study.study, seed=spec.seed, config=spec.config, status="failed",
-        error=str(error), data=fingerprints(spec.config), versions=versions(device_name("cpu")), finished=now(),
+        error=str(error), data=data, versions=versions(device_name("cpu")), finished=now(),
     )  # fmt: skip
     keep_record(record, spec.paths)

@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 
+from nlcse_tune.config import RunConfig
 from nlcse_tune.errors import RunError
 from nlcse_tune.files import writing
 from nlcse_tune.launch.pulse import Pulse
 from nlcse_tune.launch.spec import Resources, RunSpec
+from nlcse_tune.launch.travel import at_hand, check_node
 from nlcse_tune.records import RunRecord
 from nlcse_tune.records.ledger import is_under_way, keep_record, kept_record
 from nlcse_tune.run import run_one
@@ -40,7 +42,7 @@ def execute(spec: RunSpec, context: RunContext) -> RunRecord:
     A run that was told to stop writes none: whoever told it knows whether it is over (the scheduler, which writes the
     record with its reason) or will go on from its restart point (the end of a search's time).
     """
-    paths = spec.paths
+    paths, config = spec.paths, at_hand(spec.config)
     with writing(paths.folder):
         paths.folder.mkdir(parents=True, exist_ok=True)
     earlier = kept_record(paths)  # its model was cleared away or damaged, or a search stopped it before its end
@@ -49,13 +51,19 @@ def execute(spec: RunSpec, context: RunContext) -> RunRecord:
         context.events += (f"trained again: its best model was not as it was written ({why})",) if why else ()
     if context.leads:
         context.stepped = Pulse(spec, context.device, lambda progress: progress.write(paths.progress, durable=False))
-    record = run_one(spec.config, spec.seed, context, study=spec.study.study)
+    if config != spec.config:  # a record has the paths of whoever started the search
+        context.report = _with_config(spec.config, context.report)
+    record = run_one(config, spec.seed, context, study=spec.study.study).model_copy(update={"config": spec.config})
     if context.leads and record.status != "stopped":
         if earlier is not None or kept_record(paths) is None:  # else it was stopped meanwhile, and the driver says so
             record = keep_record(record, paths)
         finish(paths.folder, record.best_step)
         paths.progress.unlink(missing_ok=True)
     return record
+
+
+def _with_config(config: RunConfig, report: Callable[[RunRecord | None], None]) -> Callable[[RunRecord | None], None]:
+    return lambda record: report(record and record.model_copy(update={"config": config}))
 
 
 def run_here(spec: RunSpec, report: Callable[[RunRecord | None], None], cpus: float | None = None) -> RunRecord:
@@ -73,6 +81,7 @@ def _train_worker(settings: dict[str, Any]) -> None:
     place = ray.train.get_context()
     torch.set_num_threads(max(1, int(settings["cpus"])))
     spec = RunSpec.model_validate(settings["spec"])
+    check_node(spec)
     rank, workers = place.get_world_rank(), place.get_world_size()
     device, report = str(ray.train.torch.get_device()), reporting(ray.train.report)
     execute(spec, RunContext(spec.paths.folder, rank, workers, device, report))

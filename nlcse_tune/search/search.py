@@ -16,7 +16,7 @@ from nlcse_tune.errors import RunError
 from nlcse_tune.files import locked
 from nlcse_tune.launch.driver import ListedRuns, RunSource
 from nlcse_tune.launch.pool import Pool, open_pool
-from nlcse_tune.launch.spec import Launch, RunSpec
+from nlcse_tune.launch.spec import Launch, Needs, RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord
 from nlcse_tune.records.ledger import is_whole, kept_record
@@ -96,7 +96,8 @@ class _Search:
     @cached_property
     def pool(self) -> Pool:
         """Ray, started once there is something to run."""
-        pool = self.stack.enter_context(open_pool(self.launch, self.view.note))
+        needs = Needs((self.state.paths,), (self.state.study.config,))
+        pool = self.stack.enter_context(open_pool(self.launch, self.view.note, needs=needs))
         check_space(self.state, pool.at_a_time, self.options.keep, self.seeds)
         self.view.started(self.state, pool.dashboard, pool.at_a_time)
         return pool

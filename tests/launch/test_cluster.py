@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from nlcse_tune.errors import RunError
-from nlcse_tune.launch import cluster
+from nlcse_tune.launch import cluster, joined
 from nlcse_tune.launch.session import end
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -25,7 +25,7 @@ import os
 os.environ["RAY_DASHBOARD_STARTUP_TIMEOUT_S"] = "0"
 from pathlib import Path
 from nlcse_tune.errors import RunError
-from nlcse_tune.launch import cluster
+from nlcse_tune.launch import cluster, joined
 import psutil, ray, sys
 cluster.PAUSE = 0
 notes = []
@@ -36,7 +36,7 @@ def note(text):
     if sys.argv[1] == "once":
         ray._private.ray_constants.RAY_DASHBOARD_STARTUP_TIMEOUT_S = 180
 try:
-    with cluster.open_ray(None, note) as own:
+    with joined.open_ray(None, note) as own:
         folder = own.folder
         assert folder.is_dir()
         print("nodes", len(ray.nodes()))
@@ -82,7 +82,7 @@ def free_address() -> str:
 def test_a_cluster_that_is_not_there_is_one_sentence_at_once() -> None:
     address = free_address()
     with pytest.raises(RunError, match=rf"Ray at {address} could not be joined: .*refused; check the address"):
-        cluster.JoinedRay(address)
+        joined.JoinedRay(address)
 
 
 def wait_for_head(address: str, head: subprocess.Popen[bytes]) -> None:
@@ -99,23 +99,22 @@ def wait_for_head(address: str, head: subprocess.Popen[bytes]) -> None:
 JOIN = """
 import sys, time
 from nlcse_tune.errors import RunError
-from nlcse_tune.errors import RunError
-from nlcse_tune.launch import cluster
-cluster.PATIENCE = 3
+from nlcse_tune.launch import joined
+joined.PATIENCE = 3
 try:
-    with cluster.open_ray(sys.argv[1], print) as joined:
-        print("joined", joined.died(), flush=True)
+    with joined.open_ray(sys.argv[1], print) as found:
+        print("joined", found.died(), flush=True)
         input()
-        while (part := joined.died()) is None:
+        while (part := found.died()) is None:
             time.sleep(0.1)
-        joined.revive(part)
+        found.revive(part)
 except RunError as error:
     print("error", error, flush=True)
 """
 
 
 def test_a_joined_cluster_that_dies_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # a head takes a token where there is one, who joins does not
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     address, ray = free_address(), [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="e") as folder:
         start = [*ray, f"--port={address.split(':')[1]}", f"--temp-dir={folder}", "--num-cpus=1"]
@@ -130,13 +129,13 @@ def test_a_joined_cluster_that_dies_is_one_sentence(monkeypatch: pytest.MonkeyPa
                 family = psutil.Process(head.pid).children(recursive=True)
                 next(process for process in family if "gcs_server" in process.name()).kill()
                 said = driver.communicate("\n", timeout=120)[0]
-            assert re.fullmatch(rf"error the Ray cluster at {address} is lost: its head has not answered .+\n", said)
+            assert re.fullmatch(rf"error the Ray cluster at {address} is lost: its head does not answer; .+\n", said)
         finally:
             end([psutil.Process(head.pid), *family] if head.poll() is None else family)
 
 
 def test_it_listens_on_this_machine_alone() -> None:
-    code = "from nlcse_tune.launch import cluster\nwith cluster.open_ray(None, print): print(flush=True); input()"
+    code = "from nlcse_tune.launch import joined\nwith joined.open_ray(None, print): print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as driver:
         assert driver.stdout is not None
         driver.stdout.readline()

@@ -8,7 +8,7 @@ import pytest
 
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import RunError
-from nlcse_tune.launch.driver import Driver, ListedRuns, RayDied
+from nlcse_tune.launch.driver import Driver, ListedRuns, NodeDeaths, RayDied
 from nlcse_tune.launch.pool import RESTARTS, Pool
 from nlcse_tune.launch.spec import Resources, RunSpec
 from nlcse_tune.records import DevPoint, RunRecord
@@ -65,6 +65,38 @@ def test_runs_under_way_are_given_again_before_new_ones_and_stopped_ones_are_not
     follower = Driver(source, None, again=again)
     assert [given(follower, name) for name in "xyz"] == [first.run_id, third.run_id, fourth.run_id]
     assert follower.suggest("w") is None
+
+
+def test_a_run_is_given_where_there_is_room_and_room_may_come_and_go(tiny_study: Study, tmp_path: Path) -> None:
+    first, second, third = specs = specs_of(tiny_study, tmp_path, 3)
+    room = [1]
+    driver = Driver(ListedRuns(specs, lambda *_: None), None, room=lambda: room[0])
+    assert given(driver, "a") == first.run_id
+    assert driver.suggest("b") is None  # later, not never
+    room[0] = 2
+    assert given(driver, "b") == second.run_id
+    room[0] = 1
+    driver.on_trial_complete("a")
+    assert driver.suggest("c") is None
+    driver.on_trial_complete("b")
+    assert given(driver, "c") == third.run_id
+
+
+class Trial:
+    """What is asked of Tune's."""
+
+    def __init__(self, errors: Path) -> None:
+        self.error_file, self.run_metadata = str(errors), self
+        self.num_failures = 2
+
+
+@pytest.mark.parametrize(("last", "left"), [("The actor died: its node has died.", 1), ("SIGKILL", 2)])
+def test_the_death_of_a_node_takes_no_fresh_start_of_a_run(last: str, left: int, tmp_path: Path) -> None:
+    errors = tmp_path / "error.txt"
+    errors.write_text(f"Failure # 1 (occurred at x)\nits node has died\nFailure # 2 (occurred at y)\n{last}\n")
+    trial = Trial(errors)
+    NodeDeaths().on_trial_recover(0, [], trial)
+    assert trial.num_failures == left
 
 
 def test_a_run_that_died_a_moment_before_its_ray_has_not_failed(tiny_study: Study, tmp_path: Path) -> None:
