@@ -63,6 +63,7 @@ class StudyPaths:
     journal = _Below("optuna.journal")  # the search as optuna-dashboard reads it
     call = _Below("call.json")  # Call: the command that works, or worked last, on this folder
     stop = _Below("stop.json")  # a request that it end in order
+    numbers = _Below("numbers.json")  # Numbers: in which order searches began their configurations
     ray = _Below("ray")  # Ray Tune's own files
     ray_train = _Below("ray/train")
     report = _Below("report")  # tables and figures

@@ -32,7 +32,8 @@ class RunSpec(Frozen):
 
 def run_spec(paths: StudyPaths, config: RunConfig, seed: int, data: Mapping[str, str]) -> RunSpec:
     """The run of `config` at `seed` on inputs with the fingerprints `data`, in the study's folder."""
-    return RunSpec(folder=paths.folder.resolve(), run_id=run_id(config, seed, data), seed=seed, config=config)
+    name, label = run_id(config, seed, data), f"{paths.study} seed {seed}"
+    return RunSpec(folder=paths.folder.resolve(), run_id=name, seed=seed, config=config, label=label)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,33 @@
 """What a run or a command under way says of itself on disk, for whoever watches: never read to decide anything."""
 
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
+from nlcse_tune.errors import DataError
 from nlcse_tune.records import Stored
+
+
+class Numbers(Stored):
+    """Configurations of a study in the order in which its searches began them: 1, 2, 3, for people."""
+
+    configurations: tuple[str, ...] = ()
+
+    @classmethod
+    def give(cls, path: Path, configuration: str, earlier: Iterable[str]) -> int:
+        """The configuration's number; a new one is added to the file `path`, after those `earlier` where it has none.
+
+        A file that cannot be read is made anew: nothing but names rests on it.
+        """
+        kept = None
+        with suppress(DataError):
+            kept = cls.read(path)
+        known = kept.configurations if kept else tuple(dict.fromkeys(earlier))
+        if configuration not in known:
+            known = (*known, configuration)
+            cls(configurations=known).write(path, durable=False)
+        return known.index(configuration) + 1
 
 
 class RunProgress(Stored):

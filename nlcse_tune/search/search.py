@@ -147,9 +147,7 @@ class _Search:
         return None if lost else standings
 
     def run_again(self, specs: Sequence[RunSpec]) -> None:
-        for spec in specs:
-            self.state.begin(spec)
-        self.run(ListedRuns(specs, self.view.repeated))
+        self.run(ListedRuns([self.state.begin(spec) for spec in specs], self.view.repeated))
 
     def ranked(self, standings: dict[str, Standing] | None, *, exhausted: bool) -> SearchResult:
         """The result; RunError where no run has finished."""
@@ -218,8 +216,7 @@ class SearchRuns(RunSource):
             self.exhausted = True
             return None
         self.left -= 1
-        spec = self.state.spec(point)
-        self.state.begin(spec)
+        spec = self.state.begin(self.state.spec(point))
         self.journal.begin(spec.run_id, point)
         return spec
 
