@@ -42,6 +42,7 @@ class RunPaths:
     lock = _Below(f"{_RUN}/lock")  # held by `nlcse-tune train`; searches and seed studies hold the study's
     begun = _Below(f"{_RUN}/run.json")  # configuration and seed of a run that a search began
     progress = _Below(f"{_RUN}/progress.json")  # RunProgress: how far a run under way is, a few seconds old
+    log = _Below("logs/{run_id}.log")  # what its attempts say, for people; never cleared
     error = _Below(f"{_RUN}/error.txt")  # the traceback of the last error that ended an attempt
     best = _Below(f"{_RUN}/{BEST}")
 

@@ -4,7 +4,8 @@ from rich.status import Status
 
 from nlcse_tune.cli.show import console, outcome, screen
 from nlcse_tune.errors import plural
-from nlcse_tune.launch.spec import RunSpec, SeedsView
+from nlcse_tune.launch.events import SeedsView
+from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.records import Declaration, KeptRule, RunRecord
 from nlcse_tune.report.numbers import TEST_LABELS
 from nlcse_tune.report.verdict_words import column_name, look_words

@@ -18,7 +18,7 @@ from typing import Any
 from nlcse_tune.errors import NlcseError, RunError, verbose
 from nlcse_tune.files import write_text
 from nlcse_tune.launch.cluster import JoinedRay, OwnRay, fit, open_ray  # sets Ray's environment before ray's import
-from nlcse_tune.launch.driver import Driver, RayDied, RunSource
+from nlcse_tune.launch.driver import Driver, Placing, RayDied, RunSource
 from nlcse_tune.launch.events import Audience, Watcher
 from nlcse_tune.launch.spec import Launch, Resources, RunSpec
 from nlcse_tune.records import Opening
@@ -124,6 +124,7 @@ class Pool:
             verbose=0,
             stop=driver,
             failure_config=tune.FailureConfig(max_failures=RETRIES),
+            callbacks=[Placing(driver)],
         )
         placed = tune.with_resources(trainable, tune.PlacementGroupFactory([request]))
         return tune.Tuner(placed, tune_config=tuning, run_config=running)

@@ -13,13 +13,14 @@ import torch
 from nlcse_tune.errors import RunError
 from nlcse_tune.files import writing
 from nlcse_tune.launch.pulse import Pulse
+from nlcse_tune.launch.runlog import logging_run
 from nlcse_tune.launch.spec import Resources, RunSpec
 from nlcse_tune.records import RunRecord
 from nlcse_tune.records.ledger import is_under_way, keep_record, kept_record
 from nlcse_tune.run import run_one
 from nlcse_tune.saved_model import damage
 from nlcse_tune.training.checkpoint import finish
-from nlcse_tune.training.context import RunContext, StopRun
+from nlcse_tune.training.context import Progress, RunContext, StopRun
 
 
 def reporting(send: Callable[[dict[str, Any]], None]) -> Callable[[RunRecord | None], None]:
@@ -47,15 +48,29 @@ def execute(spec: RunSpec, context: RunContext) -> RunRecord:
     if earlier and earlier.status == "completed" and paths.best.exists() and not is_under_way(paths):
         why = damage(paths.best, earlier.best_model)
         context.events += (f"trained again: its best model was not as it was written ({why})",) if why else ()
-    if context.leads:
-        context.stepped = Pulse(spec, context.device, lambda progress: progress.write(paths.progress, durable=False))
-    record = run_one(spec.config, spec.seed, context, study=spec.study.study)
+    with logging_run(spec, context) as log:
+        if log is not None:
+            pulse = Pulse(spec, context.device, lambda progress: progress.write(paths.progress, durable=False))
+            context.stepped = both(pulse, log)
+        record = run_one(spec.config, spec.seed, context, study=spec.study.study)
+        if log is not None:
+            log.ended(record)
     if context.leads and record.status != "stopped":
         if earlier is not None or kept_record(paths) is None:  # else it was stopped meanwhile, and the driver says so
             record = keep_record(record, paths)
         finish(paths.folder, record.best_step)
         paths.progress.unlink(missing_ok=True)
     return record
+
+
+def both(*told: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    """What is called after a step, where several are to hear of it."""
+
+    def stepped(progress: Progress) -> None:
+        for tell in told:
+            tell(progress)
+
+    return stepped
 
 
 def run_here(spec: RunSpec, report: Callable[[RunRecord | None], None], cpus: float | None = None) -> RunRecord:

@@ -68,7 +68,26 @@ class Call(Stored):
     began: str
     ended: str | None = None
     outcome: str | None = None  # in a few words, once it has ended
-    runs: int = 0  # wanted of this call
+    runs: int = 0  # wanted of this call, as far as is known
+    done: int = 0  # of them
     at_a_time: int = 0
+    seconds_left: float | None = None  # until all have ended, from measured speed
+    heard: str = ""  # when its process wrote this last, which it does every few seconds
     address: str | None = None  # of the Ray cluster that was joined
-    dashboard: str | None = None
+    dashboard: str | None = None  # its address; never with a token
+
+    def is_same(self, other: "Call | StopRequest") -> bool:
+        """Whether both are of one command."""
+        return (self.host, self.process, self.began) == (other.host, other.process, other.began)
+
+
+class StopRequest(Stored):
+    """That one command end in order: it says which, so that it stops no later one."""
+
+    advice = "delete it"
+
+    host: str
+    process: int
+    began: str
+    by: str  # the host of whoever asks
+    time: str

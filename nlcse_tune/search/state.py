@@ -10,6 +10,7 @@ from nlcse_tune.config import RunConfig, digest, flatten, override
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.errors import ConfigError, DataError
+from nlcse_tune.launch.events import Watcher
 from nlcse_tune.launch.preflight import check_precision
 from nlcse_tune.launch.spec import Launch, RunSpec, run_spec
 from nlcse_tune.names import SamplerName, SchedulerName
@@ -120,7 +121,7 @@ class SearchState:
         return tuple(Candidate(self.point_of(record.config), record) for record in ranked)
 
 
-class View:
+class View(Watcher):
     """Whoever watches a search; this one looks away."""
 
     def note(self, text: str) -> None:
