@@ -4,20 +4,20 @@ from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
-from rich.status import Status
 from rich.table import Table
 
+from nlcse_tune.cli.live import LiveView, to_go
 from nlcse_tune.cli.show import (
     console,
     duration,
     following,
     outcome,
     score,
-    screen,
     table,
     vain,
     written,
 )
+from nlcse_tune.cli.show_runs import fitted
 from nlcse_tune.errors import ConfigError, plural
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
@@ -35,11 +35,11 @@ _COLUMNS = ("before", "best step", "steps", "curve", "time", "run")  # of the ra
 _LEAST_NEEDED = ("curve", "best step", "steps", "time", "before", "run")
 
 
-class SearchView(Status, View):
-    """One line per finished run under a spinner that says what is going on."""
+class SearchView(LiveView, View):
+    """One line per finished run, above those under way."""
 
     def __init__(self, study: str) -> None:
-        super().__init__(f"{study}: starting Ray (15 to 20 s)", console=screen)
+        super().__init__(f"{study}: starting Ray (15 to 20 s)")
         self.study = study
         self.state: SearchState | None = None
 
@@ -56,7 +56,7 @@ class SearchView(Status, View):
         if dashboard:
             console.print(f"  Ray dashboard {dashboard} (token: `ray get-auth-token`)")
         console.print(f"  live: optuna-dashboard {state.paths.journal}")
-        self.update(f"{self.study}: {min(at_a_time, left)} of {plural(left, 'run')} training")
+        self.head = f"{self.study}: {to_go(len(state.done), state.trials)}"
 
     def note(self, text: str) -> None:
         console.print(text)
@@ -64,14 +64,14 @@ class SearchView(Status, View):
     def finished(self, candidate: Candidate, done: int, trials: int) -> None:
         record = candidate.record
         stopped = f", stopped at {record.share:.0%}" if record.status == "stopped" else ""
-        console.print(f"  [{done}/{trials}] {spoken(candidate.point)}  {outcome(record)}{stopped}")
-        self.update(f"{self.study}: {plural(trials - done, 'run')} to go")
+        console.print(fitted(f"  [{done}/{trials}]", spoken(candidate.point), f"{outcome(record)}{stopped}"))
+        self.head = f"{self.study}: {to_go(done, trials)}"
 
     def repeated(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:
         assert self.state is not None
-        console.print(
-            f"  [{done}/{runs}] seed {spec.seed} {spoken(self.state.point_of(spec.config))}  {outcome(record)}"
-        )
+        tried = spoken(self.state.point_of(spec.config))
+        console.print(fitted(f"  [{done}/{runs}] seed {spec.seed}", tried, outcome(record)))
+        self.head = f"{self.study}: the best few again, with seed {spec.seed}: {to_go(done, runs)}"
 
 
 def ranking(study: str, candidates: Sequence[Candidate]) -> None:

@@ -21,7 +21,7 @@ from nlcse_tune.launch.forecast import Forecast
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord, now
-from nlcse_tune.records.progress import Call, StopRequest
+from nlcse_tune.records.progress import FINISHED, Call, StopRequest
 
 LOOK = 1.0  # seconds between two looks for a request to stop
 SAY = 10.0  # seconds between two words that the command is still at work
@@ -50,7 +50,7 @@ class Calling(Watcher):
             command=shlex.join(["nlcse-tune", *sys.argv[1:]]), kind=kind, study=folders[0].study,
             host=socket.gethostname(), process=os.getpid(), began=now(), heard=now(), runs=runs,
         )  # fmt: skip
-        self.outcome = "finished"  # unless somebody knows better, or an exception says otherwise
+        self.outcome = FINISHED  # unless somebody knows better, or an exception says otherwise
         self.over, self.saying, self.why = threading.Event(), threading.Lock(), ""
         self.thread = threading.Thread(target=self._look, name="nlcse-call", daemon=True)
 

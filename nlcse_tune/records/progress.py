@@ -8,6 +8,8 @@ from typing import Literal
 from nlcse_tune.errors import DataError
 from nlcse_tune.records import Stored
 
+FINISHED = "finished"  # the outcome of a command that did all that it was to do
+
 
 class Numbers(Stored):
     """Configurations of a study in the order in which its searches began them: 1, 2, 3, for people."""
@@ -75,6 +77,11 @@ class Call(Stored):
     heard: str = ""  # when its process wrote this last, which it does every few seconds
     address: str | None = None  # of the Ray cluster that was joined
     dashboard: str | None = None  # its address; never with a token
+
+    @property
+    def whole(self) -> bool:
+        """Whether it came to its own end."""
+        return self.outcome == FINISHED
 
     def is_same(self, other: "Call | StopRequest") -> bool:
         """Whether both are of one command."""
