@@ -70,16 +70,16 @@ class LiveView(Watcher):
         """One line per run, as many as there is room for, and one below for all."""
         clock, runs = time.monotonic(), list(self.forecast.under_way.values())
         width, most = options.max_width - 1, max(1, options.size.height - 4)
-        self.widths = []
+        widths = []
         if runs:
             shown, needed = runs_table([Row(*_standing(run, clock)) for run in runs[:most]], width)
             yield shown
-            self.widths = [needed] * (1 + min(most, len(runs)))
-        summary = self.summary(runs, clock, more=max(0, len(runs) - most), width=width)
-        self.widths.append(cell_len(summary))
+            widths = [needed] * (1 + min(most, len(runs)))
+        summary = self._summary(runs, clock, more=max(0, len(runs) - most), width=width)
+        self.widths = [*widths, cell_len(summary)]
         yield Text(summary, no_wrap=True, overflow="ellipsis")
 
-    def summary(self, runs: Sequence[UnderWay], clock: float, *, more: int, width: int) -> str:
+    def _summary(self, runs: Sequence[UnderWay], clock: float, *, more: int, width: int) -> str:
         """What is done, under way and to come; of the later parts those for which there is room."""
         waiting = sum(run.placed is None and clock > run.begun + PATIENCE for run in runs)
         left = self.forecast.seconds_left() if runs else None

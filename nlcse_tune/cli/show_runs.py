@@ -47,10 +47,11 @@ def shortened(text: str) -> str:
     return " ".join(short)
 
 
-def fitted(before: str, text: str, after: str) -> str:
-    """A line about what is tried, in short where the window has no room for it."""
-    line = f"{before} {text}  {after}"
-    return line if len(line) <= console.width else f"{before} {shortened(text)}  {after}"
+def print_fitted(before: str, text: str, after: str) -> None:
+    """One line about what is tried; in a window that has no room for it, in short."""
+    line, terminal = f"{before} {text}  {after}", console.is_terminal
+    short = f"{before} {shortened(text)}  {after}"
+    console.print(short if terminal and len(line) > console.width else line, soft_wrap=not terminal)
 
 
 def _last(name: str) -> str:
@@ -76,10 +77,10 @@ def runs_table(rows: Sequence[Row], width: int) -> tuple[Table, int]:
         columns = [name for name in _CELLS if name not in LEAST_NEEDED[:dropped]]
         if not any(row.heard is not None for row in rows):
             columns = [name for name in columns if name != "heard"]
-        others = _measure(_table(rows, [""] * len(rows), columns))
-        if how is None and (dropped == 0 or width - others < LEAST) and dropped < len(LEAST_NEEDED):
+        room = width - _measure(_table(rows, [""] * len(rows), columns)) + len("run")
+        if how is None and (dropped == 0 or room < LEAST) and dropped < len(LEAST_NEEDED):
             continue
-        shown = _table(rows, [how(name) if how else cut(shortened(name), width - others) for name in names], columns)
+        shown = _table(rows, [how(name) if how else cut(shortened(name), room) for name in names], columns)
         if (needed := _measure(shown)) <= width:
             break
     return shown, needed

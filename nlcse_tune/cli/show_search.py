@@ -17,7 +17,7 @@ from nlcse_tune.cli.show import (
     vain,
     written,
 )
-from nlcse_tune.cli.show_runs import fitted
+from nlcse_tune.cli.show_runs import print_fitted
 from nlcse_tune.errors import ConfigError, plural
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
@@ -64,13 +64,13 @@ class SearchView(LiveView, View):
     def finished(self, candidate: Candidate, done: int, trials: int) -> None:
         record = candidate.record
         stopped = f", stopped at {record.share:.0%}" if record.status == "stopped" else ""
-        console.print(fitted(f"  [{done}/{trials}]", spoken(candidate.point), f"{outcome(record)}{stopped}"))
+        print_fitted(f"  [{done}/{trials}]", spoken(candidate.point), f"{outcome(record)}{stopped}")
         self.head = f"{self.study}: {to_go(done, trials)}"
 
     def repeated(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:
         assert self.state is not None
         tried = spoken(self.state.point_of(spec.config))
-        console.print(fitted(f"  [{done}/{runs}] seed {spec.seed}", tried, outcome(record)))
+        print_fitted(f"  [{done}/{runs}] seed {spec.seed}", tried, outcome(record))
         self.head = f"{self.study}: the best few again, with seed {spec.seed}: {to_go(done, runs)}"
 
 
