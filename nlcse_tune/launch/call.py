@@ -26,8 +26,8 @@ from nlcse_tune.records.progress import FINISHED, Call, StopRequest
 LOOK = 1.0  # seconds between two looks for a request to stop
 SAY = 10.0  # seconds between two words that the command is still at work
 # What the looking thread interrupts the main one with. SIGINT may be ignored (a job in a shell's background is started
-# so), and Ray has an answer of its own to SIGTERM while it starts.
-ASK = signal.SIGUSR1
+# so), Ray has an answer of its own to SIGTERM while it starts, and Tune one to SIGUSR1.
+ASK = signal.SIGUSR2
 
 
 class Calling(Watcher):

@@ -144,7 +144,8 @@ def test_a_terminal_shows_one_line_per_run_and_keeps_none_of_it(width: int, bar:
     assert left[0] == "printed by a library"
     assert "warned by a library" in " ".join(left[1:3])
     finished = "bs=64 text.lr=1e-3 side.lr=1e-4" if width < 110 else DONE
-    assert left[-4:] == ["logged by a library", f"  [1/6] {finished}  dev 84.27 at step 40, 58 s", "a note", "the end"]
+    assert "logged by a library" in left
+    assert left[-3:] == [f"  [1/6] {finished}  dev 84.27 at step 40, 58 s", "a note", "the end"]
     assert not any("under way" in line or "loading" in line for line in left)
     assert screen.cursor.hidden is False
 

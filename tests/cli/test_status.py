@@ -146,8 +146,8 @@ def test_a_search_is_watched_stopped_and_continued_from_other_processes(tmp_path
     """The session's Ray is the cluster that it joins, so that its driver is a process that ends by itself."""
     import ray
 
-    sets = {"encoder.scratch.hidden_size": 16, "text.batch_size": 32, "side.batch_size": 4, "train.epochs": 30,
-            "train.max_steps": 1500, "train.eval_every": 100, "train.checkpoint_every": 50}  # fmt: skip
+    sets = {"encoder.scratch.hidden_size": 16, "text.batch_size": 32, "side.batch_size": 4, "train.epochs": 10,
+            "train.max_steps": 400, "train.eval_every": 50, "train.checkpoint_every": 25}  # fmt: skip
     changed = [word for name, value in sets.items() for word in ("--set", f"{name}={value}")]
     address = ray.get_runtime_context().gcs_address
     search = ["search", "demo", *changed, "--trials", "2", "--concurrent", "1", "--address", address]
@@ -175,7 +175,7 @@ def test_a_search_is_watched_stopped_and_continued_from_other_processes(tmp_path
     assert seen["state"] == "at work"
     (run,) = [run for run in seen["under_way"] if run["progress"]]
     assert run["label"].startswith("demo 001 text.batch_size=")
-    assert 0 < run["progress"]["step"] < run["progress"]["total"] == 1500
+    assert 0 < run["progress"]["step"] < run["progress"]["total"] == 400
     assert seen["call"]["runs"] == 2
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     assert f"stopped by `nlcse-tune stop` from {os.uname().nodename}; the same command goes on" in stopped.stdout
