@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -69,15 +70,32 @@ def verbose() -> bool:
     return bool(os.environ.get(VERBOSE))
 
 
-_interruptions: list[int] = []
+_interruptions: list[tuple[int, str]] = []
 
 
-def interrupt(number: int) -> None:
+def interrupt(number: int, why: str = "") -> None:
     """Ends this process in order, as Ctrl-C does, because of the signal `number`."""
-    _interruptions.append(number)  # Ray raises a KeyboardInterrupt of its own in the place of one that met it waiting
+    # Ray raises a KeyboardInterrupt of its own in the place of one that met it waiting.
+    _interruptions.append((number, why or f"ended by {signal.Signals(number).name}"))
     raise KeyboardInterrupt
 
 
 def interrupted_status() -> int:
     """The exit status of a process that was interrupted: 128 + the signal's number."""
-    return 128 + (*_interruptions, signal.SIGINT)[0]
+    return 128 + (_interruptions[0][0] if _interruptions else signal.SIGINT)
+
+
+def interrupted_why() -> str:
+    """What interrupted this process, in a few words."""
+    return _interruptions[0][1] if _interruptions else "interrupted"
+
+
+def end_in_order() -> None:
+    """From now on SIGTERM and SIGHUP end this process as Ctrl-C does.
+
+    Ray's own answer to them is to abort with the stack of its C++. A signal that is ignored (`nohup`) stays so.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda number, frame: interrupt(number))

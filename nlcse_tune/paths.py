@@ -42,6 +42,7 @@ class RunPaths:
     lock = _Below(f"{_RUN}/lock")  # held by `nlcse-tune train`; searches and seed studies hold the study's
     begun = _Below(f"{_RUN}/run.json")  # configuration and seed of a run that a search began
     progress = _Below(f"{_RUN}/progress.json")  # RunProgress: how far a run under way is, a few seconds old
+    log = _Below("logs/{run_id}.log")  # what its attempts say, for people; never cleared
     error = _Below(f"{_RUN}/error.txt")  # the traceback of the last error that ended an attempt
     best = _Below(f"{_RUN}/{BEST}")
 
@@ -63,6 +64,7 @@ class StudyPaths:
     journal = _Below("optuna.journal")  # the search as optuna-dashboard reads it
     call = _Below("call.json")  # Call: the command that works, or worked last, on this folder
     stop = _Below("stop.json")  # a request that it end in order
+    numbers = _Below("numbers.json")  # Numbers: in which order searches began their configurations
     ray = _Below("ray")  # Ray Tune's own files
     ray_train = _Below("ray/train")
     report = _Below("report")  # tables and figures

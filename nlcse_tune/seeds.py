@@ -16,9 +16,11 @@ from nlcse_tune.data.check import check_inputs
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.evaluation.tested import is_tested
 from nlcse_tune.files import locked
+from nlcse_tune.launch.call import Calling
 from nlcse_tune.launch.driver import ListedRuns
+from nlcse_tune.launch.events import SeedsView
 from nlcse_tune.launch.pool import open_pool
-from nlcse_tune.launch.spec import Launch, Needs, RunSpec, SeedsView, run_spec
+from nlcse_tune.launch.spec import Launch, Needs, RunSpec, run_spec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import KeptRule, RunRecord, split_run_id
 from nlcse_tune.records.ledger import is_whole, kept_test, ledger, read_openings
@@ -124,14 +126,17 @@ def run_seeds(
     with ExitStack() as stack:
         for arm in arms:
             stack.enter_context(locked(arm.paths.lock, str(arm.paths.folder)))
+        calling = stack.enter_context(Calling([arm.paths for arm in arms], "seeds"))
         for arm in arms:
             adopt_setting(arm)
         declare(arms, len(seeds))
         if specs := [*missing_runs(arms, seeds, any_version=any_version), *outdated(arms, seeds)]:
             check_inputs(arm.config for arm in arms)
             needs = Needs(tuple(arm.paths for arm in arms), tuple(arm.config for arm in arms), tests=True)
-            pool = stack.enter_context(open_pool(launch, view.note, needs=needs))
+            pool = stack.enter_context(open_pool(launch, view.note, [view, calling], needs))
+            calling.say(dashboard=pool.dashboard, address=launch.address)
             view.started(len(specs), pool.at_a_time)
+            pool.audience.expected([len(specs)], pool.at_a_time)
             pool.run(ListedRuns(specs, view.finished), arms[0].paths.ray, then_test=True)
 
 

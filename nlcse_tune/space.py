@@ -25,6 +25,20 @@ NOT_SEARCHED = {
 }
 
 
+def number(value: Any) -> str:
+    """Three significant digits, short: 3e-5 for 3e-05."""
+    if isinstance(value, float):
+        short = f"{value:.3g}" if value == 0 or abs(value) >= 0.01 else f"{value:.2e}"
+        mantissa, e, exponent = short.partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}" if e else short
+    return "null" if value is None else str(value)
+
+
+def spoken(values: Mapping[str, Any]) -> str:
+    """`text.learning_rate=3e-5 side.learning_rate=1e-6`."""
+    return " ".join(f"{name}={number(value)}" for name, value in values.items())
+
+
 class ValueList(Frozen):
     """A finite set of values, in the order of the file; searched where other fields have the values of `when`."""
 

@@ -12,7 +12,7 @@ from nlcse_tune import records, stats
 from nlcse_tune.config import override
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError, RunError
-from nlcse_tune.launch.spec import SeedsView
+from nlcse_tune.launch.events import SeedsView
 from nlcse_tune.names import TestName
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records.ledger import log_opening

@@ -9,7 +9,7 @@ import typer
 from typer import Argument, Option
 
 from nlcse_tune import errors
-from nlcse_tune.cli import data, evaluate, options, report, search, seeds
+from nlcse_tune.cli import data, evaluate, options, report, search, seeds, status
 from nlcse_tune.cli.command import Command, Verbose, be_verbose, with_verbose
 from nlcse_tune.names import MAX_SEED
 
@@ -55,6 +55,7 @@ def train(
 ) -> None:
     """Train one run of a study; with one worker in this process, with more through Ray Train."""
     from nlcse_tune.cli import show
+    from nlcse_tune.cli.live import LiveView
     from nlcse_tune.launch.preflight import check_precision
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
@@ -65,8 +66,12 @@ def train(
     check_precision([chosen.config.train.precision], paths, here=workers == 1 or launch.here)
     with show.screen.status(f"{chosen.name}: reading the study"):
         from nlcse_tune.launch.single import train_one
-    with show.screen.status(f"{chosen.config.method}, seed {seed}: training"):
-        record = train_one(chosen, paths, seed, launch, on_point=show.dev_point)
+    with LiveView(f"{chosen.config.method}, seed {seed}", lines=workers > 1) as view:
+        try:
+            record = train_one(chosen, paths, seed, launch, on_point=show.dev_point, watchers=[view])
+        except KeyboardInterrupt:
+            show.console.print(f"{errors.interrupted_why()}; the same command goes on from the run's restart point")
+            raise typer.Exit(errors.interrupted_status()) from None
     show.run(record, paths)
 
 
@@ -100,6 +105,7 @@ def export(
 
 for command in (
     train, studies, export, search.search, seeds.seeds, report.report, report.compare, report.plan, evaluate.evaluate,
+    status.status, status.stop, status.logs,
 ):  # fmt: skip
     app.command(cls=Command)(with_verbose(command))
 app.add_typer(data.app)

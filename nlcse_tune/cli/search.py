@@ -9,7 +9,7 @@ from typer import Exit, Option
 
 from nlcse_tune import names
 from nlcse_tune.cli import options
-from nlcse_tune.errors import ConfigError, interrupted_status, plural
+from nlcse_tune.errors import ConfigError, interrupted_status, interrupted_why, plural
 
 if TYPE_CHECKING:
     from nlcse_tune.launch.spec import Launch
@@ -135,7 +135,7 @@ def _search(study: "Study", paths: "StudyPaths", how: "SearchOptions", launch: "
         except KeyboardInterrupt:
             done = len(view.state.done) if view.state else 0
             same = "the same command without --fresh" if how.fresh else "the same command"
-            show.console.print(f"interrupted with {plural(done, 'run')} on record; {same} goes on from there")
+            show.console.print(f"{interrupted_why()} with {plural(done, 'run')} on record; {same} goes on from there")
             raise Exit(interrupted_status()) from None
     show_search.result(result, paths)
     return result

@@ -7,7 +7,7 @@ from typing import Annotated
 from typer import Argument, Exit, Option
 
 from nlcse_tune.cli import options
-from nlcse_tune.errors import ConfigError, interrupted_status
+from nlcse_tune.errors import ConfigError, interrupted_status, interrupted_why
 
 ORIGINS = {
     "search": "as its search chose",
@@ -79,7 +79,7 @@ def seeds(
                 show_declared(repeat.declaration(arms, len(wanted)))
                 run(wanted)
         except KeyboardInterrupt:
-            show.console.print("interrupted; finished runs are on record, and the same command goes on from there")
+            show.console.print(f"{interrupted_why()}; finished runs are on record; the same command goes on from there")
             raise Exit(interrupted_status()) from None
     made = show.report([arm.study for arm in arms], out, repeat.report_options(arms, any_version=any_version))
     # `plan` knows no --set, so that it must be told which configurations are meant where there may be others.

@@ -2,9 +2,9 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.box import HEAVY_HEAD
 from rich.console import Console
@@ -15,7 +15,7 @@ from nlcse_tune.config import flatten, known_fields
 from nlcse_tune.errors import plural
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord, constant_side_loss
-from nlcse_tune.space import Range, ValueList
+from nlcse_tune.space import Range, ValueList, number
 from nlcse_tune.study import Study
 
 if TYPE_CHECKING:
@@ -25,20 +25,6 @@ if TYPE_CHECKING:
 console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
 # Spinners. A line above one erases it only where both are of one console; nothing where there is no terminal.
 screen = console if sys.stdout.isatty() else Console(stderr=True, highlight=False)
-
-
-def number(value: Any) -> str:
-    """Three significant digits, short: 3e-5 for 3e-05. Two decimals for scores are `score`'s business."""
-    if isinstance(value, float):
-        short = f"{value:.3g}" if value == 0 or abs(value) >= 0.01 else f"{value:.2e}"
-        mantissa, e, exponent = short.partition("e")
-        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}" if e else short
-    return "null" if value is None else str(value)
-
-
-def point(values: Mapping[str, Any]) -> str:
-    """`text.learning_rate=3e-5 side.learning_rate=1e-6`."""
-    return " ".join(f"{name}={number(value)}" for name, value in values.items())
 
 
 def duration(seconds: float) -> str:

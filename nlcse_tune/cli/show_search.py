@@ -4,29 +4,27 @@ from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
-from rich.status import Status
 from rich.table import Table
 
+from nlcse_tune.cli.live import LiveView, to_go
 from nlcse_tune.cli.show import (
     console,
     duration,
     following,
-    number,
     outcome,
-    point,
     score,
-    screen,
     table,
     vain,
     written,
 )
+from nlcse_tune.cli.show_runs import print_fitted
 from nlcse_tune.errors import ConfigError, plural
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord
 from nlcse_tune.report.figures import best_by_pair, write_search_figures
 from nlcse_tune.search.state import Candidate, SearchState, View, last_choice, repetitions
-from nlcse_tune.space import ValueList
+from nlcse_tune.space import ValueList, number, spoken
 
 if TYPE_CHECKING:
     from nlcse_tune.search.search import SearchResult
@@ -37,11 +35,11 @@ _COLUMNS = ("before", "best step", "steps", "curve", "time", "run")  # of the ra
 _LEAST_NEEDED = ("curve", "best step", "steps", "time", "before", "run")
 
 
-class SearchView(Status, View):
-    """One line per finished run under a spinner that says what is going on."""
+class SearchView(LiveView, View):
+    """One line per finished run, above those under way."""
 
     def __init__(self, study: str) -> None:
-        super().__init__(f"{study}: starting Ray (15 to 20 s)", console=screen)
+        super().__init__(f"{study}: starting Ray (15 to 20 s)")
         self.study = study
         self.state: SearchState | None = None
 
@@ -58,7 +56,7 @@ class SearchView(Status, View):
         if dashboard:
             console.print(f"  Ray dashboard {dashboard} (token: `ray get-auth-token`)")
         console.print(f"  live: optuna-dashboard {state.paths.journal}")
-        self.update(f"{self.study}: {min(at_a_time, left)} of {plural(left, 'run')} training")
+        self.head = f"{self.study}: {to_go(len(state.done), state.trials)}"
 
     def note(self, text: str) -> None:
         console.print(text)
@@ -66,14 +64,14 @@ class SearchView(Status, View):
     def finished(self, candidate: Candidate, done: int, trials: int) -> None:
         record = candidate.record
         stopped = f", stopped at {record.share:.0%}" if record.status == "stopped" else ""
-        console.print(f"  [{done}/{trials}] {point(candidate.point)}  {outcome(record)}{stopped}")
-        self.update(f"{self.study}: {plural(trials - done, 'run')} to go")
+        print_fitted(f"  [{done}/{trials}]", spoken(candidate.point), f"{outcome(record)}{stopped}")
+        self.head = f"{self.study}: {to_go(done, trials)}"
 
     def repeated(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:
         assert self.state is not None
-        console.print(
-            f"  [{done}/{runs}] seed {spec.seed} {point(self.state.point_of(spec.config))}  {outcome(record)}"
-        )
+        tried = spoken(self.state.point_of(spec.config))
+        print_fitted(f"  [{done}/{runs}] seed {spec.seed}", tried, outcome(record))
+        self.head = f"{self.study}: the best few again, with seed {spec.seed}: {to_go(done, runs)}"
 
 
 def ranking(study: str, candidates: Sequence[Candidate]) -> None:
@@ -105,7 +103,7 @@ def _ranking(
     shown = table("rank>", *(["searched values"] if stacked else names), "dev>", *flush, wrap=False)
     for (values, _), row in zip(candidates, rows, strict=True):
         cells = [number(values[name]) if name in values else "" for name in fields]
-        searched = [point(values).replace(" ", "\n")] if stacked else cells
+        searched = [spoken(values).replace(" ", "\n")] if stacked else cells
         shown.add_row(row["rank"], *searched, row["dev"], *(row[name] for name in columns))
     return shown
 
@@ -133,7 +131,7 @@ def result(search: "SearchResult", paths: StudyPaths) -> None:
         _standings(search)
     seeds = f"{best.seed} to {best.seed + len(scores) - 1}" if len(scores) > 1 else f"{best.seed}"
     mean = score(sum(scores) / len(scores))
-    console.print(f"best: dev {mean} (n={len(scores)}, seed {seeds}); {point(search.best.point)}")
+    console.print(f"best: dev {mean} (n={len(scores)}, seed {seeds}); {spoken(search.best.point)}")
     _vain(search.candidates, search.best)
     if search.unrepeated and not search.missing:
         console.print("  the best few are not repeated to the end yet: the same command goes on with them")
@@ -174,12 +172,12 @@ def _standings(search: "SearchResult") -> None:
     )
     for candidate, standing in search.standings:
         cells = [score(s) for s in standing.scores] + ["-"] * (most - len(standing.scores))
-        shown.add_row(point(candidate.point), *cells, score(standing.mean), str(len(standing.scores)))
+        shown.add_row(spoken(candidate.point), *cells, score(standing.mean), str(len(standing.scores)))
     console.print(shown)
     leader, standing = max(search.standings, key=lambda item: item[1].scores[0])
     fate = "and stays the winner" if leader is search.best else "and is not the winner"
     console.print(
-        f"{point(leader.point)} led with seed {seed}: dev {score(standing.scores[0])}, but {score(standing.fresh)} on "
+        f"{spoken(leader.point)} led with seed {seed}: dev {score(standing.scores[0])}, but {score(standing.fresh)} on "
         f"fresh seeds ({standing.fresh - standing.scores[0]:+.2f}), {fate}"
     )
 
@@ -199,7 +197,7 @@ def overview(state: SearchState, *, figures: bool) -> None:
     if winner is not None:
         mean = sum(winner.dev_by_seed.values()) / len(winner.dev_by_seed)
         seeds = ", ".join(map(str, winner.dev_by_seed))
-        console.print(f"winner of the last search: dev {score(mean)} (seed {seeds}); {point(winner.point)}")
+        console.print(f"winner of the last search: dev {score(mean)} (seed {seeds}); {spoken(winner.point)}")
     _importances(state, candidates)
     if (fields := _heat_fields(state)) is not None:
         _heat_map(state, candidates, *fields)

@@ -1,10 +1,10 @@
 """What `seeds` prints while it runs."""
 
-from rich.status import Status
-
-from nlcse_tune.cli.show import console, outcome, screen
+from nlcse_tune.cli.live import LiveView, to_go
+from nlcse_tune.cli.show import console, outcome
 from nlcse_tune.errors import plural
-from nlcse_tune.launch.spec import RunSpec, SeedsView
+from nlcse_tune.launch.events import SeedsView
+from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.records import Declaration, KeptRule, RunRecord
 from nlcse_tune.report.numbers import TEST_LABELS
 from nlcse_tune.report.verdict_words import column_name, look_words
@@ -20,22 +20,22 @@ def show_declared(declared: Declaration | None) -> None:
         )
 
 
-class ConsoleView(Status, SeedsView):
-    """One line per finished run."""
+class ConsoleView(LiveView, SeedsView):
+    """One line per finished run, above those under way."""
 
     def __init__(self) -> None:
-        super().__init__("starting Ray (15 to 20 s)", console=screen)
+        super().__init__("starting Ray (15 to 20 s)")
 
     def started(self, runs: int, at_a_time: int) -> None:
         console.print(f"{plural(runs, 'run')} to train and test, {at_a_time} at a time")
-        self.update(f"{plural(runs, 'run')} to go")
+        self.head = to_go(0, runs)
 
     def note(self, text: str) -> None:
         console.print(text)
 
     def finished(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:
         console.print(f"  [{done}/{runs}] {spec.study.study} seed {spec.seed}  {outcome(record)}")
-        self.update(f"{plural(runs - done, 'run')} to go")
+        self.head = to_go(done, runs)
 
     def rule(self, kept: KeptRule, new: bool) -> None:
         looks, seeds = ", ".join(map(str, kept.rule.looks)), kept.seeds

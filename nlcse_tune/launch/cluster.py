@@ -44,8 +44,12 @@ import ray  # noqa: E402
 from ray._private import services  # noqa: E402
 from ray._private.authentication import authentication_token_setup as tokens  # noqa: E402
 
-from nlcse_tune.errors import RunError, verbose  # noqa: E402
-from nlcse_tune.launch.session import end_in_order, session_folder  # noqa: E402
+from nlcse_tune.errors import (  # noqa: E402
+    RunError,
+    end_in_order,
+    verbose,
+)
+from nlcse_tune.launch.session import session_folder  # noqa: E402
 
 OBJECT_STORE_BYTES = 256 * 1024**2  # runs exchange configurations and scores; Ray's default is 30% of the memory
 STARTS = 3  # attempts

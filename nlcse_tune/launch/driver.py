@@ -52,6 +52,17 @@ class ListedRuns(RunSource):
         self.on_run(spec, record, self.ended, self.total)
 
 
+class Placing(tune.Callback):
+    """Tells the audience when Tune has found room for a run."""
+
+    def __init__(self, driver: "Driver") -> None:
+        self.driver = driver
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if (spec := self.driver.running.get(trial.trial_id)) is not None:
+            self.driver.audience.placed(spec)
+
+
 class RayDied(BaseException):
     """Our own Ray died. No Exception, since Tune would catch it and try to tidy up by means of the dead Ray."""
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from nlcse_tune.errors import DataError
 from nlcse_tune.launch.spec import RunSpec
-from nlcse_tune.records import RunRecord
+from nlcse_tune.records import KeptRule, RunRecord
 from nlcse_tune.records.progress import RunProgress
 
 
@@ -18,8 +18,14 @@ class Watcher:
     without it.
     """
 
+    def expected(self, batches: Sequence[int], at_a_time: int) -> None:
+        """So many runs are still to end, as far as is known; a batch begins when the one before has ended."""
+
     def begun(self, spec: RunSpec) -> None:
         """A run is given to Ray; one that was killed or lost may be begun again."""
+
+    def placed(self, spec: RunSpec) -> None:
+        """There was room for a run that had begun, and its process starts."""
 
     def progressed(self, spec: RunSpec, progress: RunProgress) -> None:
         """A run under way has come further: every few seconds at most."""
@@ -42,8 +48,18 @@ class Audience:
         self.looked = 0.0
         self.newest: dict[str, str] = {}  # time of each run's newest progress
 
+    def expected(self, batches: Sequence[int], at_a_time: int) -> None:
+        self._tell(lambda watcher: watcher.expected(batches, at_a_time))
+
     def begun(self, spec: RunSpec) -> None:
+        with suppress(DataError):
+            left = RunProgress.read(spec.paths.progress)  # by an attempt that was killed
+            if left is not None:
+                self.newest[spec.run_id] = left.time
         self._tell(lambda watcher: watcher.begun(spec))
+
+    def placed(self, spec: RunSpec) -> None:
+        self._tell(lambda watcher: watcher.placed(spec))
 
     def scored(self, spec: RunSpec, record: RunRecord) -> None:
         self._tell(lambda watcher: watcher.scored(spec, record))
@@ -73,6 +89,25 @@ class Audience:
             except Exception as error:
                 self.watchers.remove(watcher)
                 self.note(f"{type(watcher).__name__} is left out from here on: {type(error).__name__}: {error}")
+
+
+class SeedsView(Watcher):
+    """Whoever watches a seed study: called as things happen; this one looks away."""
+
+    def note(self, text: str) -> None:
+        """Something that the study does by itself."""
+
+    def started(self, runs: int, at_a_time: int) -> None:
+        """Ray is up."""
+
+    def finished(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:
+        """A run was trained and tested, or ended without a record."""
+
+    def rule(self, kept: KeptRule, new: bool) -> None:
+        """What `until_decided` goes by."""
+
+    def looked(self, kept: KeptRule) -> None:
+        """A look of the rule was taken."""
 
 
 def _progressed(spec: RunSpec, progress: RunProgress, watcher: Watcher) -> None:

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nlcse_tune.errors import RunError
+from nlcse_tune.errors import RunError, end_in_order
 from nlcse_tune.launch.cluster import ENVIRONMENT, OwnRay, first_line, output  # before ray's import
-from nlcse_tune.launch.session import end_in_order
 from nlcse_tune.launch.travel import terms
 from nlcse_tune.versions import COMMIT, commit
 

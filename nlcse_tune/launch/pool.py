@@ -18,7 +18,7 @@ from typing import Any
 from nlcse_tune.errors import NlcseError, RunError, verbose
 from nlcse_tune.files import write_text
 from nlcse_tune.launch.cluster import OwnRay  # sets Ray's environment before ray's import
-from nlcse_tune.launch.driver import Driver, NodeDeaths, RayDied, RunSource
+from nlcse_tune.launch.driver import Driver, NodeDeaths, Placing, RayDied, RunSource
 from nlcse_tune.launch.events import Audience, Watcher
 from nlcse_tune.launch.joined import JoinedRay, open_ray
 from nlcse_tune.launch.nodes import check_nodes
@@ -130,7 +130,7 @@ class Pool:
             verbose=0,
             stop=driver,
             failure_config=tune.FailureConfig(max_failures=RETRIES),
-            callbacks=[NodeDeaths()],
+            callbacks=[NodeDeaths(), Placing(driver)],
         )
         placed = tune.with_resources(trainable, tune.PlacementGroupFactory([request]))
         return tune.Tuner(placed, tune_config=tuning, run_config=running)

@@ -5,16 +5,14 @@ Ray's own default, one folder for all in the system's temporary one, lets every 
 
 import os
 import shutil
-import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from nlcse_tune.errors import RunError, StorageError, interrupt
+from nlcse_tune.errors import RunError, StorageError
 from nlcse_tune.files import locked, writing
 
 import ray  # isort: skip # it brings psutil with it
@@ -95,15 +93,3 @@ def _base() -> Path:
     longest = SOCKET_BYTES - BELOW - len(f"/{PREFIX}12345678")
     names = [os.environ.get("RAY_TMPDIR"), tempfile.gettempdir(), "/tmp"]
     return Path(next(name for name in names if name and len(os.fsencode(name)) <= longest))
-
-
-def end_in_order() -> None:
-    """From now on SIGTERM and SIGHUP end this process as Ctrl-C does.
-
-    Ray's own answer to them is to abort with the stack of its C++. A signal that is ignored (`nohup`) stays so.
-    """
-
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, lambda number, frame: interrupt(number))

@@ -1,12 +1,14 @@
 """One run of a study, outside any search: `nlcse-tune train`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.files import locked
-from nlcse_tune.launch.spec import Launch, Needs, run_spec
+from nlcse_tune.launch.call import Calling
+from nlcse_tune.launch.events import Audience, Watcher
+from nlcse_tune.launch.spec import Launch, Needs, RunSpec, run_spec
 from nlcse_tune.launch.worker import run_here, run_on_workers
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord
@@ -21,12 +23,13 @@ def train_one(
     launch: Launch = Launch(),  # noqa: B008
     *,
     on_point: Callable[[DevPoint], None] = lambda point: None,
+    watchers: Sequence[Watcher] = (),
 ) -> RunRecord:
     """The record of the study's own configuration at `seed`, trained unless it is there with its best model.
 
     A run that a search stopped early, or whose model it cleared away, is trained to its end. `on_point` is told each
-    dev score of a run in this process. RunError where a search or a seed study works on this folder, or another
-    process on this run.
+    dev score of a run in this process; `watchers`, in another thread, how far it is. RunError where a search or a seed
+    study works on this folder, or another process on this run.
     """
     spec = run_spec(paths, study.config, seed, fingerprints(study.config))
     with locked(paths.lock, str(paths.folder), shared=True), locked(spec.paths.lock, f"run {spec.run_id}"):
@@ -34,10 +37,27 @@ def train_one(
         if record and (record.status == "failed" or is_whole(record, spec.paths)):
             return record
         check_inputs([study.config])
-        if launch.workers == 1:
-            return run_here(spec, lambda record: on_point(record.dev_curve[-1]) if record else None)
-        from nlcse_tune.launch.pool import open_pool  # Ray, which one worker does without
+        audience = Audience(watchers)
+        with Calling([paths], "train", lambda: audience.look([spec]), runs=1) as calling:
+            audience.watchers.append(calling)
+            audience.expected([1], 1)
+            audience.begun(spec)
+            audience.placed(spec)
+            record = None
+            try:
+                record = _train(spec, launch, calling, on_point)
+                return record
+            finally:
+                audience.ended(spec, record)
+                audience.closed()
 
-        needs = Needs((paths,), (study.config,))
-        with open_pool(replace(launch, concurrent=1), needs=needs) as pool:
-            return run_on_workers(spec, pool.resources)
+
+def _train(spec: RunSpec, launch: Launch, calling: Calling, on_point: Callable[[DevPoint], None]) -> RunRecord:
+    if launch.workers == 1:
+        calling.say(at_a_time=1)
+        return run_here(spec, lambda record: on_point(record.dev_curve[-1]) if record else None)
+    from nlcse_tune.launch.pool import open_pool  # Ray, which one worker does without
+
+    with open_pool(replace(launch, concurrent=1), needs=Needs((spec.study,), (spec.config,))) as pool:
+        calling.say(at_a_time=1, dashboard=pool.dashboard, address=launch.address)
+        return run_on_workers(spec, pool.resources)

@@ -9,7 +9,7 @@ from pathlib import Path
 from nlcse_tune.config import Frozen, RunConfig
 from nlcse_tune.errors import plural
 from nlcse_tune.paths import RunPaths, StudyPaths
-from nlcse_tune.records import KeptRule, RunRecord, run_id
+from nlcse_tune.records import run_id
 
 
 class RunSpec(Frozen):
@@ -32,7 +32,8 @@ class RunSpec(Frozen):
 
 def run_spec(paths: StudyPaths, config: RunConfig, seed: int, data: Mapping[str, str]) -> RunSpec:
     """The run of `config` at `seed` on inputs with the fingerprints `data`, in the study's folder."""
-    return RunSpec(folder=paths.folder.resolve(), run_id=run_id(config, seed, data), seed=seed, config=config)
+    name, label = run_id(config, seed, data), f"{paths.study} seed {seed}"
+    return RunSpec(folder=paths.folder.resolve(), run_id=name, seed=seed, config=config, label=label)
 
 
 @dataclass(frozen=True)
@@ -79,22 +80,3 @@ class Launch:
     def here(self) -> bool:
         """Whether its runs will be on this machine, and not on a cluster that is up already."""
         return not (self.address or os.environ.get("RAY_ADDRESS"))
-
-
-class SeedsView:
-    """Whoever watches a seed study: called as things happen; this one looks away."""
-
-    def note(self, text: str) -> None:
-        """Something that the study does by itself."""
-
-    def started(self, runs: int, at_a_time: int) -> None:
-        """Ray is up."""
-
-    def finished(self, spec: RunSpec, record: RunRecord | None, done: int, runs: int) -> None:
-        """A run was trained and tested, or ended without a record."""
-
-    def rule(self, kept: KeptRule, new: bool) -> None:
-        """What `until_decided` goes by."""
-
-    def looked(self, kept: KeptRule) -> None:
-        """A look of the rule was taken."""

@@ -14,6 +14,7 @@ from nlcse_tune.config import RunConfig
 from nlcse_tune.errors import RunError
 from nlcse_tune.files import writing
 from nlcse_tune.launch.pulse import Pulse
+from nlcse_tune.launch.runlog import logging_run
 from nlcse_tune.launch.spec import Resources, RunSpec
 from nlcse_tune.launch.travel import at_hand, check_node
 from nlcse_tune.records import RunRecord
@@ -21,7 +22,7 @@ from nlcse_tune.records.ledger import is_under_way, keep_record, kept_record
 from nlcse_tune.run import run_one
 from nlcse_tune.saved_model import damage
 from nlcse_tune.training.checkpoint import finish
-from nlcse_tune.training.context import RunContext, StopRun
+from nlcse_tune.training.context import Progress, RunContext, StopRun
 
 
 def reporting(send: Callable[[dict[str, Any]], None]) -> Callable[[RunRecord | None], None]:
@@ -49,11 +50,15 @@ def execute(spec: RunSpec, context: RunContext) -> RunRecord:
     if earlier and earlier.status == "completed" and paths.best.exists() and not is_under_way(paths):
         why = damage(paths.best, earlier.best_model)
         context.events += (f"trained again: its best model was not as it was written ({why})",) if why else ()
-    if context.leads:
-        context.stepped = Pulse(spec, context.device, lambda progress: progress.write(paths.progress, durable=False))
     if config != spec.config:  # a record has the paths of whoever started the search
         context.report = _with_config(spec.config, context.report)
-    record = run_one(config, spec.seed, context, study=spec.study.study).model_copy(update={"config": spec.config})
+    with logging_run(spec, context) as log:
+        if log is not None:
+            pulse = Pulse(spec, context.device, lambda progress: progress.write(paths.progress, durable=False))
+            context.stepped = both(pulse, log)
+        record = run_one(config, spec.seed, context, study=spec.study.study).model_copy(update={"config": spec.config})
+        if log is not None:
+            log.ended(record)
     if context.leads and record.status != "stopped":
         if earlier is not None or kept_record(paths) is None:  # else it was stopped meanwhile, and the driver says so
             record = keep_record(record, paths)
@@ -64,6 +69,16 @@ def execute(spec: RunSpec, context: RunContext) -> RunRecord:
 
 def _with_config(config: RunConfig, report: Callable[[RunRecord | None], None]) -> Callable[[RunRecord | None], None]:
     return lambda record: report(record and record.model_copy(update={"config": config}))
+
+
+def both(*told: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    """What is called after a step, where several are to hear of it."""
+
+    def stepped(progress: Progress) -> None:
+        for tell in told:
+            tell(progress)
+
+    return stepped
 
 
 def run_here(spec: RunSpec, report: Callable[[RunRecord | None], None], cpus: float | None = None) -> RunRecord:

@@ -242,6 +242,7 @@ class BegunRun(Stored):
 
     config: RunConfig
     seed: int
+    label: str = ""  # RunSpec.label
 
 
 class Opening(Frozen):

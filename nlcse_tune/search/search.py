@@ -14,6 +14,7 @@ from functools import cached_property
 from nlcse_tune.config import flatten
 from nlcse_tune.errors import RunError
 from nlcse_tune.files import locked
+from nlcse_tune.launch.call import Calling
 from nlcse_tune.launch.driver import ListedRuns, RunSource
 from nlcse_tune.launch.pool import Pool, open_pool
 from nlcse_tune.launch.spec import Launch, Needs, RunSpec
@@ -25,7 +26,7 @@ from nlcse_tune.search.early_stopping import RULES, Curve, curve_of
 from nlcse_tune.search.journal import Journal
 from nlcse_tune.search.outcome import write_best, write_choice, write_trials
 from nlcse_tune.search.sampler import Sampler
-from nlcse_tune.search.selection import FIRST, Standing, repeat
+from nlcse_tune.search.selection import FIRST, Standing, repeat, rounds
 from nlcse_tune.search.state import (
     Candidate,
     SearchOptions,
@@ -70,7 +71,8 @@ def search(
     with locked(paths.lock, str(paths.folder)), ExitStack() as stack:
         if options.fresh and (aside := paths.set_aside()) is not None:
             view.note(f"{study.name}: earlier runs moved to {aside}; nothing was deleted")
-        under_way = _Search(load_state(study, paths, options.trials), options, launch, view, stack)
+        calling = stack.enter_context(Calling([paths], "search"))
+        under_way = _Search(load_state(study, paths, options.trials), options, launch, view, calling, stack)
         for line in (*remarks(study), *(f"not counted: {line}" for line in under_way.state.left_out)):
             view.note(f"  {line}")
         exhausted = under_way.try_points()
@@ -80,6 +82,8 @@ def search(
         write_choice(under_way.state, result.best, result.scores)
         write_best(under_way.state, result.best, result.scores)
         under_way.keep_checkpoints(result)
+        if result.missing or result.unrepeated:
+            calling.outcome = "ended before its last run (time was up, or processes died)"
         return replace(result, seconds=under_way.elapsed())
 
 
@@ -87,9 +91,10 @@ class _Search:
     """A search under way: what its steps share."""
 
     def __init__(
-        self, state: SearchState, options: SearchOptions, launch: Launch, view: View, stack: ExitStack
+        self, state: SearchState, options: SearchOptions, launch: Launch, view: View, calling: Calling, stack: ExitStack
     ) -> None:
         self.state, self.options, self.launch, self.view, self.stack = state, options, launch, view, stack
+        self.calling = calling
         self.clock, self.on_record = time.perf_counter(), len(state.done)
         self.seeds = options.seeds_for(state.trials)
 
@@ -97,12 +102,16 @@ class _Search:
     def pool(self) -> Pool:
         """Ray, started once there is something to run."""
         needs = Needs((self.state.paths,), (self.state.study.config,))
-        pool = self.stack.enter_context(open_pool(self.launch, self.view.note, needs=needs))
+        watchers = [self.view, self.calling]
+        pool = self.stack.enter_context(open_pool(self.launch, self.view.note, watchers, needs))
+        self.calling.say(dashboard=pool.dashboard, address=self.launch.address)
         check_space(self.state, pool.at_a_time, self.options.keep, self.seeds)
         self.view.started(self.state, pool.dashboard, pool.at_a_time)
         return pool
 
-    def run(self, source: RunSource) -> None:
+    def run(self, source: RunSource, batches: Sequence[int]) -> None:
+        """Runs all of `source`; so many runs are to end now, and in each later batch."""
+        self.pool.audience.expected(batches, self.pool.at_a_time)
         seconds = self.options.seconds
         left = None if seconds is None else max(0.0, seconds - self.elapsed())
         self.pool.run(source, self.state.paths.ray, seconds=left)
@@ -115,7 +124,7 @@ class _Search:
         state = self.state
         if self.on_record < state.trials:
             source = SearchRuns(state, self.options, self.view)
-            self.run(source)
+            self.run(source, [source.left, *rounds(state.trials, self.seeds)])
             if source.exhausted:
                 state.trials -= source.left
                 return True
@@ -136,7 +145,7 @@ class _Search:
             specs = {name: state.spec(points[name], state.seed + i) for name in ids}
             if missing := [spec for spec in specs.values() if kept_record(spec.paths) is None]:
                 self.view.note(f"  the best {len(missing)} so far again, with seed {state.seed + i}")
-                self.run_again(missing)
+                self.run_again(missing, rounds(len(points), self.seeds)[i:])
                 clear(spec.paths for spec in missing)
             records = {name: kept_record(spec.paths) for name, spec in specs.items()}
             lost = not all(records.values())
@@ -147,10 +156,8 @@ class _Search:
         standings = repeat(first, self.seeds, run) if self.seeds > 1 else {}
         return None if lost else standings
 
-    def run_again(self, specs: Sequence[RunSpec]) -> None:
-        for spec in specs:
-            self.state.begin(spec)
-        self.run(ListedRuns(specs, self.view.repeated))
+    def run_again(self, specs: Sequence[RunSpec], later: Sequence[int] = ()) -> None:
+        self.run(ListedRuns([self.state.begin(spec) for spec in specs], self.view.repeated), [len(specs), *later])
 
     def ranked(self, standings: dict[str, Standing] | None, *, exhausted: bool) -> SearchResult:
         """The result; RunError where no run has finished."""
@@ -219,8 +226,7 @@ class SearchRuns(RunSource):
             self.exhausted = True
             return None
         self.left -= 1
-        spec = self.state.spec(point)
-        self.state.begin(spec)
+        spec = self.state.begin(self.state.spec(point))
         self.journal.begin(spec.run_id, point)
         return spec
 

@@ -30,6 +30,11 @@ class Standing:
         return sum(self.scores[1:]) / len(self.scores[1:]) if len(self.scores) > 1 else math.nan
 
 
+def rounds(points: int, seeds: int) -> list[int]:
+    """How many of so many configurations each further seed repeats at most: 6, then 3 for three seeds."""
+    return [min(points, max(2, math.ceil(FIRST / 2 ** (i - 1)))) for i in range(1, seeds)]
+
+
 def repeat(
     first: Mapping[Key, float], seeds: int, run: Callable[[Sequence[Key], int], Mapping[Key, float]]
 ) -> dict[Key, Standing]:
@@ -40,8 +45,7 @@ def repeat(
     """
     standings = {key: Standing((score,)) for key, score in first.items()}
     racing = list(standings)
-    for i in range(1, seeds):
-        size = max(2, math.ceil(FIRST / 2 ** (i - 1)))  # 6, then 3 for three seeds
+    for i, size in enumerate(rounds(len(first), seeds), start=1):
         racing = sorted(racing, key=lambda key: -standings[key].mean)[:size]
         scores = run(racing, i) if racing else {}
         racing = [key for key in racing if key in scores]

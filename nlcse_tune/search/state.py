@@ -10,13 +10,15 @@ from nlcse_tune.config import RunConfig, digest, flatten, override
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.errors import ConfigError, DataError
+from nlcse_tune.launch.events import Watcher
 from nlcse_tune.launch.preflight import check_precision
 from nlcse_tune.launch.spec import Launch, RunSpec, run_spec
 from nlcse_tune.names import SamplerName, SchedulerName
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import BegunRun, Choice, RunRecord
 from nlcse_tune.records.ledger import ledger
-from nlcse_tune.space import Point, SearchSpace
+from nlcse_tune.records.progress import Numbers
+from nlcse_tune.space import Point, SearchSpace, spoken
 from nlcse_tune.study import Study
 
 # Defaults of a search, from `benchmarks/search.py`: they find better points than the whole grid at half its cost.
@@ -92,9 +94,18 @@ class SearchState:
         flat = flatten(config)
         return self.space.active(flat, flat)
 
-    def begin(self, spec: RunSpec) -> None:
-        """Notes on disk that a run is under way, so that a later search goes on with it first."""
-        BegunRun(config=spec.config, seed=spec.seed).write(spec.paths.begun)
+    def begin(self, spec: RunSpec) -> RunSpec:
+        """Notes on disk that a run is under way, so that a later search goes on with it first; returns it, labelled.
+
+        Its number is that of its configuration, whatever the seed, and stays the same over restarts.
+        """
+        configuration = spec.run_id.rpartition("-s")[0]
+        earlier = [record.configuration for record in self.done.values()]
+        number = Numbers.give(self.paths.numbers, configuration, earlier)
+        tried = spoken(self.point_of(spec.config))
+        spec = spec.model_copy(update={"label": f"{self.paths.study} {number:03d} {tried} seed {spec.seed}"})
+        BegunRun(config=spec.config, seed=spec.seed, label=spec.label).write(spec.paths.begun)
+        return spec
 
     def belongs(self, name: str, config: RunConfig) -> bool:
         """Whether a run is one that this search could make: of a point of its space, under its seed and the rest."""
@@ -110,7 +121,7 @@ class SearchState:
         return tuple(Candidate(self.point_of(record.config), record) for record in ranked)
 
 
-class View:
+class View(Watcher):
     """Whoever watches a search; this one looks away."""
 
     def note(self, text: str) -> None:

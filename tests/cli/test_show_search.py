@@ -130,9 +130,9 @@ def test_a_run_no_better_than_no_training_says_so(
 def test_one_run_is_no_runs(tiny_study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = searched(tiny_study, tmp_path)
     view = SearchView("demo")
-    for left, told in ((1, "1 run to go"), (2, "2 runs to go")):
-        view.finished(state.candidates()[0], 3 - left, 3)
-        assert str(view.status).endswith(told)
+    for trials in (1, 3):
+        view.finished(state.candidates()[0], 1, trials)
+        assert view.head.endswith(f"1 of {trials} run{'s' if trials > 1 else ''} done")
     only = state.candidates()[:1]
     ranking("demo", only)
     state.done = {only[0].record.run_id: only[0].record}

@@ -11,6 +11,7 @@ from nlcse_tune.launch.worker import run_here
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records.progress import RunProgress
 from nlcse_tune.training.context import Progress
+from tests.synthetic_records import progress_of
 
 
 class Broken(Watcher):
@@ -54,6 +55,19 @@ def test_each_new_progress_is_told_once(tiny_config: RunConfig, tmp_path: Path) 
         audience.looked = 0.0
         audience.look([spec])
     assert told.steps == [3]
+
+
+def test_what_a_killed_attempt_left_is_not_told_as_new(tiny_config: RunConfig, tmp_path: Path) -> None:
+    spec, told = spec_of(tiny_config, tmp_path), Told()
+    progress_of(spec, step=3).model_copy(update={"time": "2026-11-22T00:00:00+00:00"}).write(spec.paths.progress)
+    audience = Audience([told])
+    audience.begun(spec)
+    audience.look([spec])
+    assert told.steps == []
+    progress_of(spec, step=4).write(spec.paths.progress)
+    audience.looked = 0.0
+    audience.look([spec])
+    assert told.steps == [4]
 
 
 def test_a_run_says_how_far_it_is_and_leaves_no_progress_behind(tiny_config: RunConfig, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from nlcse_tune import errors
-from nlcse_tune.launch.session import PREFIX, SOCKET_BYTES, clear_dead, end_in_order, session_folder
+from nlcse_tune.errors import end_in_order
+from nlcse_tune.launch.session import PREFIX, SOCKET_BYTES, clear_dead, session_folder
 
 SESSION = "session_2026-11-21_22-08-26_408278_4194304/sockets/plasma_store"
 

@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from nlcse_tune.errors import ConfigError
+from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records.ledger import ledger
+from nlcse_tune.records.progress import Call
 from nlcse_tune.search.search import SearchOptions, search
 from nlcse_tune.search.state import Candidate, View, load_state
 from nlcse_tune.study import Study, find_study
@@ -23,11 +26,25 @@ def test_a_search_ranks_by_dev_and_goes_on_from_its_records(tiny_study: Study, t
     seen: list[tuple[Candidate, int, int]] = []
 
     class Watching(View):
+        placed_runs: list[str] = []
+        batches: list[int] = []
+
+        def expected(self, batches: Sequence[int], at_a_time: int) -> None:
+            self.batches.extend(batches)
+
+        def placed(self, spec: RunSpec) -> None:
+            self.placed_runs.append(spec.label)
+
         def finished(self, candidate: Candidate, done: int, trials: int) -> None:
             seen.append((candidate, done, trials))
 
     first = search(tiny_study, paths, SearchOptions(trials=3), view=Watching())
     assert [done for _, done, _ in seen] == [1, 2, 3]
+    assert Watching.batches == [3]
+    assert sorted(label.split()[1] for label in Watching.placed_runs) == ["001", "002", "003"]
+    call = Call.read(paths.call)
+    assert call is not None
+    assert (call.done, call.runs, call.outcome) == (3, 3, "finished")
     scores = [candidate.record.best_dev for candidate in first.candidates]
     assert scores == sorted(scores, reverse=True)  # type: ignore[type-var]
     assert first.trained == 3

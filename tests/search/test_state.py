@@ -19,8 +19,9 @@ from nlcse_tune.config import override
 from nlcse_tune.errors import ConfigError, DataError, RunError, StorageError
 from nlcse_tune.files import locked
 from nlcse_tune.launch.single import train_one
+from nlcse_tune.launch.spec import run_spec
 from nlcse_tune.paths import RunPaths, StudyPaths
-from nlcse_tune.records import DevPoint, RunRecord, now
+from nlcse_tune.records import BegunRun, DevPoint, RunRecord, now
 from nlcse_tune.records.ledger import ledger
 from nlcse_tune.saved_model import seal
 from nlcse_tune.search import disk
@@ -40,7 +41,7 @@ from nlcse_tune.search.state import (
     remarks,
     repetitions,
 )
-from nlcse_tune.space import Point, load_space, parse_space
+from nlcse_tune.space import Point, load_space, parse_space, spoken
 from nlcse_tune.study import Study, find_study, resolve
 from nlcse_tune.versions import versions
 
@@ -399,3 +400,25 @@ def test_the_choice_names_the_seeds_it_was_made_with(tiny_study: Study, tmp_path
     choice = json.loads(plan.paths.search.read_text())
     assert choice["dev_by_seed"] == {"42": 50.0, "43": 60.0}
     assert result.trained == 0
+
+
+def test_runs_are_numbered_as_they_are_begun_and_keep_their_number(tiny_study: Study, tmp_path: Path) -> None:
+    first, second, third = points(tiny_study)[:3]
+    plan = plan_of(tiny_study, tmp_path)
+    assert [plan.begin(plan.spec(point)).label.split()[1] for point in (second, first)] == ["001", "002"]
+    label = plan.begin(plan.spec(second, 43)).label
+    assert label == f"demo 001 {spoken(second)} seed 43"
+    assert set(second) == {word.partition("=")[0] for word in label.split() if "=" in word}
+    put(plan, second, 50.0)
+    again = plan_of(tiny_study, tmp_path)  # as after a kill
+    assert [again.begin(again.spec(point)).label.split()[1] for point in (third, second)] == ["003", "001"]
+    again.paths.numbers.write_text("{")  # those on record go first where there is no list
+    assert again.begin(again.spec(first)).label.split()[1] == "002"
+    begun = BegunRun.read(again.spec(first).paths.begun)
+    assert begun is not None
+    assert begun.label == f"demo 002 {spoken(first)} seed 42"
+    assert again.spec(first).run_id == plan.spec(first).run_id
+
+
+def test_other_runs_are_labelled_by_study_and_seed(tiny_study: Study, tmp_path: Path) -> None:
+    assert run_spec(StudyPaths(tmp_path, "mine"), tiny_study.config, 3, {}).label == "mine seed 3"
