@@ -14,10 +14,12 @@ from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.records import RunRecord, now
 from nlcse_tune.records.ledger import keep_record, kept_record
 
+import ray  # isort: skip
 from ray import tune  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
 
+SUSPECT = 90.0  # seconds after a run was lost in which the death of a node explains it
 LAST_WORDS = 10.0  # seconds that a run's death may come before that of the Ray which caused it
 
 
@@ -70,14 +72,31 @@ class RayDied(BaseException):
 class NodeDeaths(tune.Callback):
     """A node that goes is not its runs' doing: it takes none of their fresh starts.
 
-    Ray spares them so only where a node said that it would go.
+    Ray itself spares them only where a node said that it would go. Of one that is killed a run's error says no more
+    than that its process cannot be reached; that the node is dead the head says half a minute later.
     """
 
+    def __init__(self, dead: Callable[[], int] = lambda: _dead_nodes()) -> None:
+        self.dead, self.known, self.looked = dead, dead(), 0.0
+        self.suspects: list[tuple[float, Any]] = []  # trials that were started afresh of late, and when
+
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        with open(trial.error_file, encoding="utf-8") as errors:
-            last = errors.read().rpartition("Failure # ")[2]
-        if "node has died" in last or "node was terminated" in last:
-            trial.run_metadata.num_failures -= 1
+        self.suspects.append((time.monotonic(), trial))
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if not self.suspects or (now := time.monotonic()) < self.looked + 1:
+            return
+        self.looked, dead = now, self.dead()
+        if dead > self.known:
+            for _, trial in self.suspects:
+                trial.run_metadata.num_failures = max(0, trial.run_metadata.num_failures - 1)
+            self.suspects = []
+        self.known = dead
+        self.suspects = [suspect for suspect in self.suspects if now - suspect[0] < SUSPECT]
+
+
+def _dead_nodes() -> int:
+    return sum(not node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]
 
 
 class Driver(Searcher, tune.Stopper):

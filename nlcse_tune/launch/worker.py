@@ -3,9 +3,11 @@
 The loop sees a RunContext only; everything that knows Ray about a run is here.
 """
 
+import os
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -23,6 +25,9 @@ from nlcse_tune.run import run_one
 from nlcse_tune.saved_model import damage
 from nlcse_tune.training.checkpoint import finish
 from nlcse_tune.training.context import Progress, RunContext, StopRun
+
+
+API = "RAY_API_SERVER_ADDRESS"
 
 
 def reporting(send: Callable[[dict[str, Any]], None]) -> Callable[[RunRecord | None], None]:
@@ -102,6 +107,27 @@ def _train_worker(settings: dict[str, Any]) -> None:
     execute(spec, RunContext(spec.paths.folder, rank, workers, device, report))
 
 
+@contextmanager
+def _asking_this_ray() -> Iterator[None]:
+    """Around what starts a Train run: its cleaner asks the State API of the Ray that it is in.
+
+    By itself it asks whichever Ray it finds on the machine. Of several it finds none, ends, and leaves the workers' CPUs
+    taken for ever; in another one it does not find its run, and takes the workers' place away.
+    """
+    import ray
+    from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
+
+    ENV_VARS_TO_PROPAGATE.add(API)
+    before, os.environ[API] = os.environ.get(API), ray.get_runtime_context().gcs_address
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[API]
+        else:
+            os.environ[API] = before
+
+
 def run_on_workers(spec: RunSpec, resources: Resources, callbacks: Sequence[Any] = ()) -> RunRecord:
     """One run on several workers through Ray Train; returns the record that the leading worker wrote.
 
@@ -128,7 +154,8 @@ def run_on_workers(spec: RunSpec, resources: Resources, callbacks: Sequence[Any]
         ),
     )
     try:
-        trainer.fit()
+        with _asking_this_ray():
+            trainer.fit()
     finally:
         for own in spec.study.ray_train.glob(f"{spec.run_id}-*"):
             shutil.rmtree(own, ignore_errors=True)

@@ -85,18 +85,22 @@ def test_a_run_is_given_where_there_is_room_and_room_may_come_and_go(tiny_study:
 class Trial:
     """What is asked of Tune's."""
 
-    def __init__(self, errors: Path) -> None:
-        self.error_file, self.run_metadata = str(errors), self
-        self.num_failures = 2
+    def __init__(self) -> None:
+        self.run_metadata, self.num_failures = self, 2
 
 
-@pytest.mark.parametrize(("last", "left"), [("The actor died: its node has died.", 1), ("SIGKILL", 2)])
-def test_the_death_of_a_node_takes_no_fresh_start_of_a_run(last: str, left: int, tmp_path: Path) -> None:
-    errors = tmp_path / "error.txt"
-    errors.write_text(f"Failure # 1 (occurred at x)\nits node has died\nFailure # 2 (occurred at y)\n{last}\n")
-    trial = Trial(errors)
-    NodeDeaths().on_trial_recover(0, [], trial)
-    assert trial.num_failures == left
+def test_the_death_of_a_node_takes_no_fresh_start_of_the_runs_lost_with_it() -> None:
+    nodes, lost, later = [0], Trial(), Trial()
+    deaths = NodeDeaths(lambda: nodes[0])
+    deaths.on_trial_recover(0, [], lost)
+    deaths.on_step_end(0, [])
+    assert lost.num_failures == 2  # a process of its own, so far
+    nodes[0], deaths.looked = 1, 0.0
+    deaths.on_step_end(0, [])
+    deaths.on_trial_recover(0, [], later)
+    deaths.looked = 0.0
+    deaths.on_step_end(0, [])
+    assert (lost.num_failures, later.num_failures) == (1, 2)
 
 
 def test_a_run_that_died_a_moment_before_its_ray_has_not_failed(tiny_study: Study, tmp_path: Path) -> None:
