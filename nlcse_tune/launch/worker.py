@@ -26,7 +26,6 @@ from nlcse_tune.saved_model import damage
 from nlcse_tune.training.checkpoint import finish
 from nlcse_tune.training.context import Progress, RunContext, StopRun
 
-
 API = "RAY_API_SERVER_ADDRESS"
 
 
@@ -111,8 +110,8 @@ def _train_worker(settings: dict[str, Any]) -> None:
 def _asking_this_ray() -> Iterator[None]:
     """Around what starts a Train run: its cleaner asks the State API of the Ray that it is in.
 
-    By itself it asks whichever Ray it finds on the machine. Of several it finds none, ends, and leaves the workers' CPUs
-    taken for ever; in another one it does not find its run, and takes the workers' place away.
+    By itself it asks whichever Ray it finds on the machine. Of several it takes none, ends, and leaves the workers'
+    CPUs taken for ever; in another one it would not find its run, and take the workers' place away.
     """
     import ray
     from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
