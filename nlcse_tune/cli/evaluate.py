@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option, echo
 
+from nlcse_tune.cli import options as shared
 from nlcse_tune.config import Pooler
 from nlcse_tune.errors import ConfigError, DataError
 from nlcse_tune.names import Precision, Protocol, Setting
+from nlcse_tune.storage import here
 
 FIGURES = (".pdf", ".png", ".svg")
 
@@ -47,7 +49,7 @@ def evaluate(
     top: Annotated[int, Option(min=1, help="retrieval: results for each query")] = 3,
     figure: Annotated[Path | None, Option(help="geometry: write Figure 4 for these models (.pdf, .png, .svg)")] = None,
     as_json: Annotated[bool, Option("--json", help="JSON on stdout instead of tables")] = False,
-    out: Annotated[Path, Option("--out", help="where run ids are looked up")] = Path("runs"),
+    out: shared.Records = Path("runs"),
 ) -> None:
     """Score models on STS, transfer tasks, geometry or retrieval, as the published tables do."""
     retrieval = "retrieval" in (names := [name.strip() for name in tasks.split(",")])
@@ -60,6 +62,7 @@ def evaluate(
         raise ConfigError(f"--device {device}: must be cpu, cuda or cuda:1")
     from nlcse_tune.evaluation.lookup import check_exists
 
+    models = [here(model) for model in models]
     for model in models:
         check_exists(model, out)
     with _watched() as progress:

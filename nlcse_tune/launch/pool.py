@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nlcse_tune.errors import NlcseError, RunError, verbose
-from nlcse_tune.files import write_text
+from nlcse_tune.files import keeper_of, write_text
 from nlcse_tune.launch.cluster import JoinedRay, OwnRay, fit, open_ray  # sets Ray's environment before ray's import
 from nlcse_tune.launch.driver import Driver, RayDied, RunSource
 from nlcse_tune.launch.events import Audience, Watcher
@@ -70,6 +70,8 @@ class Pool:
                     driver = Driver(source, deadline, self.died, again, self.audience)
         finally:
             shutil.rmtree(storage, ignore_errors=True)
+            if (keeper := keeper_of(storage)) is not None:
+                keeper.refresh()
 
     def died(self) -> str | None:
         """The part of Ray that is dead; None while it lives, or where whoever opened it looks after it."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nlcse_tune import storage
 from nlcse_tune.config import Frozen, RunConfig
 from nlcse_tune.errors import plural
 from nlcse_tune.paths import RunPaths, StudyPaths
@@ -16,6 +17,7 @@ class RunSpec(Frozen):
     """What a launcher needs to know of a run."""
 
     folder: Path  # the study's, absolute: a worker has a working folder of its own
+    store: str | None = None  # address of the store above it, of which each machine has a mirror of its own
     run_id: str
     seed: int
     config: RunConfig
@@ -23,7 +25,8 @@ class RunSpec(Frozen):
 
     @property
     def study(self) -> StudyPaths:
-        return StudyPaths(self.folder.parent, self.folder.name)
+        root = self.folder.parent if self.store is None else storage.folder_of(self.store)
+        return StudyPaths(root, self.folder.name)
 
     @property
     def paths(self) -> RunPaths:
@@ -32,7 +35,8 @@ class RunSpec(Frozen):
 
 def run_spec(paths: StudyPaths, config: RunConfig, seed: int, data: Mapping[str, str]) -> RunSpec:
     """The run of `config` at `seed` on inputs with the fingerprints `data`, in the study's folder."""
-    return RunSpec(folder=paths.folder.resolve(), run_id=run_id(config, seed, data), seed=seed, config=config)
+    folder, store = paths.folder.resolve(), storage.address_of(paths.folder)
+    return RunSpec(folder=folder, store=store, run_id=run_id(config, seed, data), seed=seed, config=config)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from nlcse_tune.errors import RunError
-from nlcse_tune.files import writing
+from nlcse_tune.files import fetch, fetch_folder, gone, keeper_of, writing
 from nlcse_tune.launch.pulse import Pulse
 from nlcse_tune.launch.spec import Resources, RunSpec
 from nlcse_tune.records import RunRecord
@@ -43,6 +43,10 @@ def execute(spec: RunSpec, context: RunContext) -> RunRecord:
     paths = spec.paths
     with writing(paths.folder):
         paths.folder.mkdir(parents=True, exist_ok=True)
+    fetch_folder(paths.folder, mine=context.leads)  # the run may have come further on another machine
+    keeper = keeper_of(paths.folder)
+    if keeper is not None:
+        context.kept = lambda: keeper.push(paths.folder)
     earlier = kept_record(paths)  # its model was cleared away or damaged, or a search stopped it before its end
     if earlier and earlier.status == "completed" and paths.best.exists() and not is_under_way(paths):
         why = damage(paths.best, earlier.best_model)
@@ -51,10 +55,14 @@ def execute(spec: RunSpec, context: RunContext) -> RunRecord:
         context.stepped = Pulse(spec, context.device, lambda progress: progress.write(paths.progress, durable=False))
     record = run_one(spec.config, spec.seed, context, study=spec.study.study)
     if context.leads and record.status != "stopped":
+        context.kept()
         if earlier is not None or kept_record(paths) is None:  # else it was stopped meanwhile, and the driver says so
             record = keep_record(record, paths)
         finish(paths.folder, record.best_step)
         paths.progress.unlink(missing_ok=True)
+        if keeper is not None:
+            gone(paths.progress)
+            keeper.tidy(paths.folder)
     return record
 
 
@@ -108,6 +116,7 @@ def run_on_workers(spec: RunSpec, resources: Resources, callbacks: Sequence[Any]
     finally:
         for own in spec.study.ray_train.glob(f"{spec.run_id}-*"):
             shutil.rmtree(own, ignore_errors=True)
+    fetch(spec.paths.record)
     if (record := kept_record(spec.paths)) is None:
         raise RunError(f"{spec.run_id}: Ray Train ended without a record; the same command goes on with it")
     return record

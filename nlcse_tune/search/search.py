@@ -13,7 +13,7 @@ from functools import cached_property
 
 from nlcse_tune.config import flatten
 from nlcse_tune.errors import RunError
-from nlcse_tune.files import locked
+from nlcse_tune.files import locked, moved, stored
 from nlcse_tune.launch.driver import ListedRuns, RunSource
 from nlcse_tune.launch.pool import Pool, open_pool
 from nlcse_tune.launch.spec import Launch, RunSpec
@@ -69,6 +69,7 @@ def search(
     """
     with locked(paths.lock, str(paths.folder)), ExitStack() as stack:
         if options.fresh and (aside := paths.set_aside()) is not None:
+            moved(paths.folder, aside)
             view.note(f"{study.name}: earlier runs moved to {aside}; nothing was deleted")
         under_way = _Search(load_state(study, paths, options.trials), options, launch, view, stack)
         for line in (*remarks(study), *(f"not counted: {line}" for line in under_way.state.left_out)):
@@ -79,6 +80,7 @@ def search(
         result = under_way.ranked(standings, exhausted=exhausted)
         write_choice(under_way.state, result.best, result.scores)
         write_best(under_way.state, result.best, result.scores)
+        stored(paths.journal)
         under_way.keep_checkpoints(result)
         return replace(result, seconds=under_way.elapsed())
 
