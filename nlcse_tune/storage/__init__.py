@@ -47,7 +47,7 @@ def _checked(address: str) -> str:
     if parts.password is not None or any(_SECRET.search(name) for name, _ in parse_qsl(parts.query)):
         hidden = f"{parts.scheme}://...{parts.path}"
         raise ConfigError(f"--out {hidden}: holds a secret, which would end up in logs; put it into the environment")
-    if not parts.netloc:
+    if not f"{parts.netloc}{parts.path}".strip("/"):
         raise ConfigError(f"--out {address}: names no bucket or host; give for instance s3://bucket/path")
     plain = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
     return f"{plain}?{parts.query}" if parts.query else plain

@@ -75,8 +75,8 @@ class Mirror:
         before = path.stat()
         self.store.put(path, name)
         info = self.store.info(name)
-        if info is not None and info.second is not None and _same(before, path.stat()):
-            _seal(path, info.second)
+        if info is not None and _same(before, path.stat()):
+            self._seal(path, name, info)
 
     def _put_unwatched(self, path: Path, name: str) -> None:
         with suppress(StorageError, OSError):
@@ -168,9 +168,9 @@ class Mirror:
     def _drop_empty(self, folder: Path) -> None:
         """A folder below `checkpoints` says by itself that there is a run."""
         with suppress(OSError):
-            if (folder / BEST).is_symlink() and not (folder / BEST).exists():
-                (folder / BEST).unlink()
             while folder != self.folder:
+                if (folder / BEST).is_symlink() and not (folder / BEST).exists():
+                    (folder / BEST).unlink()
                 folder.rmdir()
                 folder = folder.parent
 
@@ -189,12 +189,20 @@ class Mirror:
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
             if self.store.get(name, incoming):
-                # One that changed just now may change once more within its second: then it is fetched again.
-                young = info.second is None or info.second > time.time() - YOUNG
-                _seal(incoming, (info.second or 1) - young)
+                self._seal(incoming, name, info)
                 incoming.replace(path)
         finally:
             incoming.unlink(missing_ok=True)
+
+    def _seal(self, path: Path, name: str, info: "Info") -> None:
+        """Notes that a file here is the one in the store.
+
+        A small one that changed just now may change once more within its second, and is fetched again next time. What
+        is large is known by digests.
+        """
+        young = info.second is None or (info.second > time.time() - YOUNG and not _is_large(name))
+        second = (info.second or 1) - young
+        os.utime(path, ns=(second * 10**9 + SEALED,) * 2)
 
     def _link(self, below: Path) -> None:
         """Makes the links to best models anew."""
@@ -263,11 +271,6 @@ def _is_large(name: str, *, models: bool = False) -> bool:
     return parts[3].startswith(f"{LAST}-") or (
         parts[3].startswith(f"{BEST}-") and (models or parts[-1] != POOLING_FILE)
     )
-
-
-def _seal(path: Path, second: int) -> None:
-    with suppress(FileNotFoundError):
-        os.utime(path, ns=(second * 10**9 + SEALED,) * 2)
 
 
 def _sealed(path: Path) -> bool:
