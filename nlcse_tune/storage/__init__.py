@@ -23,13 +23,14 @@ def is_address(text: str) -> bool:
     return "://" in text
 
 
-def folder_of(text: str) -> Path:
+def folder_of(out: str | Path) -> Path:
     """The folder that `--out` means on this machine: itself, or the mirror of an address. Asks no store.
 
     ConfigError for an address with a password in it: it would stand in records, logs and lists of processes.
     """
+    text = str(out)
     if not is_address(text):
-        return Path(text)
+        return Path(out)
     if text.startswith("file://"):
         return Path(urlsplit(text).path)
     return _mirror(_checked(text), cache_folder()).folder
