@@ -13,6 +13,7 @@ from typer import Argument, Option, echo
 from nlcse_tune.cli import options as shared
 from nlcse_tune.config import Pooler
 from nlcse_tune.errors import ConfigError, DataError
+from nlcse_tune.files import named
 from nlcse_tune.names import Precision, Protocol, Setting
 from nlcse_tune.storage import here
 
@@ -77,9 +78,10 @@ def evaluate(
         if corpus and query and retrieval:
             sentences = load_corpus(corpus)
             options["top"] = top
-            hits = {m: retrieve(load_model(m, **loading).encoder, query, sentences, **options) for m in models}
+            hits = {named(m): retrieve(load_model(m, **loading).encoder, query, sentences, **options) for m in models}
         else:
             results = [run(model, [tasks], data, protocol=protocol, **loading, **options) for model in models]
+            results = [result.model_copy(update={"model": named(result.model)}) for result in results]
     if retrieval:
         as_text = json.dumps(hits, indent=1, ensure_ascii=False, default=Hit.model_dump)
         _print(as_text if as_json else show.render_hits(hits))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 from nlcse_tune.cli.show import (
     console,
@@ -57,7 +58,7 @@ class SearchView(Status, View):
         console.print(f"  {negatives} negatives per anchor at the study's own text batch; chosen on {dev}")
         if dashboard:
             console.print(f"  Ray dashboard {dashboard} (token: `ray get-auth-token`)")
-        console.print(f"  live: optuna-dashboard {state.paths.journal}")
+        console.print(Text(f"  live: optuna-dashboard {state.paths.journal}"))  # which reads no store
         self.update(f"{self.study}: {min(at_a_time, left)} of {plural(left, 'run')} training")
 
     def note(self, text: str) -> None:

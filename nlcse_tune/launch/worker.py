@@ -84,6 +84,8 @@ def _train_worker(settings: dict[str, Any]) -> None:
     rank, workers = place.get_world_rank(), place.get_world_size()
     device, report = str(ray.train.torch.get_device()), reporting(ray.train.report)
     execute(spec, RunContext(spec.paths.folder, rank, workers, device, report))
+    if rank == 0 and (keeper := keeper_of(spec.paths.folder)) is not None:
+        keeper.release(spec.paths.folder)
 
 
 def run_on_workers(spec: RunSpec, resources: Resources, callbacks: Sequence[Any] = ()) -> RunRecord:
