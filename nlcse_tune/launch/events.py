@@ -56,6 +56,8 @@ class Audience:
         self._tell(lambda watcher: watcher.ended(spec, record))
 
     def closed(self) -> None:
+        if self.fetching.ident is not None:
+            self.fetching.join()
         self._tell(lambda watcher: watcher.closed())
 
     def look(self, running: Iterable[RunSpec]) -> None:

@@ -70,8 +70,6 @@ class Pool:
                     driver = Driver(source, deadline, self.died, again, self.audience)
         finally:
             shutil.rmtree(storage, ignore_errors=True)
-            if (keeper := keeper_of(storage)) is not None:
-                keeper.refresh()
 
     def died(self) -> str | None:
         """The part of Ray that is dead; None while it lives, or where whoever opened it looks after it."""
@@ -102,6 +100,8 @@ class Pool:
             raise driver.refusal from error
         if driver.refusal is not None:
             raise driver.refusal
+        if (keeper := keeper_of(storage)) is not None:  # what workers wrote beside records: openings of test sets
+            keeper.refresh()
 
     def _tuner(self, driver: Driver, storage: Path, opening: Opening | None) -> tune.Tuner:
         # Not `tune.with_parameters`: that puts them into the object store, and when a node says goodbye a driver that

@@ -233,6 +233,7 @@ class Mirror:
                 yield
             finally:
                 self.claims.remove(claim)
+                self._wait()
 
     def check(self) -> None:
         """StorageError where a claim of this process may be lost."""
