@@ -7,9 +7,9 @@ import secrets
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import MaxDepthExceededError
@@ -18,6 +18,86 @@ from ruamel.yaml.error import YAMLError
 from nlcse_tune.errors import ConfigError, RunError, StorageError
 
 YAML_DEPTH = 32  # mappings and lists in one another; a study has 4
+UNWATCHED = 15.0  # seconds between two times that what need not be durable is put into a store
+
+
+class Keeper(Protocol):
+    """What keeps in a store all that lies below a folder of this machine: `storage.Mirror`, where there is one."""
+
+    folder: Path
+    address: str
+    plain: str
+
+    def put(self, path: Path, *, every: float | None = None) -> None: ...
+    def push(self, folder: Path) -> None: ...
+    def tidy(self, folder: Path) -> None: ...
+    def release(self, folder: Path) -> None: ...
+    def delete(self, path: Path, *, whole_folder: bool = False) -> None: ...
+    def move(self, source: Path, target: Path) -> None: ...
+    def fetch(self, path: Path) -> None: ...
+    def refresh(self, below: Path | None = None, *, large: bool = False, mine: bool = False) -> None: ...
+    def claim(self, path: Path, what: str, *, shared: bool) -> AbstractContextManager[None]: ...
+    def check(self) -> None: ...
+    def probe(self) -> None: ...
+
+
+_keepers: list[Keeper] = []
+
+
+def keep_with(keeper: Keeper) -> None:
+    """From now on what this process writes below the keeper's folder is put into its store."""
+    _keepers.append(keeper)
+
+
+def keepers() -> list[Keeper]:
+    """Those of this process."""
+    return list(_keepers)
+
+
+def keeper_of(path: Path) -> Keeper | None:
+    """The keeper of what lies at `path`; None on a plain folder."""
+    return next((keeper for keeper in _keepers if path.is_relative_to(keeper.folder)), None)
+
+
+def stored(path: Path, *, every: float | None = None) -> None:
+    """Puts into its store, if it has one, a file that was written otherwise than by `replacing`.
+
+    With `every` at most once in so many seconds, and without a word where that fails.
+    """
+    if (keeper := keeper_of(path)) is not None and path.is_file():
+        keeper.put(path, every=every)
+
+
+def gone(path: Path, *, whole_folder: bool = False) -> None:
+    """Deletes in its store, if it has one, what was deleted here."""
+    if (keeper := keeper_of(path)) is not None:
+        keeper.delete(path, whole_folder=whole_folder)
+
+
+def moved(source: Path, target: Path) -> None:
+    """Moves in its store, if it has one, what was moved here."""
+    if (keeper := keeper_of(source)) is not None:
+        keeper.move(source, target)
+
+
+def fetch(*paths: Path) -> None:
+    """Makes files here what they are in their store, if they have one: another machine may have written them."""
+    for path in paths:
+        if (keeper := keeper_of(path)) is not None:
+            keeper.fetch(path)
+
+
+def fetch_folder(folder: Path, *, mine: bool = False) -> None:
+    """The same for a folder with all that is in it; `mine` where no other process works on it."""
+    if (keeper := keeper_of(folder)) is not None:
+        keeper.refresh(folder.resolve(), large=True, mine=mine)
+
+
+def named(text: str) -> str:
+    """`text` for people: with addresses in place of the folders of this machine that stand for them."""
+    for keeper in _keepers:
+        text = text.replace(f"{keeper.folder}/", f"{keeper.plain}/").replace(str(keeper.folder), keeper.address)
+    return text
 
 
 def parse_yaml(text: str, *, where: str) -> Any:
@@ -64,8 +144,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why = error.strerror or error
-        raise StorageError(f"{path}: cannot be written: {why}; free space or choose another --out") from error
+        keeper, why = keeper_of(path), error.strerror or error
+        place, other = (keeper.folder.parent, "NLCSE_CACHE") if keeper else (path, "--out")
+        raise StorageError(f"{place}: cannot be written: {why}; free space or choose another {other}") from error
 
 
 def unreadable(path: Path, error: OSError) -> StorageError:
@@ -94,6 +175,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+    stored(path, every=None if durable else UNWATCHED)
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
@@ -116,7 +198,7 @@ def locked(path: Path, what: str, *, shared: bool = False) -> Iterator[None]:
     """Holds the lock file `path`; RunError, naming who holds it, where another process does.
 
     A `shared` lock lets other shared ones in. The kernel lets go of it when its process ends, however it ends. The
-    file stays on disk, empty of meaning.
+    file stays on disk, empty of meaning. In a store there is a claim beside it (storage/claim.py).
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +214,9 @@ def locked(path: Path, what: str, *, shared: bool = False) -> Iterator[None]:
             os.ftruncate(stream.fileno(), 0)  # of several that share it the last one is named
             os.write(stream.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
             os.fsync(stream.fileno())  # it is read on other machines, too
-        yield
+        keeper = keeper_of(path)  # a store has no locks, and other machines
+        with keeper.claim(path, what, shared=shared) if keeper else nullcontext():
+            yield
 
 
 @contextmanager

@@ -56,7 +56,8 @@ class StudyPaths:
 
     records = _Below("records")
     tests = _Below("tests")
-    openings = _Below("test-openings.jsonl")  # one JSON line each time the study's test sets were scored
+    openings = _Below("test-openings")  # a file each time the study's test sets were scored, one a run
+    opening_lines = _Below("test-openings.jsonl")  # the same as early versions wrote it, a line each
     declarations = _Below("declarations.json")  # which test each comparison is about, written before its first opening
     search = _Below(SEARCH)  # what the last search chose
     best = _Below("best.yaml")  # the same as a study

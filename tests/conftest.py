@@ -21,6 +21,10 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
 
 from nlcse_tune.config import RunConfig, override  # noqa: E402
 from nlcse_tune.study import Study, find_study  # noqa: E402
+from tests.s3_server import KEYS, S3Server  # noqa: E402
+
+os.environ.update(KEYS)  # for the workers of the session's Ray too
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 CPUS = 2  # of the session's Ray: the fewest on which runs overlap, and one run can have two workers
 TINY = {
@@ -51,6 +55,14 @@ def tiny_config(tiny_study: Study) -> RunConfig:
 @pytest.fixture
 def tiny_simcse(tiny_config: RunConfig) -> RunConfig:
     return override(tiny_config, {"side": None})
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A real S3 server on loopback."""
+    server = S3Server()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -103,7 +103,7 @@ def make_study(
         "by": "seeds",
         "runs": [r.run_id for r in records],
     }
-    with paths.openings.open("a", encoding="utf-8") as stream:
+    with paths.opening_lines.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(opening) + "\n")
 
 

@@ -23,6 +23,7 @@ ROOMS: dict[str, set[str]] = {
     "paths": {"errors"},
     "saved_model": {"errors", "files", "paths"},
     "files": {"errors"},
+    "storage": {"errors", "files", "paths"},
     "stats": {"errors"},
     "config": {"errors", "files"},
     "space": {"config", "errors", "files"},
@@ -34,12 +35,12 @@ ROOMS: dict[str, set[str]] = {
     "evaluation": {*BASE, "names", "models", "data", *RECORDS},
     "export": {*BASE, "models", *RECORDS},
     "run": {*BASE, "data", "models", "training", "evaluation", "versions", *RECORDS},
-    "launch": {*BASE, "run", "training", "evaluation", "data", "study", "versions", *RECORDS},
+    "launch": {*BASE, "storage", "run", "training", "evaluation", "data", "study", "versions", *RECORDS},
     "search": {*BASE, "names", "launch", "data", "space", "study", *RECORDS},
     "report": {*BASE, "names", "stats", "records", "space", "study"},
     "seeds": {*BASE, "launch", "evaluation", "report", "stats", "data", "study", *RECORDS},
-    "cli": {*BASE, "seeds", "search", "launch", "run", "report", "evaluation", "export", "data", "records", "space",
-            "study", "stats", "names", "versions"},
+    "cli": {*BASE, "storage", "seeds", "search", "launch", "run", "report", "evaluation", "export", "data", "records",
+            "space", "study", "stats", "names", "versions"},
     "__main__": {"cli"},
 }  # fmt: skip
 LIGHT = (
@@ -57,12 +58,14 @@ LIGHT = (
     "files",
     "cli",
 )
-HEAVY = {"torch", "transformers", "ray", "optuna", "sentence_transformers"}
+HEAVY = {"torch", "transformers", "ray", "optuna", "sentence_transformers", "pyarrow", "fsspec"}
 HOMES = {
     "ray": {"launch"},
     "optuna": {"search"},
     "rich": {"cli", "report"},
     "matplotlib": {"cli", "report"},
+    "pyarrow": {"storage"},
+    "fsspec": {"storage"},
     "sentence_transformers": {"evaluation", "export"},
 }
 MOST_LAYERS = 10

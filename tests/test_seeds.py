@@ -205,9 +205,9 @@ def test_seeds_train_test_and_are_not_run_twice(tiny_study: Study, tmp_path: Pat
             assert set(card.geometry) == {"alignment", "uniformity", "positives"}
             kept = np.load(arm.paths.run(record.run_id).similarities)
             assert kept["stsb"].shape == kept["gold_stsb"].shape == (card.scores["stsb"].pairs,)
-        [opening], unreadable = read_openings(arm.paths)  # one command, a line a run
+        [opening], unreadable = read_openings(arm.paths)  # one command, a file a run
         assert sorted(opening.runs) == sorted(tested)
-        assert len(tested) == len(arm.paths.openings.read_text().splitlines()) == 2
+        assert len(tested) == len(list(arm.paths.openings.glob("*.json"))) == 2
         assert unreadable == 0
     _check_a_damaged_model_is_trained_again(arms)
     table = markdown(build([tiny_study], tmp_path, report_options(arms)))

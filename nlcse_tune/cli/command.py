@@ -10,6 +10,7 @@ from typer import Option
 from typer.core import TyperCommand
 
 from nlcse_tune.errors import VERBOSE
+from nlcse_tune.storage import refresh
 
 Verbose = Annotated[bool, Option("--verbose", "-v", help="the traceback of an error too, and all that Ray prints")]
 
@@ -35,11 +36,16 @@ def be_verbose(asked: bool) -> None:
 
 
 def with_verbose(function: Callable[..., None]) -> Callable[..., None]:
-    """The function with `-v` among its options, so that it may stand before the command's name or after it."""
+    """The function with `-v` among its options, so that it may stand before the command's name or after it.
+
+    Where its `--out` is an address, what the store has is brought down before.
+    """
 
     @wraps(function)
     def command(*, verbose: bool, **options: Any) -> None:
         be_verbose(verbose)
+        if "out" in options:
+            refresh(options["out"])
         function(**options)
 
     own = inspect.signature(function)

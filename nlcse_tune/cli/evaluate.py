@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option, echo
 
+from nlcse_tune.cli import options as shared
 from nlcse_tune.config import Pooler
 from nlcse_tune.errors import ConfigError, DataError
+from nlcse_tune.files import named
 from nlcse_tune.names import Precision, Protocol, Setting
+from nlcse_tune.storage import here
 
 FIGURES = (".pdf", ".png", ".svg")
 
@@ -47,7 +50,7 @@ def evaluate(
     top: Annotated[int, Option(min=1, help="retrieval: results for each query")] = 3,
     figure: Annotated[Path | None, Option(help="geometry: write Figure 4 for these models (.pdf, .png, .svg)")] = None,
     as_json: Annotated[bool, Option("--json", help="JSON on stdout instead of tables")] = False,
-    out: Annotated[Path, Option("--out", help="where run ids are looked up")] = Path("runs"),
+    out: shared.Records = Path("runs"),
 ) -> None:
     """Score models on STS, transfer tasks, geometry or retrieval, as the published tables do."""
     retrieval = "retrieval" in (names := [name.strip() for name in tasks.split(",")])
@@ -60,6 +63,7 @@ def evaluate(
         raise ConfigError(f"--device {device}: must be cpu, cuda or cuda:1")
     from nlcse_tune.evaluation.lookup import check_exists
 
+    models = [here(model) for model in models]
     for model in models:
         check_exists(model, out)
     with _watched() as progress:
@@ -74,9 +78,10 @@ def evaluate(
         if corpus and query and retrieval:
             sentences = load_corpus(corpus)
             options["top"] = top
-            hits = {m: retrieve(load_model(m, **loading).encoder, query, sentences, **options) for m in models}
+            hits = {named(m): retrieve(load_model(m, **loading).encoder, query, sentences, **options) for m in models}
         else:
             results = [run(model, [tasks], data, protocol=protocol, **loading, **options) for model in models]
+            results = [result.model_copy(update={"model": named(result.model)}) for result in results]
     if retrieval:
         as_text = json.dumps(hits, indent=1, ensure_ascii=False, default=Hit.model_dump)
         _print(as_text if as_json else show.render_hits(hits))

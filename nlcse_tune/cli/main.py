@@ -11,7 +11,9 @@ from typer import Argument, Option
 from nlcse_tune import errors
 from nlcse_tune.cli import data, evaluate, options, report, search, seeds, status
 from nlcse_tune.cli.command import Command, Verbose, be_verbose, with_verbose
+from nlcse_tune.files import named
 from nlcse_tune.names import MAX_SEED
+from nlcse_tune.storage import here
 
 app = typer.Typer(
     name="nlcse-tune",
@@ -56,13 +58,14 @@ def train(
     """Train one run of a study; with one worker in this process, with more through Ray Train."""
     from nlcse_tune.cli import show
     from nlcse_tune.cli.live import LiveView
-    from nlcse_tune.launch.preflight import check_precision
+    from nlcse_tune.launch.preflight import check_precision, check_store
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
 
     chosen, _ = options.chosen_study(study, sets)
     paths = StudyPaths(out, chosen.name)
     launch = Launch(workers, cpus_per_worker, gpus_per_worker, address=address)
+    check_store(paths)
     check_precision([chosen.config.train.precision], paths, here=workers == 1 or launch.here)
     with show.screen.status(f"{chosen.name}: reading the study"):
         from nlcse_tune.launch.single import train_one
@@ -94,12 +97,12 @@ def export(
     run: Annotated[str, Argument(help="a run id, a run's folder, or a checkpoint folder", metavar="RUN")],
     to: Annotated[Path, Option("--to", help="the folder to write", metavar="DIR")],
     force: Annotated[bool, Option("--force", help="replace an earlier export in DIR")] = False,
-    out: Annotated[Path, Option("--out", help="where runs are looked up")] = Path("runs"),
+    out: options.Records = Path("runs"),
 ) -> None:
     """Write a run as a folder that sentence-transformers loads, with a model card."""
     from nlcse_tune.export.folder import export_run
 
-    folder = export_run(run, to, out=out, force=force)
+    folder = export_run(here(run), to, out=out, force=force)
     typer.echo(f'wrote {folder}: load it with SentenceTransformer("{folder}"); state a licence in its README.md')
 
 
@@ -118,5 +121,5 @@ def main() -> None:
     except errors.NlcseError as error:
         if errors.verbose():
             traceback.print_exception(error)
-        typer.secho(f"error: {error}", fg="red", err=True)
+        typer.secho(named(f"error: {error}"), fg="red", err=True)
         sys.exit(1)

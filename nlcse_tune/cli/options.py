@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from nlcse_tune.errors import ConfigError, all_of
+from nlcse_tune.files import named
+from nlcse_tune.storage import folder_of, here
 
 if TYPE_CHECKING:
     from nlcse_tune.study import Study
@@ -34,7 +36,16 @@ Sets = Annotated[
     list[str] | None,
     Option("--set", help="field=value, any number of times: text.learning_rate=2e-5", metavar="FIELD=VALUE"),
 ]
-Out = Annotated[Path, Option("--out", help="where records and checkpoints go")]
+Out = Annotated[
+    Path,
+    Option("--out", help="where records and checkpoints go: a folder, or s3://bucket/path", parser=folder_of,
+           metavar="FOLDER|ADDRESS"),
+]  # fmt: skip
+Records = Annotated[
+    Path,
+    Option("--out", help="where the records are: a folder, or s3://bucket/path", parser=folder_of,
+           metavar="FOLDER|ADDRESS"),
+]  # fmt: skip
 Workers = Annotated[int, Option(min=1, help="workers (processes, GPUs) of one run; the batch size stays global")]
 Concurrent = Annotated[int | None, Option(min=1, help="runs at a time [default: what fits]")]
 Address = Annotated[str | None, Option(help="a running Ray cluster to join: auto, or HOST:PORT of its head")]
@@ -50,7 +61,7 @@ def chosen_study(name: str, sets: Sequence[str] | None) -> "tuple[Study, dict[st
 
     values: dict[str, Any] = {}
     read = [partial(assign, values, text) for text in sets or ()]
-    return all_of([*read, lambda: find_study(name).with_overrides(values)])[-1], values
+    return all_of([*read, lambda: find_study(here(name)).with_overrides(values)])[-1], values
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -89,4 +100,4 @@ def parse_configurations(texts: Sequence[str] | None) -> dict[str, str]:
 def command_line(*words: str, sets: Sequence[str] | None = None, out: Path = Path("runs")) -> str:
     """`nlcse-tune seeds demo --set text.batch_size=32`: another command on the same study and folder, for a shell."""
     same = [part for text in sets or () for part in ("--set", text)]
-    return shlex.join(["nlcse-tune", *words, *same, *(() if out == Path("runs") else ("--out", str(out)))])
+    return shlex.join(["nlcse-tune", *words, *same, *(() if out == Path("runs") else ("--out", named(str(out))))])

@@ -9,9 +9,9 @@ from typer import Argument, Option, echo
 
 from nlcse_tune.cli import options
 from nlcse_tune.errors import ConfigError
+from nlcse_tune.files import named
 from nlcse_tune.names import Correction, ReportFormat, TestName
 
-Out = Annotated[Path, Option("--out", help="where the records are")]
 Configs = Annotated[
     list[str] | None,
     Option("--config", help="which of a study's configurations, by the start of its run ids", metavar="STUDY=ID"),
@@ -45,7 +45,7 @@ def report(
     any_version: options.AnyVersion = False,
     figures: Annotated[bool, Option("--figures", help="draw the figures too (2 to 4 s more)")] = False,
     write: Annotated[bool, Option(help="write files to OUT/STUDY/report")] = True,
-    out: Out = Path("runs"),
+    out: options.Records = Path("runs"),
 ) -> None:
     """Verdict, tables and figures from the records of `seeds`: mean ± std, p, effect size, what they can show."""
     from nlcse_tune import report as reports
@@ -61,10 +61,10 @@ def report(
         render = {
             "markdown": reports.markdown, "latex": reports.latex, "csv": reports.summary_csv, "json": reports.as_json,
         }  # fmt: skip
-        echo(render[format](made), nl=False)
+        echo(named(render[format](made)), nl=False)
     if write:
         files = reports.write_report(made, figures=figures)
-        echo(f"written to {files[0].parent}: {', '.join(file.name for file in files)}", err=True)
+        echo(named(f"written to {files[0].parent}: {', '.join(file.name for file in files)}"), err=True)
     if format == "terminal":
         show.next_step(
             made, studies[0] if studies and len(studies) == 1 else None, out, config, any_version=any_version
@@ -103,7 +103,7 @@ def plan(
     alpha: Annotated[float, Option(min=0.0001, max=0.5, help="level of the test")] = 0.05,
     config: Configs = None,
     any_version: options.AnyVersion = False,
-    out: Out = Path("runs"),
+    out: options.Records = Path("runs"),
 ) -> None:
     """From a few seeds: how many a stated gap takes, and how many GPU hours."""
     from nlcse_tune.cli import show

@@ -46,7 +46,7 @@ def seeds(
 ) -> None:
     """Repeat a study's best configuration and its baseline with several seeds, on the seven STS test sets."""
     from nlcse_tune.cli import show
-    from nlcse_tune.launch.preflight import check_precision
+    from nlcse_tune.launch.preflight import check_precision, check_store
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
     from nlcse_tune.study import Rounds
@@ -58,6 +58,7 @@ def seeds(
     chosen, values = options.chosen_study(study, sets)
     wanted = asked or tuple(range(1, (n or chosen.confirm.seeds or 5) + 1))
     paths, launch = StudyPaths(out, chosen.name), Launch(workers, cpus_per_worker, gpus_per_worker, concurrent, address)
+    check_store(paths)
     check_precision([chosen.config.train.precision], paths, here=launch.here)
     with show.screen.status("reading the study"):
         from nlcse_tune import seeds as repeat

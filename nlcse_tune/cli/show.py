@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.box import HEAVY_HEAD
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.table import Table
 from nlcse_tune.cli.options import command_line
 from nlcse_tune.config import flatten, known_fields
 from nlcse_tune.errors import plural
+from nlcse_tune.files import named
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord, constant_side_loss
 from nlcse_tune.space import Range, ValueList, number
@@ -21,8 +22,16 @@ from nlcse_tune.study import Study
 if TYPE_CHECKING:
     from nlcse_tune.report import Report, ReportOptions
 
+
+class Screen(Console):
+    """Prints text with addresses in place of the folders of this machine that stand for them."""
+
+    def print(self, *objects: Any, **settings: Any) -> None:
+        super().print(*(named(item) if isinstance(item, str) else item for item in objects), **settings)
+
+
 # A pipe or a log file has no width of its own; 80 columns would break most rows.
-console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+console = Screen(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
 # Spinners. A line above one erases it only where both are of one console; nothing where there is no terminal.
 screen = console if sys.stdout.isatty() else Console(stderr=True, highlight=False)
 

@@ -5,6 +5,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
 from nlcse_tune.cli.live import LiveView, to_go
 from nlcse_tune.cli.show import (
@@ -55,7 +56,7 @@ class SearchView(LiveView, View):
         console.print(f"  {negatives} negatives per anchor at the study's own text batch; chosen on {dev}")
         if dashboard:
             console.print(f"  Ray dashboard {dashboard} (token: `ray get-auth-token`)")
-        console.print(f"  live: optuna-dashboard {state.paths.journal}")
+        console.print(Text(f"  live: optuna-dashboard {state.paths.journal}"))  # which reads no store
         self.head = f"{self.study}: {to_go(len(state.done), state.trials)}"
 
     def note(self, text: str) -> None:

@@ -8,14 +8,15 @@ from typer import Argument, Exit, Option, echo
 
 from nlcse_tune.cli import options
 from nlcse_tune.errors import ConfigError
+from nlcse_tune.storage import refresh
 
 if TYPE_CHECKING:
-    pass
+    from nlcse_tune.paths import StudyPaths
+    from nlcse_tune.records.status import StudyStatus
 
+FETCH = 10.0  # seconds between two looks into a store
 LOOK = 2.0  # seconds between two looks of `--watch`, as often as a run says how far it is
 NOT_WHOLE = 3  # exit status: what worked on the study ended before its end, or is gone
-
-Root = Annotated[Path, Option("--out", help="where records lie")]
 
 
 def status(
@@ -24,7 +25,7 @@ def status(
     ] = None,
     watch: Annotated[bool, Option("--watch", help="look again every two seconds while something is at work")] = False,
     as_json: Annotated[bool, Option("--json", help="JSON on stdout")] = False,
-    out: Root = Path("runs"),
+    out: options.Records = Path("runs"),
 ) -> None:
     """Show what works on a study, how far each run is, and how old each word of it is.
 
@@ -46,17 +47,25 @@ def status(
     if watch:
         if as_json:
             raise ConfigError("--watch: redraws a table; leave out --json, or ask for it again and again")
-        show_status.watch(lambda: study_status(paths), LOOK)
+        show_status.watch(lambda: _newest(paths), LOOK)
     seen = study_status(paths)
     echo(seen.model_dump_json(indent=1)) if as_json else show_status.one(seen)
     if seen.lacks:
         raise Exit(NOT_WHOLE)
 
 
+def _newest(paths: "StudyPaths") -> "StudyStatus":
+    """What is known of a study now; of one in a store, some seconds ago."""
+    from nlcse_tune.records.status import study_status
+
+    refresh(paths.folder, every=FETCH)
+    return study_status(paths)
+
+
 def stop(
     study: options.StudyName,
     wait: Annotated[int, Option(min=0, help="seconds to wait for its end")] = 120,
-    out: Root = Path("runs"),
+    out: options.Records = Path("runs"),
 ) -> None:
     """End the search, seed study or training that works on a study, in order: as Ctrl-C there would.
 
@@ -75,7 +84,7 @@ def stop(
     ask_to_stop(paths, call)
     until = time.monotonic() + wait
     with show_status.waiting(f"{study}: asked {call.kind} (process {call.process} on {call.host}) to stop"):
-        while (seen := study_status(paths)).state in ("at work", "silent") and time.monotonic() < until:
+        while (seen := _newest(paths)).state in ("at work", "silent") and time.monotonic() < until:
             time.sleep(0.5)
             if seen.call is not None and not call.is_same(seen.call):
                 break
@@ -91,17 +100,17 @@ def stop(
 def logs(
     run: Annotated[str, Argument(help="a run's id, the start of one, or STUDY/NUMBER: demo/2", metavar="RUN")],
     follow: Annotated[bool, Option("--follow", "-f", help="go on until the run ends")] = False,
-    out: Root = Path("runs"),
+    out: options.Records = Path("runs"),
 ) -> None:
     """Print a run's log: where it ran, each attempt, dev evaluation, warning and error."""
     from nlcse_tune.cli.show_status import outcome_of
     from nlcse_tune.paths import StudyPaths
-    from nlcse_tune.records.status import find_log, is_over, study_status
+    from nlcse_tune.records.status import find_log, is_over
 
     paths, told, over = find_log(run, out), 0, False
     study = StudyPaths(out, paths.study.name)
     while True:
-        over = not follow or is_over(study_status(study), paths)
+        over = not follow or is_over(_newest(study), paths)
         with paths.log.open("rb") as stream:
             stream.seek(told)
             new = stream.read()

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from nlcse_tune.errors import DataError, StorageError, end_in_order, interrupt, interrupted_why
+from nlcse_tune.files import fetch, gone
 from nlcse_tune.launch.events import Watcher
 from nlcse_tune.launch.forecast import Forecast
 from nlcse_tune.launch.spec import RunSpec
@@ -28,6 +29,7 @@ SAY = 10.0  # seconds between two words that the command is still at work
 # What the looking thread interrupts the main one with. SIGINT may be ignored (a job in a shell's background is started
 # so), Ray has an answer of its own to SIGTERM while it starts, and Tune one to SIGUSR1.
 ASK = signal.SIGUSR2
+FETCH = 5.0  # seconds between two looks into a store
 
 
 class Calling(Watcher):
@@ -74,9 +76,10 @@ class Calling(Watcher):
             self.outcome = f"{type(error).__name__}: {' '.join(str(error).split())}"
         self.say(ended=now(), outcome=self.outcome, seconds_left=None)
         for paths in self.folders:
-            with suppress(OSError):
+            with suppress(OSError, StorageError):
                 if self._request(paths) is not None:
                     paths.stop.unlink(missing_ok=True)
+                    gone(paths.stop)
 
     def say(self, **known: Any) -> None:
         """Writes what is known of the command; of several trainings in one folder the newest is told of."""
@@ -88,7 +91,7 @@ class Calling(Watcher):
                     other = Call.read(paths.call)
                 with suppress(StorageError):
                     if not known or other is None or self.call.is_same(other):
-                        self.call.write(paths.call, durable=False)
+                        self.call.write(paths.call, durable="ended" in known)
 
     def expected(self, batches: Sequence[int], at_a_time: int) -> None:
         self.forecast.expected(batches, at_a_time)
@@ -108,9 +111,13 @@ class Calling(Watcher):
         self.say(done=self.call.done + 1, seconds_left=self.forecast.seconds_left())
 
     def _look(self) -> None:
-        said = time.monotonic()
+        said = fetched = time.monotonic()
         while not self.over.wait(LOOK):
             self.each_second()
+            if time.monotonic() > fetched + FETCH:
+                fetched = time.monotonic()
+                with suppress(StorageError):
+                    fetch(*(paths.stop for paths in self.folders))
             if time.monotonic() > said + SAY:
                 said = time.monotonic()
                 self.say(seconds_left=self.forecast.seconds_left())

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from nlcse_tune.errors import NlcseError
+from nlcse_tune.files import fetch, keepers
 from nlcse_tune.launch import cluster  # noqa: F401 # sets Ray's environment before ray's import
 from nlcse_tune.launch.events import Audience
 from nlcse_tune.launch.spec import RunSpec
@@ -172,6 +173,8 @@ class Driver(Searcher, tune.Stopper):
     def _end(self, trial_id: str) -> None:
         spec = self.running.pop(trial_id)
         self.seen.add((spec.run_id, -1))
+        with self.guarding():  # another machine may have written them
+            fetch(spec.paths.record, spec.paths.test, spec.paths.similarities, spec.paths.error, spec.paths.progress)
         record = kept_record(spec.paths)
         with self.guarding():
             self.source.done(spec, record)
@@ -197,6 +200,9 @@ class Driver(Searcher, tune.Stopper):
     def stop_all(self) -> bool:
         """Asked at each turn of Tune's loop."""
         self.look()
+        with self.guarding():
+            for keeper in keepers():
+                keeper.check()
         self.audience.look(self.running.values())
         return self.is_over()
 

@@ -1,11 +1,14 @@
 """Who may follow runs as they happen: the terminal, trackers, metrics. Imports neither Ray nor torch."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
-from nlcse_tune.errors import DataError
+from nlcse_tune.errors import DataError, StorageError
+from nlcse_tune.files import UNWATCHED, fetch, keeper_of
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.records import KeptRule, RunRecord
 from nlcse_tune.records.progress import RunProgress
@@ -46,6 +49,7 @@ class Audience:
     def __init__(self, watchers: Sequence[Watcher] = (), note: Callable[[str], None] = lambda text: None) -> None:
         self.watchers, self.note = list(watchers), note
         self.looked = 0.0
+        self.fetched, self.fetching = 0.0, threading.Thread()
         self.newest: dict[str, str] = {}  # time of each run's newest progress
 
     def expected(self, batches: Sequence[int], at_a_time: int) -> None:
@@ -68,19 +72,30 @@ class Audience:
         self._tell(lambda watcher: watcher.ended(spec, record))
 
     def closed(self) -> None:
+        if self.fetching.ident is not None:
+            self.fetching.join()
         self._tell(lambda watcher: watcher.closed())
 
     def look(self, running: Iterable[RunSpec]) -> None:
         """Reads how far the runs under way are."""
         if not self.watchers or (clock := time.monotonic()) < self.looked + 1:
             return
-        self.looked = clock
+        self.looked, running = clock, list(running)
+        self._fetch(running)
         for spec in running:
             with suppress(DataError):
                 progress = RunProgress.read(spec.paths.progress)
                 if progress is not None and self.newest.get(spec.run_id) != progress.time:
                     self.newest[spec.run_id] = progress.time
                     self._tell(partial(_progressed, spec, progress))
+
+    def _fetch(self, running: Sequence[RunSpec]) -> None:
+        """Now and then brings what other machines say of runs out of a store, which may take its time."""
+        paths = [spec.paths.progress for spec in running if keeper_of(spec.paths.progress)]
+        if paths and time.monotonic() > self.fetched + UNWATCHED and not self.fetching.is_alive():
+            self.fetched = time.monotonic()
+            self.fetching = threading.Thread(target=_fetch_unwatched, args=(paths,), daemon=True)
+            self.fetching.start()
 
     def _tell(self, what: Callable[[Watcher], None]) -> None:
         for watcher in list(self.watchers):
@@ -108,6 +123,11 @@ class SeedsView(Watcher):
 
     def looked(self, kept: KeptRule) -> None:
         """A look of the rule was taken."""
+
+
+def _fetch_unwatched(paths: Sequence[Path]) -> None:
+    with suppress(StorageError):
+        fetch(*paths)
 
 
 def _progressed(spec: RunSpec, progress: RunProgress, watcher: Watcher) -> None:

@@ -55,6 +55,7 @@ def _ask(needs: Needs) -> dict[str, Answer]:
         with writing(study.folder):
             study.folder.mkdir(parents=True, exist_ok=True)
     name, asked = secrets.token_hex(4), {}
+    _ = needs.store  # found where the mirror is; a node has another
     for node in _alive():
         pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         how: Any = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": pinned}
@@ -105,11 +106,11 @@ def _answer(ref: Any, node: dict[str, Any], seconds: float) -> Answer | None:
 def examine(needs: Needs, name: str) -> Answer:
     """On a node: what is wrong there, what its inputs are, and a file of this name in each study's folder."""
     until = time.monotonic() + SEEN
-    while (problems := travel.wrong_here(needs.studies)) and time.monotonic() < until:
+    while (problems := travel.wrong_here(needs.studies, needs.store)) and time.monotonic() < until:
         time.sleep(0.5)
     if problems:
         return Answer(problems, [], [])
-    marks = [study.folder / f".node-{name}" for study in needs.studies if travel.must_share(study.folder)]
+    marks = [study.folder / f".node-{name}" for study in needs.studies if needs.store is None]
     for mark in marks:
         try:
             with writing(mark):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nlcse_tune.errors import NlcseError, RunError, verbose
-from nlcse_tune.files import write_text
+from nlcse_tune.files import keeper_of, write_text
 from nlcse_tune.launch.cluster import OwnRay  # sets Ray's environment before ray's import
 from nlcse_tune.launch.driver import Driver, NodeDeaths, Placing, RayDied, RunSource
 from nlcse_tune.launch.events import Audience, Watcher
@@ -107,6 +107,8 @@ class Pool:
             raise driver.refusal from error
         if driver.refusal is not None:
             raise driver.refusal
+        if (keeper := keeper_of(storage)) is not None:  # what workers wrote beside records: openings of test sets
+            keeper.refresh()
 
     def _tuner(self, driver: Driver, storage: Path, opening: Opening | None) -> tune.Tuner:
         # Not `tune.with_parameters`: that puts them into the object store, and when a node says goodbye a driver that

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nlcse_tune.errors import ConfigError
+from nlcse_tune.files import keeper_of
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records.ledger import ledger
 
@@ -19,6 +20,12 @@ def check_precision(asked: Iterable[str], paths: StudyPaths, *, here: bool) -> N
         return
     if not any(record.config.train.precision == "fp16" for record in ledger(paths).runs):
         raise ConfigError("train.precision: fp16 needs a GPU and this machine has none; use --set train.precision=fp32")
+
+
+def check_store(paths: StudyPaths) -> None:
+    """StorageError where the study's folder is in a store that this machine cannot write; no word of a plain folder."""
+    if (keeper := keeper_of(paths.folder)) is not None:
+        keeper.probe()
 
 
 def may_have_gpu() -> bool:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
+from nlcse_tune.errors import StorageError
+from nlcse_tune.files import UNWATCHED, fetch, stored
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.records import DevPoint, RunRecord, now
 from nlcse_tune.run import device_name
@@ -23,7 +25,8 @@ class RunLog:
         self.path = spec.paths.log
         self.points: int | None = None  # dev evaluations told
         self.known = ""  # what earlier attempts told, for events that a restart point brings once more
-        with suppress(OSError):
+        with suppress(OSError, StorageError):
+            fetch(self.path)
             self.known = self.path.read_text(encoding="utf-8", errors="replace")
 
     def say(self, text: str) -> None:
@@ -32,6 +35,7 @@ class RunLog:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a", encoding="utf-8", errors="replace") as stream:
                 stream.write(f"{now()} {text.rstrip()}\n")
+        stored(self.path, every=UNWATCHED)
 
     def __call__(self, progress: Progress) -> None:
         """After each step: what is new."""
@@ -85,6 +89,9 @@ def logging_run(spec: RunSpec, context: RunContext) -> Iterator[RunLog | None]:
         except BaseException as error:
             log.say(f"ended in an error: {type(error).__name__}\n{traceback.format_exc()}")
             raise
+        finally:
+            with suppress(StorageError):
+                stored(log.path)
 
 
 class _Handler(logging.Handler):

@@ -4,8 +4,10 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from nlcse_tune import storage
 from nlcse_tune.config import Frozen, RunConfig
 from nlcse_tune.errors import plural
 from nlcse_tune.paths import RunPaths, StudyPaths
@@ -16,6 +18,7 @@ class RunSpec(Frozen):
     """What a launcher needs to know of a run."""
 
     folder: Path  # the study's, absolute: a worker has a working folder of its own
+    store: str | None = None  # address of the store above it, of which each machine has a mirror of its own
     run_id: str
     seed: int
     config: RunConfig
@@ -23,7 +26,8 @@ class RunSpec(Frozen):
 
     @property
     def study(self) -> StudyPaths:
-        return StudyPaths(self.folder.parent, self.folder.name)
+        root = self.folder.parent if self.store is None else storage.folder_of(self.store)
+        return StudyPaths(root, self.folder.name)
 
     @property
     def paths(self) -> RunPaths:
@@ -32,8 +36,9 @@ class RunSpec(Frozen):
 
 def run_spec(paths: StudyPaths, config: RunConfig, seed: int, data: Mapping[str, str]) -> RunSpec:
     """The run of `config` at `seed` on inputs with the fingerprints `data`, in the study's folder."""
+    folder, store = paths.folder.resolve(), storage.address_of(paths.folder)
     name, label = run_id(config, seed, data), f"{paths.study} seed {seed}"
-    return RunSpec(folder=paths.folder.resolve(), run_id=name, seed=seed, config=config, label=label)
+    return RunSpec(folder=folder, store=store, run_id=name, seed=seed, config=config, label=label)
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,11 @@ class Needs:
     studies: tuple[StudyPaths, ...] = ()
     configs: tuple[RunConfig, ...] = ()
     tests: bool = False  # the test sets, too
+
+    @cached_property
+    def store(self) -> str | None:
+        """Address of the store that the studies are in, as where the call is made: it travels with what is asked."""
+        return storage.address_of(self.studies[0].folder) if self.studies else None
 
 
 @dataclass(frozen=True)

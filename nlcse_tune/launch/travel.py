@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 
-from nlcse_tune import __version__
+from nlcse_tune import __version__, storage
 from nlcse_tune.config import PATH_FIELDS, SYNTHETIC, RunConfig, flatten, override
 from nlcse_tune.data.catalog import dev_fingerprint, fingerprint, fingerprints, task_fingerprint
-from nlcse_tune.errors import DataError
+from nlcse_tune.errors import DataError, StorageError
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import run_id
@@ -26,7 +26,7 @@ from nlcse_tune.versions import packages
 MOST_BYTES = 100 * 10**6  # of inputs that travel, in all
 INPUTS = "nlcse_inputs"  # the folder in which they do; Ray puts the one above it on the module path
 TERMS = "NLCSE_TERMS"  # of a worker's environment: what the driver asks of its node
-SHARE = "give --out a folder that all nodes share"
+SHARE = "give --out a folder that all nodes share, or an address such as s3://bucket/runs"
 _OF_RUNS = ("torch", "torchvision", "torchaudio", "transformers", "tokenizers", "numpy", "ray")
 _SENTEVAL = ("STS", "SICK", "stsb_multi_mt")  # what runs read of an evaluation folder
 
@@ -36,18 +36,13 @@ def terms() -> dict[str, str]:
     return {TERMS: json.dumps({"versions": _versions(), "holder": _holder()})}
 
 
-def must_share(folder: Path) -> bool:
-    """Whether every node must have the study's folder itself, since runs read and write it in place."""
-    return True
-
-
 def check_node(spec: RunSpec) -> None:
     """DataError, naming this node, where a run cannot be here; nothing where no cluster was joined.
 
     The nodes that were up at the start were probed then; this is for one that came later.
     """
     if TERMS in os.environ:
-        problems = wrong_here([spec.study], spec)
+        problems = wrong_here([spec.study], spec.store, spec)
         if not problems and run_id(spec.config, spec.seed, fingerprints(at_hand(spec.config))) != spec.run_id:
             raise DataError(
                 f"node {socket.gethostname()}: inputs of the run are not those of the machine where the search was "
@@ -82,17 +77,22 @@ def _holder() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
-def wrong_here(studies: Sequence[StudyPaths], spec: RunSpec | None = None) -> list[str]:
-    """What this node lacks for runs of the studies: the same versions, and their folders.
+def wrong_here(studies: Sequence[StudyPaths], store: str | None, spec: RunSpec | None = None) -> list[str]:
+    """What this node lacks for runs of the studies: the same versions, and their folders, or the `store` above them.
 
     A folder that only has the same name is found out, too: the driver holds a lock beside it, or on the run, and its
     own name stands in the lock's file.
     """
     holder = json.loads(os.environ[TERMS])["holder"]
     problems = wrong_versions()
-    for study in studies:
+    if store is not None and spec is None:  # a run meets it itself
+        try:
+            storage.probe(store)
+        except StorageError as error:
+            problems.append(str(error))
+    for study in studies if store is None else ():
         locks = [study.lock, *([spec.paths.lock] if spec else [])]
-        if must_share(study.folder) and not any(holder in _text(lock) for lock in locks):
+        if not any(holder in _text(lock) for lock in locks):
             seen = "is another folder there than" if study.folder.is_dir() else "is not there, and is"
             problems.append(f"{study.folder} {seen} where the search was started: {SHARE}")
     return problems

@@ -7,7 +7,7 @@ import torch
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError, StorageError
 from nlcse_tune.evaluation.tested import is_tested
-from nlcse_tune.files import write_text
+from nlcse_tune.files import fetch, keeper_of, named, write_text
 from nlcse_tune.launch.spec import Resources, RunSpec
 from nlcse_tune.launch.travel import at_hand, check_node
 from nlcse_tune.launch.worker import reporting, run_here, run_on_workers
@@ -29,6 +29,8 @@ def run_trial(spec: RunSpec, resources: Resources, opening: Opening | None) -> N
     try:
         check_node(spec)
         record = _run(spec, resources, opening)
+        if (keeper := keeper_of(spec.paths.folder)) is not None:
+            keeper.release(spec.paths.folder)
         if record.status == "stopped":
             # What Tune raised in its report goes on to where it belongs: a function that returns instead is reported
             # as done once more, waits for an answer for ever, and its process is lost to the next run.
@@ -51,6 +53,7 @@ def run_trial(spec: RunSpec, resources: Resources, opening: Opening | None) -> N
 
 def _run(spec: RunSpec, resources: Resources, opening: Opening | None) -> RunRecord:
     paths, asked = spec.paths, at_hand(spec.config).eval
+    fetch(paths.record, paths.test, paths.similarities)
     earlier = kept_record(paths)
     tested = opening is not None and is_tested(paths, asked)
     if earlier and (earlier.status == "failed" or tested or is_whole(earlier, paths)):
@@ -90,14 +93,14 @@ def _as_ours(error: WorkerGroupError) -> BaseException:
 
 def _refuse(error: NlcseError) -> None:
     """Tells the driver to end everything. Raised from here, it would only be tried again."""
-    tune.report({"dev": float("nan"), "step": 0, "refusal": error})
+    tune.report({"dev": float("nan"), "step": 0, "refusal": type(error)(named(str(error)))})
 
 
 def _keep_traceback(spec: RunSpec) -> str:
     """Writes the traceback of the error being handled; returns where it is."""
     try:
         write_text(spec.paths.error, traceback.format_exc())
-        return f"the traceback is in {spec.paths.error}"
+        return named(f"the traceback is in {spec.paths.error}")
     except StorageError:
         return "its traceback could not be written"
 
@@ -107,6 +110,6 @@ def _write_failure(spec: RunSpec, error: NlcseError) -> None:
     data = fingerprints(at_hand(spec.config))
     record = RunRecord(
         run_id=spec.run_id, study=spec.study.study, seed=spec.seed, config=spec.config, status="failed",
-        error=str(error), data=data, versions=versions(device_name("cpu")), finished=now(),
+        error=named(str(error)), data=data, versions=versions(device_name("cpu")), finished=now(),
     )  # fmt: skip
     keep_record(record, spec.paths)

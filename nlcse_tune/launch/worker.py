@@ -14,7 +14,7 @@ import torch
 
 from nlcse_tune.config import RunConfig
 from nlcse_tune.errors import RunError
-from nlcse_tune.files import writing
+from nlcse_tune.files import fetch, fetch_folder, gone, keeper_of, writing
 from nlcse_tune.launch.pulse import Pulse
 from nlcse_tune.launch.runlog import logging_run
 from nlcse_tune.launch.spec import Resources, RunSpec
@@ -50,6 +50,10 @@ def execute(spec: RunSpec, context: RunContext) -> RunRecord:
     paths, config = spec.paths, at_hand(spec.config)
     with writing(paths.folder):
         paths.folder.mkdir(parents=True, exist_ok=True)
+    fetch_folder(paths.folder, mine=context.leads)  # the run may have come further on another machine
+    keeper = keeper_of(paths.folder)
+    if keeper is not None:
+        context.kept = lambda: keeper.push(paths.folder)
     earlier = kept_record(paths)  # its model was cleared away or damaged, or a search stopped it before its end
     if earlier and earlier.status == "completed" and paths.best.exists() and not is_under_way(paths):
         why = damage(paths.best, earlier.best_model)
@@ -64,10 +68,14 @@ def execute(spec: RunSpec, context: RunContext) -> RunRecord:
         if log is not None:
             log.ended(record)
     if context.leads and record.status != "stopped":
+        context.kept()
         if earlier is not None or kept_record(paths) is None:  # else it was stopped meanwhile, and the driver says so
             record = keep_record(record, paths)
         finish(paths.folder, record.best_step)
         paths.progress.unlink(missing_ok=True)
+        if keeper is not None:
+            gone(paths.progress)
+            keeper.tidy(paths.folder)
     return record
 
 
@@ -104,6 +112,8 @@ def _train_worker(settings: dict[str, Any]) -> None:
     rank, workers = place.get_world_rank(), place.get_world_size()
     device, report = str(ray.train.torch.get_device()), reporting(ray.train.report)
     execute(spec, RunContext(spec.paths.folder, rank, workers, device, report))
+    if rank == 0 and (keeper := keeper_of(spec.paths.folder)) is not None:
+        keeper.release(spec.paths.folder)
 
 
 @contextmanager
@@ -158,6 +168,7 @@ def run_on_workers(spec: RunSpec, resources: Resources, callbacks: Sequence[Any]
     finally:
         for own in spec.study.ray_train.glob(f"{spec.run_id}-*"):
             shutil.rmtree(own, ignore_errors=True)
+    fetch(spec.paths.record)
     if (record := kept_record(spec.paths)) is None:
         raise RunError(f"{spec.run_id}: Ray Train ended without a record; the same command goes on with it")
     return record

@@ -4,7 +4,7 @@ Records are the truth that searches, seed studies and reports go by. A file that
 version or changed is no record: it is named and left out, and blocks nothing.
 """
 
-import os
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from nlcse_tune.errors import DataError
-from nlcse_tune.files import writing
+from nlcse_tune.files import fetch_folder, moved, write_text, writing
 from nlcse_tune.paths import LAST, POOLING_FILE, RunPaths, StudyPaths, run_of
 from nlcse_tune.records import Opening, RunRecord, TestRecord, now
 from nlcse_tune.saved_model import damage
@@ -58,6 +58,7 @@ def keep_record(record: RunRecord, paths: RunPaths) -> RunRecord:
         aside = paths.record.with_name(f"{paths.record.name}.left-out-{datetime.now(UTC):%Y%m%d-%H%M%S}")
         with writing(paths.record):
             paths.record.rename(aside)
+        moved(paths.record, aside)
         record = record.model_copy(update={"events": (*record.events, f"no record of this run, moved to {aside.name}")})
     record.write(paths.record)
     return record
@@ -79,42 +80,54 @@ def kept_test(paths: RunPaths, record: RunRecord) -> TestRecord | None:
 
 
 def log_opening(paths: StudyPaths, opening: Opening, run_id: str) -> None:
-    """Notes that test sets are about to be read to score a run: one line, never rewritten."""
-    opening = opening.model_copy(update={"time": now(), "runs": (run_id,)})
-    with writing(paths.openings):
-        paths.folder.mkdir(parents=True, exist_ok=True)
-        with paths.openings.open("a+b") as stream:
-            torn = stream.tell() > 0 and stream.seek(-1, os.SEEK_END) and stream.read() != b"\n"
-            stream.write((b"\n" if torn else b"") + opening.model_dump_json().encode() + b"\n")
+    """Notes that test sets are about to be read to score a run: a file of its own, never rewritten.
+
+    Not a line of one file for all: workers on several machines write at once, and no object store can add to a file.
+    """
+    path = paths.openings / f"{opening.call}-{run_id}.json"
+    if not path.exists():  # a call that was interrupted over this run scores it anew
+        opening = opening.model_copy(update={"time": now(), "runs": (run_id,)})
+        write_text(path, opening.model_dump_json() + "\n")
 
 
 def read_openings(paths: StudyPaths) -> tuple[list[Opening], int]:
     """Each command that opened the study's test sets, oldest first, with all the runs that it scored.
 
-    And the number of lines that cannot be read: a kill may have cut one short.
+    And the number of them that cannot be read.
     """
     openings: dict[str, Opening] = {}
     unreadable = 0
-    with suppress(FileNotFoundError):
-        for number, line in enumerate(filter(None, paths.openings.read_bytes().splitlines())):
-            try:
-                one = Opening.model_validate_json(line)
-            except ValidationError:
-                unreadable += 1
-                continue
-            key = one.call or str(number)  # early versions wrote one line a command
-            earlier = openings.setdefault(key, one)
-            openings[key] = earlier.model_copy(update={"runs": tuple(dict.fromkeys((*earlier.runs, *one.runs)))})
+    for number, text in enumerate(_opening_texts(paths)):
+        try:
+            one = Opening.model_validate_json(text)
+        except ValidationError:
+            unreadable += 1
+            continue
+        key = one.call or str(number)  # early versions wrote one line a command
+        earlier = openings.setdefault(key, one)
+        first, runs = min(earlier.time, one.time), tuple(dict.fromkeys((*earlier.runs, *one.runs)))
+        openings[key] = earlier.model_copy(update={"time": first, "runs": runs})
     return sorted(openings.values(), key=lambda opening: opening.time), unreadable
+
+
+def _opening_texts(paths: StudyPaths) -> Iterator[bytes]:
+    with suppress(FileNotFoundError):
+        yield from filter(None, paths.opening_lines.read_bytes().splitlines())
+    for path in sorted(paths.openings.glob("*.json")):
+        yield path.read_bytes()
 
 
 def is_whole(record: RunRecord, paths: RunPaths) -> bool:
     """Whether a run was trained to its end and its best model is still there, as it was written."""
-    return record.status == "completed" and paths.best.exists() and damage(paths.best, record.best_model) is None
+    if record.status != "completed" or not paths.best.exists():
+        return False
+    fetch_folder(paths.folder)
+    return paths.best.exists() and damage(paths.best, record.best_model) is None
 
 
 def check_model(folder: Path) -> None:
     """Raises DataError where a model is not as it was written, or not the one that a study's record names."""
+    fetch_folder(folder.absolute().parent)
     record = kept_record(paths) if (paths := run_of(folder)) and not is_under_way(paths) else None
     digest = record.best_model if record and record.status == "completed" else None
     if (why := damage(folder, digest)) is not None:

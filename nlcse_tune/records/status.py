@@ -83,7 +83,7 @@ def studies_under(root: Path) -> list[StudyPaths]:
 def ask_to_stop(paths: StudyPaths, call: Call) -> None:
     """Leaves the request that this one command end in order."""
     asked = StopRequest(host=call.host, process=call.process, began=call.began, by=socket.gethostname(), time=now())
-    asked.write(paths.stop, durable=False)
+    asked.write(paths.stop)
 
 
 def find_log(name: str, root: Path) -> RunPaths:

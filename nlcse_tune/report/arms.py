@@ -151,7 +151,7 @@ def _misfits(kept: Ledger, tests: Mapping[str, TestRecord], paths: StudyPaths, t
                 believed_test(path, ours[path.stem])
             except DataError as error:
                 lines.append(str(error).removeprefix(f"{paths.folder}/"))
-    return lines + [f"{paths.openings.name}: {plural(torn, 'line')} that cannot be read"] * (torn > 0)
+    return lines + [f"{paths.openings.name}: {plural(torn, 'opening')} that cannot be read"] * (torn > 0)
 
 
 def _one_configuration(name: str, runs: Iterable[Run], any_version: bool) -> tuple[Run, ...]:

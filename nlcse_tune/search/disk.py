@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nlcse_tune.config import SCRATCH, RunConfig
 from nlcse_tune.errors import StorageError, plural
+from nlcse_tune.files import gone, keeper_of
 from nlcse_tune.paths import RunPaths
 from nlcse_tune.records.ledger import kept_record
 from nlcse_tune.search.selection import FIRST
@@ -25,6 +26,7 @@ def clear(runs: Iterable[RunPaths]) -> None:
     for run in runs:
         if run.begun.is_file() and kept_record(run) is not None:
             shutil.rmtree(run.folder, ignore_errors=True)
+            gone(run.folder, whole_folder=True)
 
 
 def check_space(state: SearchState, at_a_time: int, keep: int, seeds: int) -> None:
@@ -37,14 +39,15 @@ def check_space(state: SearchState, at_a_time: int, keep: int, seeds: int) -> No
     # their models until their round ends.
     kept = keep if seeds == 1 else max(keep, FIRST) + FIRST
     needed = 3 * at_a_time * (restart + weights) + kept * weights
-    folder = state.paths.folder.resolve()
+    folder, keeper = state.paths.folder.resolve(), keeper_of(state.paths.folder)
+    place, other = (keeper.folder.parent, "NLCSE_CACHE") if keeper else (state.paths.folder, "--out")
     free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
     if free < needed:
         raise StorageError(
-            f"{state.paths.folder}: {_gib(free)} free, and this search takes about {_gib(needed)} "
+            f"{place}: {_gib(free)} free, and this search takes about {_gib(needed)} "
             f"({plural(at_a_time, 'run')} at a time, each with two restart points of {_gib(restart)} and their models, "
             f"and a third of both while it is written; {kept} kept models of {_gib(weights)}): free space, lower "
-            "--keep or --concurrent, or choose another --out"
+            f"--keep or --concurrent, or choose another {other}"
         )
 
 

@@ -11,13 +11,14 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from nlcse_tune.files import writing
+from nlcse_tune.files import stored, writing
 from nlcse_tune.records import RunRecord
 from nlcse_tune.search.early_stopping import curve_of, score_at
 from nlcse_tune.search.sampler import distributions
 from nlcse_tune.search.state import Candidate, SearchState
 from nlcse_tune.space import Point
 
+SENT = 60.0  # seconds between two times that it is put into a store
 MOST_RUNS = 256  # that importances are computed over
 _STATES = {"completed": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
@@ -94,6 +95,7 @@ class Journal:
         with writing(self.path):
             trial.set_user_attr("events", " | ".join(record.events) if record else "")
             self.study.tell(trial, record.best_dev if record and end is TrialState.COMPLETE else None, state=end)
+        stored(self.path, every=SENT)
 
 
 def importances(state: SearchState, candidates: Sequence[Candidate]) -> tuple[Mapping[str, float], int, float]:

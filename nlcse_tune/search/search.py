@@ -13,7 +13,7 @@ from functools import cached_property
 
 from nlcse_tune.config import flatten
 from nlcse_tune.errors import RunError
-from nlcse_tune.files import locked
+from nlcse_tune.files import locked, moved, stored
 from nlcse_tune.launch.call import Calling
 from nlcse_tune.launch.driver import ListedRuns, RunSource
 from nlcse_tune.launch.pool import Pool, open_pool
@@ -70,6 +70,7 @@ def search(
     """
     with locked(paths.lock, str(paths.folder)), ExitStack() as stack:
         if options.fresh and (aside := paths.set_aside()) is not None:
+            moved(paths.folder, aside)
             view.note(f"{study.name}: earlier runs moved to {aside}; nothing was deleted")
         calling = stack.enter_context(Calling([paths], "search"))
         under_way = _Search(load_state(study, paths, options.trials), options, launch, view, calling, stack)
@@ -81,6 +82,7 @@ def search(
         result = under_way.ranked(standings, exhausted=exhausted)
         write_choice(under_way.state, result.best, result.scores)
         write_best(under_way.state, result.best, result.scores)
+        stored(paths.journal)
         under_way.keep_checkpoints(result)
         if result.missing or result.unrepeated:
             calling.outcome = "ended before its last run (time was up, or processes died)"

@@ -11,7 +11,7 @@ from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.errors import ConfigError, DataError
 from nlcse_tune.launch.events import Watcher
-from nlcse_tune.launch.preflight import check_precision
+from nlcse_tune.launch.preflight import check_precision, check_store
 from nlcse_tune.launch.spec import Launch, RunSpec, run_spec
 from nlcse_tune.names import SamplerName, SchedulerName
 from nlcse_tune.paths import StudyPaths
@@ -184,6 +184,7 @@ def check_call(
     What the call itself says comes before what the data say, which may be slow to read, or missing.
     """
     check_sampler(study, options)
+    check_store(paths)
     for values in options.tries:
         complete_point(study, values)
     searched = space_of(study).parameters.get("train.precision")

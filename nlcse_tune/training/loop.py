@@ -47,7 +47,7 @@ def train(
     found = checkpoints.find() if context.leads else None
     restart, events = from_leader(found, context.world_size, context.device) or (None, [])
     if restart is not None:
-        saved = load_restart(restart, context.device, of_run)
+        saved = load_restart(context.folder / restart.name, context.device, of_run)  # workers may be on other machines
         progress = Progress(**{**saved["progress"], "total": steps})
         encoder.load_state_dict(saved["encoder"])
         for half in halves:

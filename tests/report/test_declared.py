@@ -35,12 +35,12 @@ def declaration(root: Path, **changes: object) -> records.Declaration:
 def grow(
     root: Path, seeds: Sequence[int], rng: np.random.Generator, *, time: str, command: str = "seeds --n 10"
 ) -> None:
-    """Tests more seeds of both arms, by one command, one log line a run."""
+    """Tests more seeds of both arms, by one command, one line of the log a run, as early versions wrote it."""
     for study, shift in ((BASELINE, 0.0), (METHOD, 0.6)):
         for seed in seeds:
             run = make_run(root, study, seed, rng, shift=shift).run_id
             line = {"time": time, "command": command, "by": "seeds", "runs": [run]}
-            with StudyPaths(root, study.name).openings.open("a") as stream:
+            with StudyPaths(root, study.name).opening_lines.open("a") as stream:
                 stream.write(json.dumps(line) + "\n")
 
 

@@ -127,12 +127,12 @@ def test_openings_of_the_test_sets_are_counted(root: Path) -> None:
 
 def test_a_torn_log_of_openings_is_told_and_blocks_nothing(root: Path) -> None:
     paths = StudyPaths(root, METHOD.name)
-    with paths.openings.open("ab") as stream:
-        stream.write(b'{"time": "2026-11-2')  # a kill in mid-line
-    assert "test-openings.jsonl: 1 line that cannot be read" in words(build(root))
+    with paths.opening_lines.open("ab") as stream:
+        stream.write(b'{"time": "2026-11-2')  # of an early version, which was killed in mid-line
+    assert "test-openings: 1 opening that cannot be read" in words(build(root))
     log_opening(paths, Opening.by_this_command("evaluate"), file_of(root, METHOD, 1).stem)
     openings, unreadable = read_openings(paths)
-    assert (len(openings), unreadable) == (2, 1)  # the next one begins a line of its own
+    assert (len(openings), unreadable) == (2, 1)
 
 
 def test_shared_and_separate_text_settings_are_told_apart(tmp_path: Path, rng: np.random.Generator) -> None:
