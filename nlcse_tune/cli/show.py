@@ -4,7 +4,8 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.box import HEAVY_HEAD
 from rich.console import Console
@@ -23,17 +24,41 @@ if TYPE_CHECKING:
     from nlcse_tune.report import Report, ReportOptions
 
 
-class Screen(Console):
-    """Prints text with addresses in place of the folders of this machine that stand for them."""
+class WholeConsole(Console):
+    """Prints texts with addresses in place of the folders of this machine that stand for them, one thread at a time.
+
+    That is, from where a text goes above a live display to where both are written: rich works out how far up the
+    display begins before it writes; where another thread draws it in between, with more lines or fewer, a line that is
+    there to stay is erased.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.whole = RLock()
+        super().__init__(**options)
+
+    def set_live(self, live: Any) -> Any:
+        live._lock = self.whole  # the display's own, in the other order, would be a deadlock
+        return super().set_live(live)
 
     def print(self, *objects: Any, **settings: Any) -> None:
         super().print(*(named(item) if isinstance(item, str) else item for item in objects), **settings)
 
+    def __enter__(self) -> Self:
+        self.whole.acquire()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            super().__exit__(*error)
+        finally:
+            self.whole.release()
+
 
 # A pipe or a log file has no width of its own; 80 columns would break most rows.
-console = Screen(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+console = WholeConsole(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
 # Spinners. A line above one erases it only where both are of one console; nothing where there is no terminal.
-screen = console if sys.stdout.isatty() else Console(stderr=True, highlight=False)
+screen = console if sys.stdout.isatty() else WholeConsole(stderr=True, highlight=False)
 
 
 def duration(seconds: float) -> str:

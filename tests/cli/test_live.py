@@ -19,6 +19,7 @@ import pytest
 from rich.console import Console
 
 from nlcse_tune.cli import live as live_module
+from nlcse_tune.cli import show
 from nlcse_tune.cli.live import LiveView
 from nlcse_tune.cli.show_runs import Row, brief, cut, print_fitted, runs_table, shortened, tried
 from nlcse_tune.config import override
@@ -103,14 +104,30 @@ def perform() -> None:
     print("the end")
 
 
-def window(width: int, height: int = 24) -> tuple[list[list[str]], pyte.HistoryScreen]:
+def perform_quickly() -> None:
+    """Many lines above a table whose height changes all the time, drawn by another thread as often as it can."""
+    view, specs = LiveView("demo"), [labelled(number) for number in range(1, 5)]
+    assert view.live is not None
+    view.live.refresh_per_second = 10_000
+    with view:
+        for number in range(150):
+            spec = specs[number % len(specs)]
+            if spec.run_id in view.forecast.under_way:
+                view.ended(spec, None)
+            else:
+                view.begun(spec)
+            show.console.print(f"note {number}")
+            time.sleep(0.002)
+
+
+def window(width: int, height: int = 24, what: str = "perform") -> tuple[list[list[str]], pyte.HistoryScreen]:
     """What a terminal of this size showed of `perform` at each moment, and what is left in it."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
     screen = pyte.HistoryScreen(width, height, history=1000)
     stream, moments = pyte.ByteStream(screen), []
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    command = [sys.executable, "-c", "from tests.cli.test_live import perform; perform()"]
+    command = [sys.executable, "-c", f"from tests.cli.test_live import {what}; {what}()"]
     with subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=theirs, env={**environment, "TERM": "xterm"}
     ) as process:
@@ -148,6 +165,13 @@ def test_a_terminal_shows_one_line_per_run_and_keeps_none_of_it(width: int, bar:
     assert left[-3:] == [f"  [1/6] {finished}  dev 84.27 at step 40, 58 s", "a note", "the end"]
     assert not any("under way" in line or "loading" in line for line in left)
     assert screen.cursor.hidden is False
+
+
+def test_no_line_above_the_table_is_lost_while_it_changes() -> None:
+    _, screen = window(80, what="perform_quickly")
+    history = ["".join(line[x].data for x in range(80)).rstrip() for line in screen.history.top]
+    left = [line for line in (*history, *(line.rstrip() for line in screen.display)) if line]
+    assert left == [f"note {number}" for number in range(150)]
 
 
 def test_without_a_terminal_a_line_now_and_then_says_how_far_a_run_is(

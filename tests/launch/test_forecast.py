@@ -18,20 +18,20 @@ def specs_of(config: RunConfig, folder: Path, number: int) -> list[RunSpec]:
 def test_runs_to_come_take_as_long_as_those_before(tiny_config: RunConfig, tmp_path: Path) -> None:
     first, second, third = specs_of(tiny_config, tmp_path, 3)
     forecast = Forecast()
-    forecast.expected([5, 2], 2)
+    forecast.expected([5, 1], 2)
     for spec in (first, second):
         forecast.begun(spec)
         assert forecast.seconds_left() is None  # nothing is known yet
         forecast.placed(spec)
     forecast.progressed(first, progress_of(first, left=1000.0))
-    # Two now, two after them, the fifth alone, and then the two of the next batch beside each other.
+    # Two now, two after them, the fifth alone, and only then the one of the next batch.
     assert forecast.seconds_left() == pytest.approx(4000.0, abs=50)
     forecast.progressed(second, progress_of(second, left=500.0))
     # 1000 and 500; then 750 each: until 1250 and 1750; the fifth from 1250 to 2000; then 750 more.
     assert forecast.seconds_left() == pytest.approx(2750.0, abs=50)
     forecast.ended(second, None)  # its process died: no time to learn from
     forecast.begun(third)
-    assert forecast.batches == [4, 2]
+    assert forecast.batches == [4, 1]
     assert forecast.seconds_left() == pytest.approx(3000.0, abs=50)
 
 
