@@ -12,4 +12,5 @@ Setting = Literal["all", "mean", "wmean"]  # how the sub-sets of an STS task are
 Precision = Literal["fp32", "bf16"]  # of an evaluation
 Protocol = Literal["scikit-learn", "senteval", "senteval-fast"]  # the classifier of transfer tasks
 ReportFormat = Literal["terminal", "markdown", "latex", "csv", "json"]
+TrackerName = Literal["none", "tensorboard", "mlflow", "wandb"]  # where curves are kept besides the records
 DataName = Literal["sts", "wiki1m", "nli"]  # what `data fetch` gets

@@ -66,6 +66,8 @@ class StudyPaths:
     call = _Below("call.json")  # Call: the command that works, or worked last, on this folder
     stop = _Below("stop.json")  # a request that it end in order
     numbers = _Below("numbers.json")  # Numbers: in which order searches began their configurations
+    tensorboard = _Below("tensorboard")  # event files, a folder for each run
+    tracking = _Below("tracking.json")  # Identity: by what MLflow and W&B know this folder again
     ray = _Below("ray")  # Ray Tune's own files
     ray_train = _Below("ray/train")
     report = _Below("report")  # tables and figures

@@ -18,7 +18,7 @@ from nlcse_tune.evaluation.tested import is_tested
 from nlcse_tune.files import locked
 from nlcse_tune.launch.call import Calling
 from nlcse_tune.launch.driver import ListedRuns
-from nlcse_tune.launch.events import SeedsView
+from nlcse_tune.launch.events import SeedsView, Watcher, watched
 from nlcse_tune.launch.pool import open_pool
 from nlcse_tune.launch.spec import Launch, Needs, RunSpec, run_spec
 from nlcse_tune.paths import StudyPaths
@@ -119,8 +119,12 @@ def run_seeds(
     view: SeedsView = SeedsView(),  # noqa: B008
     *,
     any_version: bool = False,
+    watchers: Sequence[Watcher] = (),
 ) -> None:
-    """Trains and tests what is missing of `arms` at `seeds`; RunError where another process works on their folders."""
+    """Trains and tests what is missing of `arms` at `seeds`; RunError where another process works on their folders.
+
+    `watchers` are told what happens to runs.
+    """
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"--seeds: must differ, got {','.join(map(str, seeds))}")
     with ExitStack() as stack:
@@ -130,10 +134,11 @@ def run_seeds(
         for arm in arms:
             adopt_setting(arm)
         declare(arms, len(seeds))
+        watchers = stack.enter_context(watched(watchers, view.note, *(arm.paths for arm in arms))).watchers
         if specs := [*missing_runs(arms, seeds, any_version=any_version), *outdated(arms, seeds)]:
             check_inputs(arm.config for arm in arms)
             needs = Needs(tuple(arm.paths for arm in arms), tuple(arm.config for arm in arms), tests=True)
-            pool = stack.enter_context(open_pool(launch, view.note, [view, calling], needs))
+            pool = stack.enter_context(open_pool(launch, view.note, [view, calling, *watchers], needs))
             calling.say(dashboard=pool.dashboard, address=launch.address)
             view.started(len(specs), pool.at_a_time)
             pool.audience.expected([len(specs)], pool.at_a_time)

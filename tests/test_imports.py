@@ -36,11 +36,12 @@ ROOMS: dict[str, set[str]] = {
     "export": {*BASE, "models", *RECORDS},
     "run": {*BASE, "data", "models", "training", "evaluation", "versions", *RECORDS},
     "launch": {*BASE, "storage", "run", "training", "evaluation", "data", "study", "versions", *RECORDS},
+    "tracking": {*BASE, "names", "launch", "study", *RECORDS},
     "search": {*BASE, "names", "launch", "data", "space", "study", *RECORDS},
     "report": {*BASE, "names", "stats", "records", "space", "study"},
     "seeds": {*BASE, "launch", "evaluation", "report", "stats", "data", "study", *RECORDS},
     "cli": {*BASE, "storage", "seeds", "search", "launch", "run", "report", "evaluation", "export", "data", "records",
-            "space", "study", "stats", "names", "versions"},
+            "space", "study", "tracking", "stats", "names", "versions"},
     "__main__": {"cli"},
 }  # fmt: skip
 LIGHT = (
@@ -66,6 +67,9 @@ HOMES = {
     "matplotlib": {"cli", "report"},
     "pyarrow": {"storage"},
     "fsspec": {"storage"},
+    "tensorboard": {"tracking"},
+    "mlflow": {"tracking"},
+    "wandb": {"tracking"},
     "sentence_transformers": {"evaluation", "export"},
 }
 MOST_LAYERS = 10
@@ -164,7 +168,7 @@ def loaded_by(modules: list[str]) -> set[str]:
 def test_light_modules_load_nothing_heavy() -> None:
     light = [name for name in MODULES if room(name) in LIGHT]
     assert {room(name) for name in light} == set(LIGHT)
-    assert loaded_by([*light, "search.state", "launch.spec"]).isdisjoint(HEAVY)
+    assert loaded_by([*light, "search.state", "launch.spec", "tracking", "tracking.tensorboard"]).isdisjoint(HEAVY)
 
 
 def test_the_driver_of_searches_and_seed_studies_loads_nothing_that_trains() -> None:

@@ -53,6 +53,7 @@ def train(
     cpus_per_worker: options.CpusPerWorker = None,
     gpus_per_worker: options.GpusPerWorker = None,
     address: options.Address = None,
+    track: options.Track = None,
     out: options.Out = Path("runs"),
 ) -> None:
     """Train one run of a study; with one worker in this process, with more through Ray Train."""
@@ -61,17 +62,27 @@ def train(
     from nlcse_tune.launch.preflight import check_precision, check_store
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
+    from nlcse_tune.tracking import trackers
 
     chosen, _ = options.chosen_study(study, sets)
     paths = StudyPaths(out, chosen.name)
     launch = Launch(workers, cpus_per_worker, gpus_per_worker, address=address)
     check_store(paths)
+    watchers = trackers(chosen, paths, "train", track)
     check_precision([chosen.config.train.precision], paths, here=workers == 1 or launch.here)
     with show.screen.status(f"{chosen.name}: reading the study"):
         from nlcse_tune.launch.single import train_one
     with LiveView(f"{chosen.config.method}, seed {seed}", lines=workers > 1) as view:
         try:
-            record = train_one(chosen, paths, seed, launch, on_point=show.dev_point, watchers=[view])
+            record = train_one(
+                chosen,
+                paths,
+                seed,
+                launch,
+                on_point=show.dev_point,
+                note=show.console.print,
+                watchers=[view, *watchers],
+            )
         except KeyboardInterrupt:
             show.console.print(f"{errors.interrupted_why()}; the same command goes on from the run's restart point")
             raise typer.Exit(errors.interrupted_status()) from None

@@ -49,6 +49,13 @@ Records = Annotated[
 Workers = Annotated[int, Option(min=1, help="workers (processes, GPUs) of one run; the batch size stays global")]
 Concurrent = Annotated[int | None, Option(min=1, help="runs at a time [default: what fits]")]
 Address = Annotated[str | None, Option(help="a running Ray cluster to join: auto, or HOST:PORT of its head")]
+Track = Annotated[
+    list[str] | None,
+    Option(
+        "--track",
+        help="where curves are kept too, any number of times: tensorboard, mlflow, wandb, none [default: tensorboard]",
+    ),
+]
 CpusPerWorker = Annotated[float | None, Option(min=0.1, help="CPUs of a worker [default: 1]")]
 GpusPerWorker = Annotated[float | None, Option(min=0, help="GPUs of a worker [default: 1 where there are any]")]
 AnyVersion = Annotated[bool, Option("--any-version", help="count runs of other numerics of this tool, too")]

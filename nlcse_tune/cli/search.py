@@ -12,6 +12,7 @@ from nlcse_tune.cli import options
 from nlcse_tune.errors import ConfigError, interrupted_status, interrupted_why, plural
 
 if TYPE_CHECKING:
+    from nlcse_tune.launch.events import Watcher
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
     from nlcse_tune.search.search import SearchResult
@@ -63,6 +64,7 @@ def search(
     cpus_per_worker: options.CpusPerWorker = None,
     gpus_per_worker: options.GpusPerWorker = None,
     address: options.Address = None,
+    track: options.Track = None,
     out: options.Out = Path("runs"),
 ) -> None:
     """Search a study's hyper-parameters on STS-B dev; the best configuration and its checkpoint come out."""
@@ -72,6 +74,7 @@ def search(
     from nlcse_tune.search.state import SearchOptions, check_call, load_state
     from nlcse_tune.space import load_space
     from nlcse_tune.study import resolve
+    from nlcse_tune.tracking import trackers
 
     chosen, values = options.chosen_study(study, sets)
     if space is not None:
@@ -98,25 +101,34 @@ def search(
         # The method's points and prior mean nothing to the baseline.
         half = None if how.seconds is None else how.seconds / 2
         searches = [(baseline, replace(how, tries=(), prior=None, seconds=half)), (chosen, how)]
+    watchers = [trackers(searched, StudyPaths(out, searched.name), "search", track) for searched, _ in searches]
     for searched, asked in searches:
         check_call(searched, StudyPaths(out, searched.name), asked, launch)
-    _run(searches, out, launch, options.command_line("seeds", study, sets=sets, out=out))
+    _run(searches, watchers, out, launch, options.command_line("seeds", study, sets=sets, out=out))
 
 
-def _run(searches: "Sequence[tuple[Study, SearchOptions]]", out: Path, launch: "Launch", following: str) -> None:
+def _run(
+    searches: "Sequence[tuple[Study, SearchOptions]]",
+    watchers: "Sequence[Sequence[Watcher]]",
+    out: Path,
+    launch: "Launch",
+    following: str,
+) -> None:
     """Searches one after the other, within the time of the last, and says what to run after it."""
     from nlcse_tune.cli import show_search
     from nlcse_tune.paths import StudyPaths
 
     spent = 0.0
-    for study, how in searches:
+    for (study, how), told in zip(searches, watchers, strict=True):
         left = None if how.seconds is None else max(0.0, how.seconds - spent)
-        result = _search(study, StudyPaths(out, study.name), replace(how, seconds=left), launch)
+        result = _search(study, StudyPaths(out, study.name), replace(how, seconds=left), launch, told)
         spent += result.seconds
     show_search.next_step(result, following)
 
 
-def _search(study: "Study", paths: "StudyPaths", how: "SearchOptions", launch: "Launch") -> "SearchResult":
+def _search(
+    study: "Study", paths: "StudyPaths", how: "SearchOptions", launch: "Launch", watchers: "Sequence[Watcher]"
+) -> "SearchResult":
     """Searches, and prints what came of it."""
     from nlcse_tune.cli import show, show_search
     from nlcse_tune.report.numbers import named_seeds
@@ -131,7 +143,7 @@ def _search(study: "Study", paths: "StudyPaths", how: "SearchOptions", launch: "
     view = show_search.SearchView(study.name)
     with view:
         try:
-            result = search(study, paths, how, launch, view)
+            result = search(study, paths, how, launch, view, watchers)
         except KeyboardInterrupt:
             done = len(view.state.done) if view.state else 0
             same = "the same command without --fresh" if how.fresh else "the same command"

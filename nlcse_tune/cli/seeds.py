@@ -42,6 +42,7 @@ def seeds(
     cpus_per_worker: options.CpusPerWorker = None,
     gpus_per_worker: options.GpusPerWorker = None,
     address: options.Address = None,
+    track: options.Track = None,
     out: options.Out = Path("runs"),
 ) -> None:
     """Repeat a study's best configuration and its baseline with several seeds, on the seven STS test sets."""
@@ -50,6 +51,7 @@ def seeds(
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
     from nlcse_tune.study import Rounds
+    from nlcse_tune.tracking import trackers
 
     if until_decided and seed_list:
         raise ConfigError("--seeds and --until-decided: a stopping rule takes seeds of its own; leave --seeds out")
@@ -59,6 +61,7 @@ def seeds(
     wanted = asked or tuple(range(1, (n or chosen.confirm.seeds or 5) + 1))
     paths, launch = StudyPaths(out, chosen.name), Launch(workers, cpus_per_worker, gpus_per_worker, concurrent, address)
     check_store(paths)
+    watchers = trackers(chosen, paths, "seeds", track)
     check_precision([chosen.config.train.precision], paths, here=launch.here)
     with show.screen.status("reading the study"):
         from nlcse_tune import seeds as repeat
@@ -71,7 +74,7 @@ def seeds(
     until_decided = until_decided or bool(confirm.rule and len(arms) > 1 and n is None and not seed_list)
     view = ConsoleView()
     with view:
-        run = partial(repeat.run_seeds, arms, launch=launch, view=view, any_version=any_version)
+        run = partial(repeat.run_seeds, arms, launch=launch, view=view, any_version=any_version, watchers=watchers)
         try:
             if until_decided:
                 first, last = n or rounds.first, maximum or rounds.maximum

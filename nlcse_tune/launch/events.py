@@ -2,14 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from nlcse_tune.errors import DataError, StorageError
 from nlcse_tune.files import UNWATCHED, fetch, keeper_of
 from nlcse_tune.launch.spec import RunSpec
+from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import KeptRule, RunRecord
 from nlcse_tune.records.progress import RunProgress
 
@@ -20,6 +21,12 @@ class Watcher:
     A watcher decides nothing, and one that raises is no reason to end a search: the pool says so once and goes on
     without it.
     """
+
+    def __str__(self) -> str:
+        return type(self).__name__
+
+    def opened(self, paths: StudyPaths) -> None:
+        """A command begins to work on a study's folder, which is locked; there may be nothing for it to run."""
 
     def expected(self, batches: Sequence[int], at_a_time: int) -> None:
         """So many runs are still to end, as far as is known; a batch begins when the one before has ended."""
@@ -40,7 +47,7 @@ class Watcher:
         """A run ended, with its record; without one where its process died once too often or time was up."""
 
     def closed(self) -> None:
-        """There is nothing more to come."""
+        """There is nothing more to come for now; told twice at times, and a study that grows opens it again."""
 
 
 class Audience:
@@ -51,6 +58,9 @@ class Audience:
         self.looked = 0.0
         self.fetched, self.fetching = 0.0, threading.Thread()
         self.newest: dict[str, str] = {}  # time of each run's newest progress
+
+    def opened(self, paths: StudyPaths) -> None:
+        self._tell(lambda watcher: watcher.opened(paths))
 
     def expected(self, batches: Sequence[int], at_a_time: int) -> None:
         self._tell(lambda watcher: watcher.expected(batches, at_a_time))
@@ -103,7 +113,19 @@ class Audience:
                 what(watcher)
             except Exception as error:
                 self.watchers.remove(watcher)
-                self.note(f"{type(watcher).__name__} is left out from here on: {type(error).__name__}: {error}")
+                self.note(f"{watcher} is left out from here on: {type(error).__name__}: {error}")
+
+
+@contextmanager
+def watched(watchers: Sequence[Watcher], note: Callable[[str], None], *folders: StudyPaths) -> Iterator[Audience]:
+    """Around a command's work on these folders, once it has locked them: whether or not there is something to run."""
+    audience = Audience(watchers, note)
+    try:
+        for paths in folders:
+            audience.opened(paths)
+        yield audience
+    finally:
+        audience.closed()
 
 
 class SeedsView(Watcher):

@@ -23,6 +23,7 @@ def train_one(
     launch: Launch = Launch(),  # noqa: B008
     *,
     on_point: Callable[[DevPoint], None] = lambda point: None,
+    note: Callable[[str], None] = lambda text: None,
     watchers: Sequence[Watcher] = (),
 ) -> RunRecord:
     """The record of the study's own configuration at `seed`, trained unless it is there with its best model.
@@ -37,25 +38,31 @@ def train_one(
         if record and (record.status == "failed" or is_whole(record, spec.paths)):
             return record
         check_inputs([study.config])
-        audience = Audience(watchers)
+        audience = Audience(watchers, note)
         with Calling([paths], "train", lambda: audience.look([spec]), runs=1) as calling:
             audience.watchers.append(calling)
             audience.expected([1], 1)
             audience.begun(spec)
             audience.placed(spec)
             record = None
+
+            def report(so_far: RunRecord | None) -> None:
+                if so_far is not None:
+                    on_point(so_far.dev_curve[-1])
+                    audience.scored(spec, so_far)
+
             try:
-                record = _train(spec, launch, calling, on_point)
+                record = _train(spec, launch, calling, report)
                 return record
             finally:
                 audience.ended(spec, record)
                 audience.closed()
 
 
-def _train(spec: RunSpec, launch: Launch, calling: Calling, on_point: Callable[[DevPoint], None]) -> RunRecord:
+def _train(spec: RunSpec, launch: Launch, calling: Calling, report: Callable[[RunRecord | None], None]) -> RunRecord:
     if launch.workers == 1:
         calling.say(at_a_time=1)
-        return run_here(spec, lambda record: on_point(record.dev_curve[-1]) if record else None)
+        return run_here(spec, report)
     from nlcse_tune.launch.pool import open_pool  # Ray, which one worker does without
 
     with open_pool(replace(launch, concurrent=1), needs=Needs((spec.study,), (spec.config,))) as pool:

@@ -16,6 +16,7 @@ from nlcse_tune.errors import RunError
 from nlcse_tune.files import locked, moved, stored
 from nlcse_tune.launch.call import Calling
 from nlcse_tune.launch.driver import ListedRuns, RunSource
+from nlcse_tune.launch.events import Watcher, watched
 from nlcse_tune.launch.pool import Pool, open_pool
 from nlcse_tune.launch.spec import Launch, Needs, RunSpec
 from nlcse_tune.paths import StudyPaths
@@ -62,18 +63,21 @@ def search(
     options: SearchOptions = SearchOptions(),  # noqa: B008
     launch: Launch = Launch(),  # noqa: B008
     view: View = View(),  # noqa: B008
+    watchers: Sequence[Watcher] = (),
 ) -> SearchResult:
     """Searches `study` until `options.trials` of its points have a record, and ranks them.
 
-    Then the best few are repeated and the winner's checkpoint is kept. RunError where another process works on the
-    same folder, or no run finished.
+    Then the best few are repeated and the winner's checkpoint is kept. `watchers` are told what happens to runs.
+    RunError where another process works on the same folder, or no run finished.
     """
     with locked(paths.lock, str(paths.folder)), ExitStack() as stack:
         if options.fresh and (aside := paths.set_aside()) is not None:
             moved(paths.folder, aside)
             view.note(f"{study.name}: earlier runs moved to {aside}; nothing was deleted")
         calling = stack.enter_context(Calling([paths], "search"))
-        under_way = _Search(load_state(study, paths, options.trials), options, launch, view, calling, stack)
+        watchers = stack.enter_context(watched(watchers, view.note, paths)).watchers
+        state = load_state(study, paths, options.trials)
+        under_way = _Search(state, options, launch, view, calling, stack, watchers)
         for line in (*remarks(study), *(f"not counted: {line}" for line in under_way.state.left_out)):
             view.note(f"  {line}")
         exhausted = under_way.try_points()
@@ -93,10 +97,17 @@ class _Search:
     """A search under way: what its steps share."""
 
     def __init__(
-        self, state: SearchState, options: SearchOptions, launch: Launch, view: View, calling: Calling, stack: ExitStack
+        self,
+        state: SearchState,
+        options: SearchOptions,
+        launch: Launch,
+        view: View,
+        calling: Calling,
+        stack: ExitStack,
+        watchers: Sequence[Watcher],
     ) -> None:
         self.state, self.options, self.launch, self.view, self.stack = state, options, launch, view, stack
-        self.calling = calling
+        self.calling, self.watchers = calling, [view, calling, *watchers]
         self.clock, self.on_record = time.perf_counter(), len(state.done)
         self.seeds = options.seeds_for(state.trials)
 
@@ -104,8 +115,7 @@ class _Search:
     def pool(self) -> Pool:
         """Ray, started once there is something to run."""
         needs = Needs((self.state.paths,), (self.state.study.config,))
-        watchers = [self.view, self.calling]
-        pool = self.stack.enter_context(open_pool(self.launch, self.view.note, watchers, needs))
+        pool = self.stack.enter_context(open_pool(self.launch, self.view.note, self.watchers, needs))
         self.calling.say(dashboard=pool.dashboard, address=self.launch.address)
         check_space(self.state, pool.at_a_time, self.options.keep, self.seeds)
         self.view.started(self.state, pool.dashboard, pool.at_a_time)
