@@ -5,6 +5,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from nlcse_tune.files import writing
 from nlcse_tune.launch import travel
 from nlcse_tune.launch.joined import JoinedRay  # sets Ray's environment before ray's import
 from nlcse_tune.launch.spec import Needs
+from nlcse_tune.paths import StudyPaths
 
 import ray  # isort: skip
 from ray.exceptions import GetTimeoutError, RayTaskError  # isort: skip
@@ -35,6 +37,8 @@ def check_nodes(joined: JoinedRay, needs: Needs) -> None:
 
     Small inputs that a node lacks are brought to all of them: for this the cluster is joined anew.
     """
+    folders = [study.folder.resolve() for study in needs.studies]  # of a node's own
+    needs = replace(needs, studies=tuple(StudyPaths(folder.parent, folder.name) for folder in folders))
     wanted = [travel.prints(config, tests=needs.tests) for config in needs.configs]
     answers = _ask(needs)
     _raise(answers)
