@@ -47,7 +47,7 @@ class Claim:
                 thread.join()
         finally:
             with suppress(StorageError):  # it is stale in a minute
-                self.store.delete(self.name)
+                self.store.delete(self.name, patient=False)
 
     def check(self) -> None:
         """StorageError where it was not renewed for so long that others may hold its folder soon."""

@@ -120,11 +120,11 @@ class Store:
             for chunk in chunks:
                 stream.write(chunk)
 
-    def delete(self, *names: str) -> None:
+    def delete(self, *names: str, patient: bool = True) -> None:
         """Deletes files; those that are not there are no error."""
         for path in map(self._path, names):
             with suppress(FileNotFoundError):
-                self._tried("deleted", partial(self.files.delete_file, path))
+                self._tried("deleted", partial(self.files.delete_file, path), patient=patient)
 
     def delete_below(self, name: str) -> None:
         """Deletes a folder with all that is in it."""
