@@ -54,7 +54,7 @@ class SearchView(LiveView, View):
         dev = "STS-B dev" + (f" in {language}" if (language := state.study.config.eval.language) else "")
         console.print(f"  {negatives} negatives per anchor at the study's own text batch; chosen on {dev}")
         if dashboard:
-            console.print(f"  Ray dashboard {dashboard} (token: `ray get-auth-token`)")
+            console.print(f"  Ray dashboard {dashboard} (how to get in: `nlcse-tune dashboard`)")
         console.print(f"  live: optuna-dashboard {state.paths.journal}")
         self.head = f"{self.study}: {to_go(len(state.done), state.trials)}"
 
