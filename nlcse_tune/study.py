@@ -156,9 +156,13 @@ class Study(Frozen):
 
 def folders(kind: Kind) -> list[Path]:
     """Where names of studies or spaces are looked up: ./KIND, then what the package ships."""
-    shipped = _PACKAGE / "_shipped" / kind  # in an installed wheel
-    beside = _PACKAGE.parent / kind  # in a checkout
-    return [Path.cwd() / kind, shipped if shipped.is_dir() else beside]
+    return [Path.cwd() / kind, shipped(kind, _PACKAGE.parent / kind)]
+
+
+def shipped(kind: str, checkout: Path) -> Path:
+    """The folder of what the package ships: in an installed wheel, or else in the `checkout`."""
+    installed = _PACKAGE / "_shipped" / kind
+    return installed if installed.is_dir() else checkout
 
 
 def names(kind: Kind) -> list[str]:
@@ -215,10 +219,29 @@ def _read_extended(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     raw = read_yaml(path)
     if (parent := raw.pop("extends", None)) is None:
         return raw
-    beside = path.parent / f"{parent}.yaml"
-    parent_path = beside if beside.is_file() and beside != path else resolve("studies", str(parent))
-    inherited = _read_extended(parent_path, (*seen, path))
+    inherited = _read_extended(_parent(path, parent), (*seen, path))
     return merge({key: value for key, value in inherited.items() if key not in _OF_ONE_STUDY}, raw)
+
+
+def _parent(path: Path, name: Any) -> Path:
+    """The file that a study extends."""
+    beside = path.parent / f"{name}.yaml"
+    return beside if beside.is_file() and beside != path else resolve("studies", str(name))
+
+
+def rests_on(path: Path) -> list[tuple[Kind, Path]]:
+    """The YAML files that a sound study is made of: its own, those that it extends, its baseline's, their spaces'."""
+    found: dict[Path, Kind] = {}
+    waiting = [path]
+    while waiting:
+        if (file := waiting.pop()) not in found:
+            found[file] = "studies"
+            raw = read_yaml(file)
+            waiting += [_parent(file, raw["extends"])] if raw.get("extends") else []
+            waiting += [resolve("studies", raw["baseline"])] if raw.get("baseline") else []
+            if isinstance(space := raw.get("space"), str):
+                found[resolve("search_spaces", space)] = "search_spaces"
+    return [(kind, file) for file, kind in found.items()]
 
 
 def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

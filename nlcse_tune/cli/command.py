@@ -15,10 +15,14 @@ from nlcse_tune.storage import refresh
 Verbose = Annotated[bool, Option("--verbose", "-v", help="the traceback of an error too, and all that Ray prints")]
 
 
+TYPED = "nlcse_tune.typed"  # in a context's meta: the words after the command's name
+
+
 class Command(TyperCommand):
-    """Proposes, for an option that it does not know, those whose names begin like it; else those spelt like it."""
+    """Keeps what was typed; proposes, for an option that it does not know, those that begin like it, or are like it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta[TYPED] = list(args)
         try:
             return super().parse_args(ctx, args)
         except Exception as error:  # click's NoSuchOption, which some versions of Typer carry within themselves

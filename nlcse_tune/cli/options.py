@@ -56,6 +56,7 @@ Track = Annotated[
         help="where curves are kept too, any number of times: tensorboard, mlflow, wandb, none [default: tensorboard]",
     ),
 ]
+Submit = Annotated[bool, Option("--submit", help="hand the command to the cluster of --address as a job, and return")]
 CpusPerWorker = Annotated[float | None, Option(min=0.1, help="CPUs of a worker [default: 1]")]
 GpusPerWorker = Annotated[float | None, Option(min=0, help="GPUs of a worker [default: 1 where there are any]")]
 AnyVersion = Annotated[bool, Option("--any-version", help="count runs of other numerics of this tool, too")]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Exit, Option
+from typer import Context, Exit, Option
 
 from nlcse_tune import names
 from nlcse_tune.cli import options
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def search(
+    context: Context,
     study: options.StudyName,
     sets: options.Sets = None,
     trials: Annotated[
@@ -65,6 +66,7 @@ def search(
     gpus_per_worker: options.GpusPerWorker = None,
     address: options.Address = None,
     track: options.Track = None,
+    submit: options.Submit = False,
     out: options.Out = Path("runs"),
 ) -> None:
     """Search a study's hyper-parameters on STS-B dev; the best configuration and its checkpoint come out."""
@@ -76,6 +78,11 @@ def search(
     from nlcse_tune.study import resolve
     from nlcse_tune.tracking import trackers
 
+    if submit:
+        from nlcse_tune.cli.submit import submit_command
+
+        submit_command(context, study, sets, space)
+        return
     chosen, values = options.chosen_study(study, sets)
     if space is not None:
         chosen = chosen.copied(space=load_space(resolve("search_spaces", space)))

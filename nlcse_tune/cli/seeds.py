@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Exit, Option
+from typer import Argument, Context, Exit, Option
 
 from nlcse_tune.cli import options
 from nlcse_tune.errors import ConfigError, interrupted_status, interrupted_why
@@ -18,6 +18,7 @@ ORIGINS = {
 
 
 def seeds(
+    context: Context,
     study: Annotated[
         str | None,
         Argument(help="a study [default: the one searched last]", autocompletion=options.studies_that_begin),
@@ -43,6 +44,7 @@ def seeds(
     gpus_per_worker: options.GpusPerWorker = None,
     address: options.Address = None,
     track: options.Track = None,
+    submit: options.Submit = False,
     out: options.Out = Path("runs"),
 ) -> None:
     """Repeat a study's best configuration and its baseline with several seeds, on the seven STS test sets."""
@@ -55,6 +57,13 @@ def seeds(
 
     if until_decided and seed_list:
         raise ConfigError("--seeds and --until-decided: a stopping rule takes seeds of its own; leave --seeds out")
+    if submit:
+        from nlcse_tune.cli.submit import submit_command
+
+        if study is None:
+            raise ConfigError("STUDY: none was named, and --submit does not look for the one searched last; name one")
+        submit_command(context, study, sets)
+        return
     asked = options.parse_seeds(seed_list) if seed_list else ()
     study = study or _searched_last(out)
     chosen, values = options.chosen_study(study, sets)

@@ -55,7 +55,7 @@ class SearchView(LiveView, View):
         dev = "STS-B dev" + (f" in {language}" if (language := state.study.config.eval.language) else "")
         console.print(f"  {negatives} negatives per anchor at the study's own text batch; chosen on {dev}")
         if dashboard:
-            console.print(f"  Ray dashboard {dashboard} (token: `ray get-auth-token`)")
+            console.print(f"  Ray dashboard {dashboard} (how to get in: `nlcse-tune dashboard`)")
         console.print(Text(f"  live: optuna-dashboard {state.paths.journal}"))  # which reads no store
         self.head = f"{self.study}: {to_go(len(state.done), state.trials)}"
 

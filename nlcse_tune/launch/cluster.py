@@ -4,7 +4,9 @@ import inspect
 import logging
 import os
 import random
+import shlex
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -43,6 +45,7 @@ for _name, _value in (ENVIRONMENT | OWN_ENVIRONMENT).items():
 import ray  # noqa: E402
 from ray._private import services  # noqa: E402
 from ray._private.authentication import authentication_token_setup as tokens  # noqa: E402
+from ray.job_config import JobConfig  # noqa: E402
 
 from nlcse_tune.errors import (  # noqa: E402
     RunError,
@@ -61,8 +64,8 @@ AGENT_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_lis
 class OwnRay:
     """A Ray that this process starts for itself, in a private folder, and can start again when it has died."""
 
-    def __init__(self, note: Callable[[str], None]) -> None:
-        self.note, self.session = note, ExitStack()
+    def __init__(self, note: Callable[[str], None], study: str = "") -> None:
+        self.note, self.study, self.session = note, study, ExitStack()
         self.folder: Path | None = None
 
     def start(self) -> None:
@@ -90,7 +93,7 @@ class OwnRay:
         # (docs/ray.md, point 1).
         own: dict[str, Any] = {"include_dashboard": True, "object_store_memory": OBJECT_STORE_BYTES}
         own |= {"_temp_dir": str(folder), "_node_ip_address": "127.0.0.1"}
-        own |= output()
+        own |= job(self.study) | output()
         with _agents_ports_known():
             ray.init(address="local", runtime_env={"env_vars": ENVIRONMENT}, **own)
             end_in_order()
@@ -160,6 +163,12 @@ def _keep_token_private() -> None:
         path.touch(mode=0o600)  # before there is anything to read in it
         tokens.generate_and_save_token()
     path.chmod(0o600)
+
+
+def job(study: str) -> dict[str, Any]:
+    """What Ray's list of jobs says of this one."""
+    command = shlex.join(["nlcse-tune", *sys.argv[1:]])
+    return {"job_config": JobConfig(metadata={"study": study, "command": command})}
 
 
 def output() -> dict[str, Any]:

@@ -37,6 +37,9 @@ class Watcher:
     def placed(self, spec: RunSpec) -> None:
         """There was room for a run that had begun, and its process starts."""
 
+    def tick(self) -> None:
+        """Once a second while runs are under way: for what must be said again and again."""
+
     def progressed(self, spec: RunSpec, progress: RunProgress) -> None:
         """A run under way has come further: every few seconds at most."""
 
@@ -91,6 +94,7 @@ class Audience:
         if not self.watchers or (clock := time.monotonic()) < self.looked + 1:
             return
         self.looked, running = clock, list(running)
+        self._tell(lambda watcher: watcher.tick())
         self._fetch(running)
         for spec in running:
             with suppress(DataError):

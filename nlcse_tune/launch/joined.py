@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nlcse_tune.errors import RunError, end_in_order
-from nlcse_tune.launch.cluster import ENVIRONMENT, OwnRay, first_line, output  # before ray's import
+from nlcse_tune.launch.cluster import ENVIRONMENT, OwnRay, first_line, job, output  # before ray's import
 from nlcse_tune.launch.travel import terms
 from nlcse_tune.versions import COMMIT, commit
 
@@ -28,9 +28,9 @@ OF_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set where Ray itself started this pr
 class JoinedRay:
     """A cluster that others started: it is not ours to start again, nor to stop."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, study: str = "") -> None:
         """Joins it; RunError where that fails."""
-        self.address = address
+        self.address, self.study = address, study
         if "://" in address:
             raise RunError(
                 f"--address {address}: a search cannot be driven through Ray's client; give --address HOST:PORT (the "
@@ -45,7 +45,7 @@ class JoinedRay:
             self.head = services.canonicalize_bootstrap_address(self.address) or self.address
             _connect(self.head)  # else Ray would try for minutes
             _show_token(self.head)
-            ray.init(address=self.head, runtime_env=runtime_env(inputs), **output())
+            ray.init(address=self.head, runtime_env=runtime_env(inputs), **job(self.study), **output())
             end_in_order()
         except RunError:
             raise
@@ -134,16 +134,16 @@ def _connect(address: str) -> None:
 
 
 @contextmanager
-def open_ray(address: str | None, note: Callable[[str], None]) -> Iterator[OwnRay | JoinedRay | None]:
+def open_ray(address: str | None, note: Callable[[str], None], study: str = "") -> Iterator[OwnRay | JoinedRay | None]:
     """Joins the cluster at `address` (or `$RAY_ADDRESS`), else starts one here; leaves or stops it at the end.
 
-    A Ray that this process already runs in is used and left running: None.
+    The `study` is for Ray's list of jobs. A Ray that this process already runs in is used and left running: None.
     """
     if ray.is_initialized():
         yield None
         return
     address = address or os.environ.get("RAY_ADDRESS")
-    opened = JoinedRay(address) if address else OwnRay(note)
+    opened = JoinedRay(address, study) if address else OwnRay(note, study)
     try:
         if isinstance(opened, OwnRay):
             opened.start()

@@ -21,8 +21,10 @@ from nlcse_tune.launch.cluster import OwnRay  # sets Ray's environment before ra
 from nlcse_tune.launch.driver import Driver, NodeDeaths, Placing, RayDied, RunSource
 from nlcse_tune.launch.events import Audience, Watcher
 from nlcse_tune.launch.joined import JoinedRay, open_ray
+from nlcse_tune.launch.metrics import RunCounts
 from nlcse_tune.launch.nodes import check_nodes
 from nlcse_tune.launch.room import Room
+from nlcse_tune.launch.shown import Naming, as_actor, spec_of
 from nlcse_tune.launch.spec import Launch, Needs, Resources, RunSpec
 from nlcse_tune.records import Opening
 
@@ -46,6 +48,7 @@ class Pool:
     opened: OwnRay | JoinedRay | None = None  # Ray, where this pool started or joined it
     audience: Audience = field(default_factory=Audience)
     room: Callable[[], int] | None = None  # as `at_a_time`, but asked anew: nodes of a joined cluster come and go
+    study: str = ""  # what its runs are of
 
     def run(self, source: RunSource, storage: Path, *, then_test: bool = False, seconds: float | None = None) -> None:
         """Runs all that `source` gives; `then_test` scores each best checkpoint on the test sets.
@@ -125,6 +128,8 @@ class Pool:
             search_alg=driver,
             num_samples=-1,  # until the source has no more
             reuse_actors=not many,  # a fresh process costs 11 s a trial, mostly imports; a reused one 4 s (docs/ray.md)
+            trial_name_creator=lambda trial: spec_of(trial.config).title,
+            trial_dirname_creator=lambda trial: spec_of(trial.config).folder_name,
         )
         running = tune.RunConfig(
             name=uuid.uuid4().hex[:12],
@@ -132,10 +137,11 @@ class Pool:
             verbose=0,
             stop=driver,
             failure_config=tune.FailureConfig(max_failures=RETRIES),
-            callbacks=[NodeDeaths(), Placing(driver)],
+            callbacks=[NodeDeaths(), Placing(driver), Naming()],
         )
         placed = tune.with_resources(trainable, tune.PlacementGroupFactory([request]))
-        return tune.Tuner(placed, tune_config=tuning, run_config=running)
+        actor = as_actor(placed, self.study, reused=not many)
+        return tune.Tuner(actor, tune_config=tuning, run_config=running)
 
 
 @contextmanager
@@ -152,14 +158,15 @@ def open_pool(
     A Ray that this process already runs in is used and left running. `note` is told when Ray has to be started again,
     `watchers` what happens to runs; they are told at the end that it is one.
     """
-    with open_ray(launch.address, note) as opened:
+    study = needs.studies[0].study if needs.studies else ""
+    with open_ray(launch.address, note, study) as opened:
         room = Room(launch, changes=isinstance(opened, JoinedRay))
         if isinstance(opened, JoinedRay):
             check_nodes(opened, needs)
         url = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
-        audience = Audience(watchers, note)
+        audience = Audience([RunCounts(), *watchers], note)
         try:
-            yield Pool(room.resources, room(), f"http://{url}" if url else None, opened, audience, room)
+            yield Pool(room.resources, room(), f"http://{url}" if url else None, opened, audience, room, study)
         finally:
             audience.closed()
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,8 @@ from nlcse_tune.errors import plural
 from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.records import run_id
 
+LONGEST = 150  # bytes of a folder's name that is made of a run's title; Ray adds to it
+
 
 class RunSpec(Frozen):
     """What a launcher needs to know of a run."""
@@ -23,6 +26,17 @@ class RunSpec(Frozen):
     seed: int
     config: RunConfig
     label: str = ""  # for people, in a dashboard or a list: what is tried, and the seed
+
+    @property
+    def title(self) -> str:
+        """The run, for people."""
+        return self.label or f"{self.folder.name} seed {self.seed}"
+
+    @property
+    def folder_name(self) -> str:
+        """`title` as the name of a folder."""
+        plain = re.sub(r"[^\w .,=+()-]", "_", self.title)
+        return plain.encode()[:LONGEST].decode(errors="ignore").strip(". ")
 
     @property
     def study(self) -> StudyPaths:

@@ -8,6 +8,7 @@ from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError, StorageError
 from nlcse_tune.evaluation.tested import is_tested
 from nlcse_tune.files import fetch, keeper_of, named, write_text
+from nlcse_tune.launch.metrics import shown
 from nlcse_tune.launch.spec import Resources, RunSpec
 from nlcse_tune.launch.travel import at_hand, check_node
 from nlcse_tune.launch.worker import reporting, run_here, run_on_workers
@@ -67,7 +68,8 @@ def _run(spec: RunSpec, resources: Resources, opening: Opening | None) -> RunRec
 
 def _train(spec: RunSpec, resources: Resources) -> RunRecord:
     if resources.workers == 1:
-        return run_here(spec, reporting(tune.report), resources.cpus)
+        with shown(spec) as show:
+            return run_here(spec, reporting(tune.report), resources.cpus, show)
     from ray.tune.integration.ray_train import TuneReportCallback
 
     try:

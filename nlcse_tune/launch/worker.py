@@ -21,6 +21,7 @@ from nlcse_tune.launch.spec import Resources, RunSpec
 from nlcse_tune.launch.travel import at_hand, check_node
 from nlcse_tune.records import RunRecord
 from nlcse_tune.records.ledger import is_under_way, keep_record, kept_record
+from nlcse_tune.records.progress import RunProgress
 from nlcse_tune.run import run_one
 from nlcse_tune.saved_model import damage
 from nlcse_tune.training.checkpoint import finish
@@ -41,8 +42,12 @@ def reporting(send: Callable[[dict[str, Any]], None]) -> Callable[[RunRecord | N
     return report
 
 
-def execute(spec: RunSpec, context: RunContext) -> RunRecord:
-    """Runs `spec` and, on the leading worker, writes its record.
+def unshown(progress: RunProgress) -> None:
+    """For a run that is nobody's concern but its own: there is no Ray to show it."""
+
+
+def execute(spec: RunSpec, context: RunContext, show: Callable[[RunProgress], None] = unshown) -> RunRecord:
+    """Runs `spec` and, on the leading worker, writes its record; `show` is told there how far it is.
 
     A run that was told to stop writes none: whoever told it knows whether it is over (the scheduler, which writes the
     record with its reason) or will go on from its restart point (the end of a search's time).
@@ -62,8 +67,12 @@ def execute(spec: RunSpec, context: RunContext) -> RunRecord:
         context.report = _with_config(spec.config, context.report)
     with logging_run(spec, context) as log:
         if log is not None:
-            pulse = Pulse(spec, context.device, lambda progress: progress.write(paths.progress, durable=False))
-            context.stepped = both(pulse, log)
+
+            def tell(progress: RunProgress) -> None:
+                show(progress)
+                progress.write(paths.progress, durable=False)
+
+            context.stepped = both(Pulse(spec, context.device, tell), log)
         record = run_one(config, spec.seed, context, study=spec.study.study).model_copy(update={"config": spec.config})
         if log is not None:
             log.ended(record)
@@ -93,17 +102,24 @@ def both(*told: Callable[[Progress], None]) -> Callable[[Progress], None]:
     return stepped
 
 
-def run_here(spec: RunSpec, report: Callable[[RunRecord | None], None], cpus: float | None = None) -> RunRecord:
+def run_here(
+    spec: RunSpec,
+    report: Callable[[RunRecord | None], None],
+    cpus: float | None = None,
+    show: Callable[[RunProgress], None] = unshown,
+) -> RunRecord:
     """One run in this process, on its GPU if it has one, else on so many threads (None: as torch has it)."""
     if cpus is not None:
         torch.set_num_threads(max(1, int(cpus)))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return execute(spec, RunContext(spec.paths.folder, device=device, report=report))
+    return execute(spec, RunContext(spec.paths.folder, device=device, report=report), show)
 
 
 def _train_worker(settings: dict[str, Any]) -> None:
     """What each Ray Train worker runs."""
     import ray.train.torch
+
+    from nlcse_tune.launch.metrics import shown  # Ray, which a run of its own does without
 
     place = ray.train.get_context()
     torch.set_num_threads(max(1, int(settings["cpus"])))
@@ -111,7 +127,8 @@ def _train_worker(settings: dict[str, Any]) -> None:
     check_node(spec)
     rank, workers = place.get_world_rank(), place.get_world_size()
     device, report = str(ray.train.torch.get_device()), reporting(ray.train.report)
-    execute(spec, RunContext(spec.paths.folder, rank, workers, device, report))
+    with shown(spec) as show:
+        execute(spec, RunContext(spec.paths.folder, rank, workers, device, report), show)
     if rank == 0 and (keeper := keeper_of(spec.paths.folder)) is not None:
         keeper.release(spec.paths.folder)
 
@@ -155,7 +172,8 @@ def run_on_workers(spec: RunSpec, resources: Resources, callbacks: Sequence[Any]
             num_workers=resources.workers, use_gpu=resources.gpus > 0, resources_per_worker=each
         ),
         run_config=v2.RunConfig(
-            name=f"{spec.run_id}-{uuid.uuid4().hex[:8]}",  # two runs of one name and folder would share checkpoints
+            # Two runs of one name and folder would share checkpoints.
+            name=f"{spec.folder_name} {spec.run_id}-{uuid.uuid4().hex[:8]}",
             storage_path=str(spec.study.ray_train),
             failure_config=v2.FailureConfig(max_failures=0, controller_failure_limit=3),
             callbacks=list(callbacks),
@@ -166,7 +184,7 @@ def run_on_workers(spec: RunSpec, resources: Resources, callbacks: Sequence[Any]
         with _asking_this_ray():
             trainer.fit()
     finally:
-        for own in spec.study.ray_train.glob(f"{spec.run_id}-*"):
+        for own in spec.study.ray_train.glob(f"*{spec.run_id}-*"):
             shutil.rmtree(own, ignore_errors=True)
     fetch(spec.paths.record)
     if (record := kept_record(spec.paths)) is None:

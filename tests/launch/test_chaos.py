@@ -42,7 +42,7 @@ LONG = (
     "SIGHUP",
     "dashboard, trial",
 )
-RUN, RAY = r"ray::ImplicitFunc", r"raylet/raylet |gcs/gcs_server "
+RUN, RAY = r"ray::(Run|demo)\b", r"raylet/raylet |gcs/gcs_server "
 # Ray's processes by what is seen of them; the raylet's command holds the agents' commands.
 PARTS = {
     "raylet": r"raylet/raylet ",
