@@ -167,15 +167,23 @@ class RunRecord(Stored):
         return None
 
 
+class SubsetScore(NamedTuple):
+    """One sub-set of an STS task; in a file, a list of the three."""
+
+    spearman: float
+    pearson: float
+    pairs: int
+
+
 class TaskScore(Frozen):
-    """One STS task: Spearman and Pearson x 100. `subsets` maps a sub-set's name to (Spearman, Pearson, pairs)."""
+    """One STS task: Spearman and Pearson x 100, and of each sub-set by its name."""
 
     all: float
     mean: float
     wmean: float
     pearson: float
     pairs: int
-    subsets: dict[str, tuple[float, float, int]] = {}
+    subsets: dict[str, SubsetScore] = {}
 
 
 class TestRecord(Stored):
