@@ -57,8 +57,10 @@ def test_sentences_of_the_same_tokens_have_the_same_vector_in_any_order(
 ) -> None:
     encoder = load_model(str(checkpoint("bert", tmp_path_factory)), "avg").encoder
     sentences = [*synthetic.sentences(200), "A dog near the house", "a dog  near the house", "a DOG near the house"]
-    bank = embed(encoder, (sentences,), "fp32")
+    told: list[int] = []
+    bank = embed(encoder, (sentences,), "fp32", lambda what, done, total: told.append(total))
     assert len(bank.vectors) == len(dict.fromkeys(sentences))
+    assert set(told) == {len(bank.vectors) - 2}  # rows of tokens
     np.testing.assert_array_equal(bank.of(sentences[-3:]), bank.of([sentences[-1]] * 3))
     np.testing.assert_array_equal(embed(encoder, (sentences[::-1],), "fp32").of(sentences), bank.of(sentences))
 

@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from nlcse_tune.data.transfer import Labelled, load_transfer
 from nlcse_tune.errors import RunError
@@ -230,11 +230,12 @@ def test_fits_run_beside_each_other_on_one_thread_each(monkeypatch: pytest.Monke
         both.wait()
         return number, {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
-    before = threadpool_info()
-    results = transfer.beside([partial(fit, n) for n in range(6)], "fits", lambda *told: said.append(told))
+    with threadpool_limits(2):
+        before = threadpool_info()
+        results = transfer.beside([partial(fit, n) for n in range(6)], "fits", lambda *told: said.append(told))
+        assert threadpool_info() == before
     assert results == [(n, {1}) for n in range(6)]
     assert said == [("fits", n, 6) for n in range(1, 7)]
-    assert threadpool_info() == before
 
 
 def test_scores_do_not_hang_on_the_number_of_threads() -> None:
