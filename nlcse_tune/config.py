@@ -19,7 +19,7 @@ from nlcse_tune.files import parse_yaml
 SYNTHETIC = "synthetic"  # the embedded data set, made on the spot
 SCRATCH = "scratch"  # an encoder with random weights
 
-Pooler = Literal["cls", "cls_before_pooler", "avg", "avg_first_last", "avg_top2"]
+Pooler = Literal["cls", "cls_before_pooler", "avg", "avg_first_last", "avg_top2", "max", "last", "weighted"]
 Optimizers = Literal["two", "one"]
 SideLoss = Literal["simclr", "supcon", "supcon_khosla", "supcon_as_released"]
 Modality = Literal["image", "audio"]

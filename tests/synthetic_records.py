@@ -14,8 +14,9 @@ from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS, RunConfig, StsTask
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
-from nlcse_tune.records import DevPoint, RunRecord, TaskScore, TestRecord, Timings, configuration_id, now
+from nlcse_tune.records import DevPoint, RunRecord, TestRecord, Timings, configuration_id, now
 from nlcse_tune.records.progress import RunProgress
+from nlcse_tune.records.scores import TaskScore
 from nlcse_tune.study import Study
 from nlcse_tune.versions import Versions
 

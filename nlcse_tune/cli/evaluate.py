@@ -1,19 +1,20 @@
 """`nlcse-tune evaluate`: parse, call one function, print."""
 
 import json
+import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option, echo
 
 from nlcse_tune.cli import options as shared
+from nlcse_tune.cli.watched import watched
 from nlcse_tune.config import Pooler
-from nlcse_tune.errors import ConfigError, DataError
-from nlcse_tune.files import named
+from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError
+from nlcse_tune.files import named, write_text
 from nlcse_tune.names import Precision, Protocol, Setting
 from nlcse_tune.storage import here
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from nlcse_tune.evaluation.embed import Progress
+    from nlcse_tune.evaluation.evaluate import EvaluationResult
 
 
 def evaluate(
@@ -31,13 +33,16 @@ def evaluate(
         Argument(help="runs, checkpoint folders, sentence-transformers folders or hub names", metavar="MODEL..."),
     ],
     tasks: Annotated[
-        str, Option(help="sts, sts-dev, stsb-LANG, transfer, geometry, retrieval, all, or single ones: sts12,mr")
+        str,
+        Option(help="sts, sts-dev, sickr-dev, stsb-LANG, transfer, geometry, retrieval, all, or single ones: sts12,mr"),
     ] = "sts",
     data: Annotated[str, Option(help="folder in SentEval's layout, or 'synthetic'")] = "data/senteval",
     pooling: Annotated[
         Literal["saved", "mean", Pooler], Option(help="how token states become a vector; mean is avg")
     ] = "saved",
-    force: Annotated[bool, Option("--force-pooling", help="score with another pooling than the saved one")] = False,
+    force: Annotated[
+        bool, Option("--force-pooling", help="score with --pooling and nothing after it, whatever is saved")
+    ] = False,
     setting: Annotated[Setting, Option(help="how a task's sub-sets are joined")] = "all",
     subsets: Annotated[bool, Option("--subsets", help="every sub-set too, with Pearson")] = False,
     protocol: Annotated[
@@ -50,60 +55,142 @@ def evaluate(
     top: Annotated[int, Option(min=1, help="retrieval: results for each query")] = 3,
     figure: Annotated[Path | None, Option(help="geometry: write Figure 4 for these models (.pdf, .png, .svg)")] = None,
     as_json: Annotated[bool, Option("--json", help="JSON on stdout instead of tables")] = False,
+    csv: Annotated[Path | None, Option("--csv", help="a file to write, a row per figure", metavar="FILE")] = None,
     out: shared.Records = Path("runs"),
 ) -> None:
     """Score models on STS, transfer tasks, geometry or retrieval, as the published tables do."""
-    retrieval = "retrieval" in (names := [name.strip() for name in tasks.split(",")])
-    if retrieval and len(names) > 1:
-        raise ConfigError(f"--tasks {tasks}: retrieval stands alone; call it in a command of its own")
-    if retrieval and (corpus is None or not query):
-        raise ConfigError('--tasks retrieval needs --query "..." and --corpus FILE (one sentence per line)')
-    _check_figure(figure, names)
+    names = [name.strip() for name in tasks.split(",")]
+    _check_retrieval(names, query, corpus, csv)
+    _check_files(names, figure, csv)
     if device is not None and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
         raise ConfigError(f"--device {device}: must be cpu, cuda or cuda:1")
-    from nlcse_tune.evaluation.lookup import check_exists
+    models = list(dict.fromkeys(map(here, models)))
+    if len(models) == 1:
+        from nlcse_tune.evaluation.lookup import check_exists
 
-    models = [here(model) for model in models]
-    for model in models:
-        check_exists(model, out)
-    with _watched() as progress:
+        check_exists(models[0], out)  # before torch is imported
+    pooler: Pooler | None = None if pooling == "saved" else "avg" if pooling == "mean" else pooling
+    loading: dict[str, Any] = {"pooler": pooler, "force": force, "out": out}
+    if corpus and query:
+        failed = _retrieve(models, query, corpus, top, loading, device, precision, as_json=as_json)
+    else:
+        with watched() as progress:
+            from nlcse_tune.evaluation.evaluate import evaluate as run
+            from nlcse_tune.evaluation.evaluate import of_each, open_tasks
+
+            opened = open_tasks([tasks], data)
+            if figure is not None and "geometry" not in opened.sets:
+                raise DataError(f"--figure {figure}: nothing to draw: {opened.missing['geometry']}")
+            loading |= {"device": _device(device), "precision": precision, "protocol": protocol}
+            by_model, failed = of_each(
+                models, lambda model: run(model, opened, progress=_named(model, models, progress), **loading)
+            )
+        if results := [result.model_copy(update={"model": named(result.model)}) for result in by_model.values()]:
+            _show(results, failed, setting, subsets=subsets, as_json=as_json, csv=csv, figure=figure)
+    if failed:
+        raise _all_of(failed)
+
+
+def _retrieve(
+    models: Sequence[str],
+    queries: Sequence[str],
+    corpus: Path,
+    top: int,
+    loading: Mapping[str, Any],
+    device: str | None,
+    precision: Precision | None,
+    *,
+    as_json: bool,
+) -> "dict[str, NlcseError]":
+    """Prints what each model finds; returns why the others found nothing."""
+    with watched() as progress:
         from nlcse_tune.cli import show_evaluation as show
-        from nlcse_tune.evaluation.evaluate import evaluate as run
+        from nlcse_tune.evaluation.evaluate import of_each
         from nlcse_tune.evaluation.models import load_model
         from nlcse_tune.evaluation.retrieval import Hit, load_corpus, retrieve
 
-        pooler: Pooler | None = None if pooling == "saved" else "avg" if pooling == "mean" else pooling
-        loading: dict[str, Any] = {"pooler": pooler, "force": force, "out": out, "device": _device(device)}
-        options: dict[str, Any] = {"precision": precision, "progress": progress}
-        if corpus and query and retrieval:
-            sentences = load_corpus(corpus)
-            options["top"] = top
-            hits = {named(m): retrieve(load_model(m, **loading).encoder, query, sentences, **options) for m in models}
-        else:
-            results = [run(model, [tasks], data, protocol=protocol, **loading, **options) for model in models]
-            results = [result.model_copy(update={"model": named(result.model)}) for result in results]
-    if retrieval:
+        sentences, where = load_corpus(corpus), _device(device)
+
+        def found(model: str) -> dict[str, list[Hit]]:
+            told = _named(model, models, progress)
+            told("loading the model", 0, 1)
+            encoder = load_model(model, **loading, device=where).encoder
+            return retrieve(encoder, queries, sentences, top=top, precision=precision, progress=told)
+
+        hits, failed = of_each(models, found)
+    if hits:
+        hits = {named(model): found for model, found in hits.items()}
         as_text = json.dumps(hits, indent=1, ensure_ascii=False, default=Hit.model_dump)
         _print(as_text if as_json else show.render_hits(hits))
-        return
-    _print(show.render_json(results) if as_json else show.render(results, setting=setting, subsets=subsets))
+    return failed
+
+
+def _show(
+    results: "Sequence[EvaluationResult]",
+    failed: "Mapping[str, NlcseError]",
+    setting: Setting,
+    *,
+    subsets: bool,
+    as_json: bool,
+    csv: Path | None,
+    figure: Path | None,
+) -> None:
+    """Prints the results, and writes the files that were asked for."""
+    from nlcse_tune.cli import show_evaluation as show
+
+    text = show.render_json(results, failed) if as_json else show.render(results, setting=setting, subsets=subsets)
+    _print(text)
+    if csv is not None:
+        write_text(csv, show.render_csv(results))
     if figure is not None:
         from nlcse_tune.report.figures import draw_geometry
 
-        points = {r.model: (g.uniformity, g.alignment, r.average()) for r in results if (g := r.geometry)}
-        if not points:
-            raise DataError(f"--figure {figure}: nothing to draw: {results[0].missing.get('geometry')}")
-        draw_geometry(points, figure)
-        if not as_json:
-            _print(f"figure: {figure}")
+        draw_geometry({r.model: (g.uniformity, g.alignment, r.average()) for r in results if (g := r.geometry)}, figure)
+    for what, path in (("csv", csv), ("figure", figure)):
+        if path is not None and not as_json:
+            _print(f"{what}: {path}")
 
 
-def _check_figure(figure: Path | None, tasks: Sequence[str]) -> None:
-    """ConfigError where a figure could not be drawn after all is scored."""
-    if figure is not None and not {"geometry", "all"} & set(tasks):
+def _check_retrieval(names: Sequence[str], query: list[str] | None, corpus: Path | None, csv: Path | None) -> None:
+    """ConfigError where a retrieval lacks something, or another task has something of it."""
+    retrieval = "retrieval" in names
+    if retrieval and len(names) > 1:
+        raise ConfigError(f"--tasks {','.join(names)}: retrieval stands alone; call it in a command of its own")
+    if retrieval and (corpus is None or not query):
+        raise ConfigError('--tasks retrieval needs --query "..." and --corpus FILE (one sentence per line)')
+    if retrieval and csv is not None:
+        raise ConfigError("--csv has scores, and a retrieval has none; use --json")
+    if not retrieval and (corpus or query):
+        raise ConfigError("--query and --corpus are for retrieval: give --tasks retrieval")
+
+
+def _check_files(names: Sequence[str], figure: Path | None, csv: Path | None) -> None:
+    """ConfigError where a file could not be written after all is scored."""
+    if figure is not None and not {"geometry", "all"} & set(names):
         raise ConfigError("--figure draws alignment and uniformity: add geometry to --tasks")
     if figure is not None and figure.suffix not in FIGURES:
         raise ConfigError(f"--figure {figure}: must end in .pdf, .png or .svg")
+    for option, path in (("--csv", csv), ("--figure", figure)):
+        if path is not None and path.is_dir():
+            raise ConfigError(f"{option} {path}: is a folder; give a file")
+        if path is not None and not os.access(next(p for p in path.absolute().parents if p.exists()), os.W_OK):
+            raise ConfigError(f"{option} {path}: cannot be written there; give another file")
+
+
+def _named(model: str, models: Sequence[str], progress: "Progress") -> "Progress":
+    """The progress of one of several models, each step by the model's name."""
+    if len(models) == 1:
+        return progress
+    return lambda what, done, total: progress(f"{model}: {what}", done, total)
+
+
+def _all_of(failed: "Mapping[str, NlcseError]") -> NlcseError:
+    """One error for all models that failed, each by its name."""
+    if len(failed) == 1:
+        [(model, only)] = failed.items()
+        if model in str(only):
+            return only
+    return RunError("\n".join(str(why) if model in str(why) else f"{model}: {why}" for model, why in failed.items()))
 
 
 def _device(name: str | None) -> str:
@@ -117,18 +204,6 @@ def _device(name: str | None) -> str:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"--device {chosen}: not usable here ({reason}); leave --device out, or give cpu") from None
     return chosen
-
-
-@contextmanager
-def _watched() -> "Iterator[Progress]":
-    """A bar on stderr, from the slow imports to the last task; silent where that is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("loading", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
 
 
 def _print(what: "RenderableType") -> None:

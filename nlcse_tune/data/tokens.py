@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -48,6 +49,16 @@ class TokenTable:
         take = np.minimum(self.offsets[rows, None] + columns, len(self.ids) - 1)
         ids = np.where(mask, self.ids[take], pad)
         return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(mask.astype(np.int64))
+
+
+def distinct_rows(table: TokenTable) -> tuple[TokenTable, NDArray[np.int64]]:
+    """The different rows of a table, in an order that hangs on them alone, and which of them each of its rows is."""
+    rows = [table.ids[start:end].tobytes() for start, end in pairwise(table.offsets.tolist())]
+    places = {row: place for place, row in enumerate(sorted(set(rows)))}
+    sizes = [len(row) // table.ids.itemsize for row in places]
+    offsets = np.cumsum([0, *sizes], dtype=np.int64)
+    ids = np.frombuffer(b"".join(places), dtype=table.ids.dtype)
+    return TokenTable(ids, offsets), np.array([places[row] for row in rows], dtype=np.int64)
 
 
 def tokenize(sentences: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenTable:

@@ -1,9 +1,10 @@
 """Sentences to vectors, fast and in bounded memory.
 
-Every distinct sentence is tokenised and embedded once, in order of token count and in batches of at most `BUDGET`
-tokens, padding included; a batch ends where the length changes once it is large enough to keep the device busy, so
-that nearly all hold sentences of one length: no padding to compute and no attention mask to apply. None of this
-changes a score (rounding aside).
+Every distinct row of token ids is embedded once, in order of token count and in batches of at most `BUDGET` tokens,
+padding included; a batch ends where the length changes once it is large enough to keep the device busy, so that nearly
+all hold sentences of one length: no padding to compute and no attention mask to apply. None of this changes a score:
+sentences of the same tokens have the same vector to the last bit, in whatever order they are given, and `sts.cosines`
+rounds away what the size of a batch does to a vector.
 
 N sentences (distinct), B sentences of a batch, T tokens, D width.
 """
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from nlcse_tune.data.tokens import TokenTable, tokenize
+from nlcse_tune.data.tokens import TokenTable, distinct_rows, tokenize
 from nlcse_tune.errors import RunError
 from nlcse_tune.names import Precision
 
@@ -29,6 +30,7 @@ Batch = tuple[NDArray[np.int64], Tensor]  # rows (B,) and their vectors (B, D)
 Progress = Callable[[str, int, int], None]  # what is being done, how much of it is done, how much there is
 
 BUDGET = {"cuda": 65536, "cpu": 2048}  # tokens of a batch: this bounds memory, however many sentences there are
+MOST_UNKNOWN = 0.5  # of the words of an evaluation
 
 
 class Embedder(Protocol):
@@ -77,8 +79,32 @@ def distinct(groups: Iterable[Sequence[str]]) -> Rows:
 
 
 def tokens_of(model: Embedder, sentences: Iterable[str]) -> TokenTable:
-    """Token ids as the model takes them: its prompt before each sentence, cut only at its own maximum."""
-    return tokenize([model.prompt + sentence for sentence in sentences], model.tokenizer, model.max_length)
+    """Token ids as the model takes them: its prompt before each sentence, cut only at its own maximum.
+
+    RunError where the tokenizer does not know most of what stands in the sentences, or makes nothing of one.
+    """
+    texts = [model.prompt + sentence for sentence in sentences]
+    tokens = tokenize(texts, model.tokenizer, model.max_length)
+    if not (lengths := np.diff(tokens.offsets)).all():
+        raise RunError(
+            f"the tokenizer makes no token of {texts[int(lengths.argmin())]!r}, so there is nothing to embed"
+        )
+    if (share := _unknown(tokens, model.tokenizer)) > MOST_UNKNOWN:
+        raise RunError(
+            f"the tokenizer does not know {share:.0%} of the words, so a score would say nothing of the model: the "
+            "tokenizer is another model's, or the sentences are in a language that it was not made for"
+        )
+    return tokens
+
+
+def _unknown(tokens: TokenTable, tokenizer: PreTrainedTokenizerBase) -> float:
+    """The share of the unknown token among all but special ones; 0 where there is none, or it has another meaning."""
+    unknown, special = tokenizer.unk_token_id, tokenizer.all_special_ids
+    ends = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    if unknown is None or unknown in ends:
+        return 0.0
+    words = tokens.ids[~np.isin(tokens.ids, [token for token in special if token != unknown])]
+    return float((words == unknown).mean()) if len(words) else 0.0
 
 
 def batches(lengths: NDArray[np.int64], budget: int, full_enough: int) -> Iterator[NDArray[np.int64]]:
@@ -142,7 +168,8 @@ def embed(
 ) -> Bank:
     """The vectors of several lists of sentences; what they share is embedded once. Errors as in `embed_tokens`."""
     row = distinct(groups)
-    return Bank(row, embed_tokens(model, tokens_of(model, row), precision, progress))
+    tokens, place = distinct_rows(tokens_of(model, row))
+    return Bank(row, embed_tokens(model, tokens, precision, progress)[place])
 
 
 @contextmanager

@@ -1,13 +1,16 @@
 """Whether there is a model of a name at all: found before torch is imported, and the hub is asked once."""
 
+import re
 from functools import cache
 from pathlib import Path
 
-from nlcse_tune.errors import ConfigError
-from nlcse_tune.paths import find_model
+from nlcse_tune.errors import ConfigError, nearest
+from nlcse_tune.paths import CHECKPOINTS, find_model
 
 MODULES_FILE = "modules.json"  # in every folder of sentence-transformers
 CONFIG_FILE = "config.json"  # in every folder of transformers
+NOT_ASKED = "the Hugging Face hub was not asked for what looks like a run's id"
+_LIKE_A_RUN = re.compile(r"[0-9a-z]{8,16}-s\d+")  # mistyped, too
 HUB_SECONDS = 5.0  # for one question; the library itself asks six times, 23 s in all
 
 
@@ -18,10 +21,13 @@ def check_exists(model: str, out: Path) -> None:
     if Path(model).exists():
         if not any((Path(model) / name).is_file() for name in (CONFIG_FILE, MODULES_FILE)):
             raise ConfigError(f"{model}: holds neither {CONFIG_FILE} nor {MODULES_FILE}; give the folder of a model")
-    elif (why := hub_fails(model)) and not _in_cache(model):
+        return
+    why = NOT_ASKED if _LIKE_A_RUN.fullmatch(model) else hub_fails(model)
+    if why and not _in_cache(model):
+        runs = [folder.name for folder in out.glob(f"*/{CHECKPOINTS}/*")]
         raise ConfigError(
             f"{model}: no such model: no run under {out}/*/checkpoints has an id that begins so, no folder has this "
-            f"name, and {why}; give a run's id, a folder or a hub name"
+            f"name, and {why}{nearest(model, runs)}; give a run's id, a folder or a hub name"
         )
 
 

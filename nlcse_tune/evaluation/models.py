@@ -1,82 +1,49 @@
 """MODEL, as an evaluation is given it, to an Embedder: pooling saved with a model is used, never guessed.
 
 In order: what this tool wrote (a run, by id or folder, a checkpoint, an export); a `sentence-transformers` folder or
-hub name, with all that its modules do; a plain Hugging Face folder or hub name with a pooling given.
-
-B sentences, T tokens, D width.
+hub name, with all that its modules do (`theirs.py`); a plain Hugging Face folder or hub name with a pooling given.
 """
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import AutoModel, PreTrainedTokenizerBase
 
-from nlcse_tune.config import Pooler
+from nlcse_tune.config import Frozen, Pooler
 from nlcse_tune.errors import ConfigError, reason_of
+from nlcse_tune.evaluation import theirs
 from nlcse_tune.evaluation.embed import Embedder
-from nlcse_tune.evaluation.lookup import MODULES_FILE, check_exists, hub_fails
+from nlcse_tune.evaluation.lookup import check_exists
 from nlcse_tune.models.encoder import SentenceEncoder, load_encoder
 from nlcse_tune.models.side_embedding import tanh_head
 from nlcse_tune.paths import find_model
 from nlcse_tune.records.ledger import check_model
 from nlcse_tune.saved_model import SavedModel, read_saved
 
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+MLP = "MLP"  # the head of pooler `cls`, among what follows a pooling
 
-# Modules of sentence-transformers that import nothing which their own files name.
-MODULES = {
-    "CNN",
-    "Dense",
-    "Dropout",
-    "LSTM",
-    "LayerNorm",
-    "Normalize",
-    "Pooling",
-    "Transformer",
-    "WeightedLayerPooling",
-}
+
+class PoolingUsed(Frozen):
+    """How token states became the vectors that were scored."""
+
+    pooler: str
+    source: Literal["saved", "given"]  # with the model, or by --pooling
+    then: tuple[str, ...] = ()  # what follows the pooling, in order
+    left_out: tuple[str, ...] = ()  # what follows the saved pooling, and was not applied
+
+    def __str__(self) -> str:
+        parts = {"then": self.then, "without": self.left_out}
+        rest = [f", {word} {', '.join(names)}" for word, names in parts.items() if names]
+        return "".join([f"{self.pooler} ({self.source})", *rest])
 
 
 class LoadedModel(NamedTuple):
-    """An encoder, and where its pooling comes from."""
+    """An encoder, and how it pools."""
 
     encoder: Embedder
-    pooling: str  # for people: "avg (saved)"
-
-
-class Wrapped(nn.Module):
-    """A model of sentence-transformers as an Embedder: its modules do the work, in batches of this tool's making."""
-
-    def __init__(self, model: "SentenceTransformer") -> None:
-        super().__init__()
-        self.model = model
-        # What it puts before each sentence unless told otherwise.
-        self.prompt = (model.default_prompt_name and model.prompts[model.default_prompt_name]) or ""
-        # Where its pooling leaves the prompt out, it has to know how long that is.
-        features = model.preprocess([""], prompt=self.prompt) if self.prompt else {}
-        self.prompt_length = {key: features[key] for key in ("prompt_length",) if key in features}
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        return cast(PreTrainedTokenizerBase, self.model.tokenizer)
-
-    @property
-    def max_length(self) -> int:
-        """The model's own maximum in tokens."""
-        return int(self.model.max_seq_length or self.tokenizer.model_max_length)
-
-    @property
-    def device(self) -> torch.device:
-        return self.model.device
-
-    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """(B, T), (B, T) -> (B, D)."""
-        features = {"input_ids": input_ids, "attention_mask": attention_mask, **self.prompt_length}
-        return cast(Tensor, self.model(features)["sentence_embedding"])[:, : self.model.truncate_dim]
+    pooling: PoolingUsed
 
 
 def load_model(
@@ -84,29 +51,58 @@ def load_model(
 ) -> LoadedModel:
     """The encoder that `model` names, on `device`. Run ids are looked up under `out`.
 
-    A `pooler` other than the saved one is a ConfigError unless `force`, which drops all that follows the saved pooling.
-    A model without saved pooling needs one; there, as in SimCSE, "cls" is [CLS] with the checkpoint's pooler layer.
+    A `pooler` other than the saved one is a ConfigError unless `force`, which drops all that follows the saved pooling;
+    of a sentence-transformers model also where the saved one is asked for. A model without saved pooling needs one;
+    there, as in SimCSE, "cls" is [CLS] with the checkpoint's pooler layer. ConfigError or DataError for what is no
+    whole model, or embeds no sentence.
     """
     check_exists(model, out)
     if (folder := find_model(model, out)) is not None:
-        check_model(folder)
-        saved = cast(SavedModel, read_saved(folder))
-        given = _overrides(model, pooler, saved.pooler, head=saved.head_at_test, force=force)
-        encoder = load_encoder(folder, pooler=pooler if given else None)
-    elif (modules := _modules_of(model)) is not None:
-        _check_modules(model, modules)
-        return _load_theirs(model, pooler, force=force, device=device)
+        loaded = _load_ours(model, folder, pooler, force=force)
+    elif (modules := theirs.modules_of(model)) is not None:
+        theirs.check_modules(model, modules)
+        loaded = _load_theirs(model, modules[0], pooler, force=force, device=device)
     else:
-        given, encoder = True, load_encoder(model, pooler="cls_before_pooler" if pooler == "cls" else pooler)
-        if pooler == "cls":
-            encoder.pooler, encoder.head, encoder.head_at_test = "cls", _pooler_layer(model, encoder.width), True
-    head = ", with its head" if encoder.head is not None else ""
-    return LoadedModel(encoder.to(device), f"{encoder.pooler} ({'given' if given else 'saved'}{head})")
+        loaded = _load_plain(model, pooler)
+    _check_embeds(model, loaded.encoder)
+    cast(nn.Module, loaded.encoder).to(device)
+    return loaded
 
 
-def _overrides(model: str, asked: Pooler | None, saved: str, *, head: bool, force: bool) -> bool:
+def _load_ours(model: str, folder: Path, asked: Pooler | None, *, force: bool) -> LoadedModel:
+    check_model(folder)
+    saved = cast(SavedModel, read_saved(folder))
+    given = _overrides(model, asked, saved.pooler, then=(MLP,) * saved.head_at_test, force=force)
+    encoder = load_encoder(folder, pooler=asked if given else None)
+    then = (MLP,) if encoder.head is not None else ()
+    left_out = (MLP,) if saved.head_at_test and not then else ()
+    source: Literal["saved", "given"] = "given" if given else "saved"
+    return LoadedModel(encoder, PoolingUsed(pooler=encoder.pooler, source=source, then=then, left_out=left_out))
+
+
+def _load_plain(model: str, asked: Pooler | None) -> LoadedModel:
+    encoder = load_encoder(model, pooler="cls_before_pooler" if asked == "cls" else asked)
+    _check_first_token(model, encoder.pooler, encoder.tokenizer)
+    if asked == "cls":
+        encoder.pooler, encoder.head, encoder.head_at_test = "cls", _pooler_layer(model, encoder.width), True
+    then = ("pooler layer",) if encoder.head is not None else ()
+    return LoadedModel(encoder, PoolingUsed(pooler=encoder.pooler, source="given", then=then))
+
+
+def _load_theirs(model: str, first: theirs.Module, asked: Pooler | None, *, force: bool, device: str) -> LoadedModel:
+    loaded, (saved, then) = theirs.load(model, first, device)
+    if not (_overrides(model, asked, saved, then=then, force=force) or (asked and force)):
+        return LoadedModel(loaded, PoolingUsed(pooler=saved, source="saved", then=then))
+    pooler = cast(Pooler, asked)
+    _check_first_token(model, pooler, loaded.tokenizer)
+    encoder = SentenceEncoder(loaded.backbone, loaded.tokenizer, pooler)
+    encoder.prompt = loaded.prompt
+    return LoadedModel(encoder.eval(), PoolingUsed(pooler=pooler, source="given", left_out=then))
+
+
+def _overrides(model: str, asked: Pooler | None, saved: str, *, then: tuple[str, ...], force: bool) -> bool:
     """Whether `asked` replaces what is saved; ConfigError where it would do so unforced."""
-    same = asked is None or asked == saved or (not head and {asked, saved} == {"cls", "cls_before_pooler"})
+    same = asked is None or asked == saved or (not then and {asked, saved} == {"cls", "cls_before_pooler"})
     if not same and not force:
         raise ConfigError(
             f"{model}: was saved with pooling {saved!r}, so --pooling {asked} would score another model than the one "
@@ -115,68 +111,25 @@ def _overrides(model: str, asked: Pooler | None, saved: str, *, head: bool, forc
     return not same
 
 
-def _modules_of(model: str) -> list[str] | None:
-    """The modules' classes of a folder or hub name that sentence-transformers wrote; None for any other."""
-    file = Path(model) / MODULES_FILE
-    if not Path(model).is_dir():
-        from huggingface_hub import hf_hub_download
-
-        try:
-            file = Path(hf_hub_download(model, MODULES_FILE, local_files_only=hub_fails(model) is not None))
-        except OSError:
-            return None  # a plain one
-    return [module["type"] for module in json.loads(file.read_text())] if file.is_file() else None
-
-
-def _check_modules(model: str, modules: list[str]) -> None:
-    """ConfigError for modules that this tool does not load.
-
-    sentence-transformers runs what lies in a local folder even where it is told not to trust remote code: a module of
-    another name, and whatever class a Router or WordEmbeddings names in its own file.
-    """
-    if foreign := [name for name in modules if not name.startswith("sentence_transformers.")]:
-        raise ConfigError(f"{model}: {', '.join(foreign)}: code of the model's own, which this tool does not run")
-    first, *_ = kinds = [name.rpartition(".")[2] for name in modules] or ["no module"]
-    if first != "Transformer":
-        raise ConfigError(f"{model}: begins with {first}; this tool evaluates what takes token ids alone")
-    if others := [kind for kind in kinds if kind not in MODULES]:
-        raise ConfigError(f"{model}: has a module {others[0]}; this tool knows {', '.join(sorted(MODULES))}")
-
-
-def _load_theirs(model: str, asked: Pooler | None, *, force: bool, device: str) -> LoadedModel:
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Transformer
-
+def _check_embeds(model: str, encoder: Embedder) -> None:
+    """ConfigError unless a sentence becomes one vector; what is in it an evaluation sees."""
     try:
-        loaded = SentenceTransformer(
-            model, device=device, trust_remote_code=False, model_kwargs={"dtype": torch.float32}
-        )
-    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        raise ConfigError(f"{model}: sentence-transformers cannot load it ({reason_of(error)})") from None
-    first = loaded[0]
-    if not isinstance(first, Transformer) or "message" in first.modalities:
+        ids = torch.tensor([encoder.tokenizer("a sentence")["input_ids"]], device=encoder.device)
+        with torch.inference_mode():
+            fine, why = encoder.embed(ids, torch.ones_like(ids)).dim() == 2, "no vector per sentence comes out"
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        fine, why = False, f"{type(error).__name__}: {reason_of(error)}"
+    if not fine:
+        raise ConfigError(f"{model}: cannot embed a sentence ({why}); give a model that turns text into vectors")
+
+
+def _check_first_token(model: str, pooler: Pooler, tokenizer: PreTrainedTokenizerBase) -> None:
+    """ConfigError where [CLS] is asked for, and sentences begin with a word."""
+    if pooler.startswith("cls") and tokenizer("a")["input_ids"][0] not in tokenizer.all_special_ids:
         raise ConfigError(
-            f"{model}: begins with {type(first).__name__}; this tool evaluates what takes token ids alone"
+            f"{model}: --pooling {pooler} takes the first token's state, and this tokenizer puts no [CLS] before a "
+            "sentence; use --pooling avg or, of a decoder, last or weighted"
         )
-    wrapped, (saved, rest) = Wrapped(loaded), _saved_pooling(loaded)
-    if not _overrides(model, asked, saved, head=rest, force=force):
-        return LoadedModel(wrapped, f"{saved} (saved{', with its head' if rest else ''})")
-    encoder = SentenceEncoder(first.auto_model, loaded.tokenizer, cast(Pooler, asked))
-    encoder.prompt = wrapped.prompt
-    return LoadedModel(encoder, f"{asked} (given)")
-
-
-def _saved_pooling(model: "SentenceTransformer") -> tuple[str, bool]:
-    """The pooling of a model of sentence-transformers in this tool's words, and whether modules follow it."""
-    from sentence_transformers.sentence_transformer.modules import Pooling
-
-    kinds = [type(module).__name__ for module in model]
-    at, pooling = next(((at, m) for at, m in enumerate(model) if isinstance(m, Pooling)), (0, None))
-    if pooling is None:
-        return "none", len(kinds) > 1
-    modes = (pooling.pooling_mode,) if isinstance(pooling.pooling_mode, str) else pooling.pooling_mode
-    names = " + ".join("avg" if mode == "mean" else mode for mode in modes)
-    return " of ".join([names, *reversed(kinds[1:at])]), at + 1 < len(kinds)
 
 
 def _pooler_layer(source: str, width: int) -> nn.Module:

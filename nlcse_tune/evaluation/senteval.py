@@ -6,6 +6,7 @@ batches, and differ in their penalty alone.
 I items, D features, C classes, R penalties.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -88,9 +89,12 @@ def fit(
 
 
 def _start(width: int, classes: int, copies: int) -> tuple[Tensor, Tensor]:
-    """torch's own first weights of a linear layer, (R, D, C) and (R, 1, C)."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        layer = torch.nn.Linear(width, classes)
-    weight, bias = layer.weight.detach().T, layer.bias.detach()[None]
-    return weight.repeat(copies, 1, 1), bias.repeat(copies, 1, 1)
+    """torch's own first weights of a linear layer, (R, D, C) and (R, 1, C).
+
+    From a generator of their own: fits run beside each other.
+    """
+    random = torch.Generator().manual_seed(SEED)
+    weight, bias = torch.empty(classes, width), torch.empty(classes)
+    torch.nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=random)
+    torch.nn.init.uniform_(bias, -1 / math.sqrt(width), 1 / math.sqrt(width), generator=random)
+    return weight.T.repeat(copies, 1, 1), bias[None].repeat(copies, 1, 1)

@@ -18,6 +18,9 @@ POOLINGS = {
     "avg": "the mean of the last layer's token states",
     "avg_first_last": "the mean of the first and the last layer's token states",
     "avg_top2": "the mean of the last two layers' token states",
+    "max": "in each dimension the largest of the last layer's token states",
+    "last": "the last token's state",
+    "weighted": "the mean of the last layer's token states with weights 1, 2, 3, ... by position",
 }
 UNKNOWN = (
     "No record of this run was found beside its checkpoint, so its data, configuration and scores are not known here.\n"

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 
+from nlcse_tune.config import Pooler
 from nlcse_tune.errors import ConfigError, RunError, StorageError, reason_of
 from nlcse_tune.export.card import model_card
-from nlcse_tune.models.encoder import FAMILIES, HEAD_FILE, SentenceEncoder, load_encoder, writing_model
+from nlcse_tune.models.backbone import FAMILIES
+from nlcse_tune.models.encoder import HEAD_FILE, SentenceEncoder, load_encoder, writing_model
 from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS
 from nlcse_tune.paths import find_model, run_of
 from nlcse_tune.records.ledger import check_model, kept_record, kept_test
@@ -22,6 +24,10 @@ from nlcse_tune.saved_model import seal
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+# What sentence-transformers calls a pooling; the others are means.
+MODES: dict[Pooler, Any] = {
+    "cls": "cls", "cls_before_pooler": "cls", "max": "max", "last": "lasttoken", "weighted": "weightedmean",
+}  # fmt: skip
 
 
 def export_run(run: str, to: Path, *, out: Path = Path("runs"), force: bool = False) -> Path:
@@ -93,7 +99,7 @@ def _as_sentence_transformer(model: Path, encoder: SentenceEncoder, options: dic
         taken = (1, layers) if encoder.pooler == "avg_first_last" else (layers - 1, layers)
         weights = nn.Parameter(torch.bincount(torch.tensor(taken), minlength=layers + 1).float())
         modules.append(WeightedLayerPooling(width, layers, layer_start=0, layer_weights=weights))
-    modules.append(Pooling(width, "cls" if encoder.pooler in ("cls", "cls_before_pooler") else "mean"))
+    modules.append(Pooling(width, MODES.get(encoder.pooler, "mean")))
     if encoder.test_head is not None:
         linear = cast(nn.Linear, cast(nn.Sequential, encoder.test_head)[0])  # then comes Tanh, Dense's own default
         modules.append(Dense(width, width, init_weight=linear.weight, init_bias=linear.bias))

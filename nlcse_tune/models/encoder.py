@@ -6,37 +6,24 @@ B sentences, T tokens, R rows of side input (views x items), D width.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import cast, get_args
 
 import torch
-import transformers
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
 
 from nlcse_tune.config import EncoderConfig, Pooler, SideConfig
-from nlcse_tune.errors import ConfigError, NlcseError, RunError, reason_of
+from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError, reason_of
 from nlcse_tune.files import writing
+from nlcse_tune.models.backbone import FAMILIES, load_backbone, override_dropout
 from nlcse_tune.models.dropout import MaskSource, key_dropout, masks_from
 from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS, pool
 from nlcse_tune.models.side_embedding import SideTower, tanh_head
 from nlcse_tune.saved_model import SavedModel, read_saved, seal
 
-# A search prints one table; transformers would add a report and a progress bar for every model read or written.
-transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-
-# Whose layers are a stack driven as encoder(states); and what keeps transformers from adding an unused layer to [CLS].
-FAMILIES: dict[str, dict[str, bool]] = {
-    family: {} if family == "electra" else {"add_pooling_layer": False}  # ELECTRA's models have no such layer
-    for family in ("bert", "roberta", "xlm-roberta", "camembert", "electra", "ernie")
-}
 HEAD_FILE = "nlcse_head.safetensors"
-# What damaged weights, or a configuration that does not fit them, end in.
-LOADING_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, UnpicklingError)
 
 
 class SentenceEncoder(nn.Module):
@@ -117,7 +104,8 @@ def build_encoder(
     `tokenizer` is needed for, and only for, a scratch encoder.
     """
     if config.checkpoint != "scratch":
-        backbone, tokenizer = _load_backbone(config.checkpoint, config.dropout)
+        named = f"encoder.checkpoint {config.checkpoint}"
+        backbone, tokenizer = load_backbone(config.checkpoint, named=named, dropout=config.dropout)
     elif tokenizer is not None:
         backbone = _scratch_backbone(config, tokenizer)
     else:
@@ -175,34 +163,8 @@ def _scratch_backbone(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase)
         type_vocab_size=1 if shape.family == "roberta" else 2,
         pad_token_id=tokenizer.pad_token_id,
     )
-    _override_dropout(model_config, config.dropout, config.checkpoint)
+    override_dropout(model_config, config.dropout, config.checkpoint)
     return AutoModel.from_config(model_config, add_pooling_layer=False)  # type: ignore[no-any-return, no-untyped-call]
-
-
-def _load_backbone(checkpoint: str, dropout: float | None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    try:
-        model_config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=False)
-        _override_dropout(model_config, dropout, checkpoint)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False)
-        options = {"config": model_config, "dtype": torch.float32, **FAMILIES.get(model_config.model_type, {})}
-        backbone = AutoModel.from_pretrained(checkpoint, trust_remote_code=False, **options)
-    except LOADING_ERRORS as error:
-        reason = reason_of(error)
-        raise ConfigError(
-            f"encoder.checkpoint {checkpoint}: not a model that can be loaded ({reason}); give a folder that holds "
-            "config.json, weights and tokenizer, or a hub name that this machine can reach"
-        ) from None
-    return backbone, tokenizer
-
-
-def _override_dropout(model_config: transformers.PreTrainedConfig, dropout: float | None, checkpoint: str) -> None:
-    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob") if dropout is not None else ():
-        if not hasattr(model_config, name):
-            raise ConfigError(
-                f"encoder.dropout: a {model_config.model_type!r} encoder ({checkpoint}) has no {name} to set to "
-                f"{dropout}; leave encoder.dropout out"
-            )
-        setattr(model_config, name, dropout)
 
 
 @contextmanager
@@ -242,8 +204,18 @@ def load_encoder(model: str | Path, *, pooler: Pooler | None = None) -> Sentence
         raise ConfigError(f"{model}: no pooling is saved with this model; say how to pool, for instance --pooling avg")
     if chosen not in get_args(Pooler):
         raise ConfigError(f"{model}: its pooling {chosen!r} is none of {', '.join(get_args(Pooler))}")
-    encoder = SentenceEncoder(*_load_backbone(str(model), None), cast(Pooler, chosen))
+    encoder = SentenceEncoder(*load_backbone(str(model), named=str(model)), cast(Pooler, chosen))
     if saved and saved.head_at_test and chosen == saved.pooler:
         encoder.head, encoder.head_at_test = tanh_head(encoder.width), True
-        load_model(encoder.head, Path(model) / HEAD_FILE)
+        _load_head(encoder.head, Path(model) / HEAD_FILE)
     return encoder.eval()
+
+
+def _load_head(head: nn.Module, file: Path) -> None:
+    try:
+        load_model(head, file)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise DataError(
+            f"{file}: the MLP that this model keeps at test cannot be loaded ({reason_of(error)}); score it without, "
+            "with --pooling cls_before_pooler --force-pooling, or get the file again"
+        ) from None

@@ -18,6 +18,7 @@ from nlcse_tune.config import Frozen, RunConfig, StsTask, digest
 from nlcse_tune.errors import DataError
 from nlcse_tune.files import write_text
 from nlcse_tune.names import Setting, TestName
+from nlcse_tune.records.scores import TaskScore
 from nlcse_tune.stats import Decision, StoppingRule
 from nlcse_tune.versions import NUMERICS, Versions
 
@@ -165,17 +166,6 @@ class RunRecord(Stored):
         if best is None and (self.status == "completed" or self.best_dev is not None):
             return "it has no dev curve"
         return None
-
-
-class TaskScore(Frozen):
-    """One STS task: Spearman and Pearson x 100. `subsets` maps a sub-set's name to (Spearman, Pearson, pairs)."""
-
-    all: float
-    mean: float
-    wmean: float
-    pearson: float
-    pairs: int
-    subsets: dict[str, tuple[float, float, int]] = {}
 
 
 class TestRecord(Stored):

@@ -64,7 +64,7 @@ def _again(kept: Sequence[tuple[Run, Arrays]], task: StsTask, resamples: int, rn
     rows, subsets = np.stack([arrays[task] for _, arrays in kept]), test.scores[task].subsets
     if test.setting == "all" or len(subsets) <= 1:
         return stats.resampled_spearman(rows, gold, resamples, rng)
-    sizes = [pairs for _, _, pairs in subsets.values()]
+    sizes = [part.pairs for part in subsets.values()]
     if sum(sizes) != len(gold):
         raise DataError(f"{test.run_id}: {task}'s sub-sets have {sum(sizes)} pairs, the kept file {len(gold)}")
     cuts = np.cumsum(sizes)[:-1]

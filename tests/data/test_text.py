@@ -1,6 +1,7 @@
 """Training text: tokenising, batching."""
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -139,3 +140,17 @@ def test_a_known_sentence_has_no_unknown_token() -> None:
     assert tokenizer.convert_ids_to_tokens(table.ids.tolist()) == [
         "[CLS]", "a", "man", "is", "playing", "a", "guitar", ".", "[SEP]",
     ]  # fmt: skip
+
+
+def test_distinct_rows_stand_in_an_order_of_their_own() -> None:
+    def table(*rows: list[int]) -> tokens.TokenTable:
+        offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+        return tokens.TokenTable(np.array([token for row in rows for token in row], dtype=np.int32), offsets)
+
+    rows = [[5, 1], [2, 300, 4], [5, 1], [7], [2, 300, 4]]
+    once, place = tokens.distinct_rows(table(*rows))
+    taken = [once.ids[start:end].tolist() for start, end in pairwise(once.offsets)]
+    assert len(taken) == 3
+    assert [taken[at] for at in place] == rows
+    again, _ = tokens.distinct_rows(table(*rows[::-1]))
+    assert again.ids.tolist() == once.ids.tolist()

@@ -82,6 +82,13 @@ def test_the_hub_is_not_asked_offline_nor_for_what_is_no_name(hub: Hub, tmp_path
     assert not [path for path in hub.asked if "nosuch" in path]
 
 
+def test_a_mistyped_run_is_looked_up_among_the_runs_alone(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "runs/demo/checkpoints/0123456789ab-s7").mkdir(parents=True)
+    (told,) = evaluate("012345678ab-s7", tmp_path, HF_HUB_OFFLINE="0", HF_ENDPOINT=hub.address)
+    assert "the Hugging Face hub was not asked for what looks like a run's id; did you mean '0123456789ab-s7'?" in told
+    assert not hub.asked
+
+
 def test_a_folder_or_file_that_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
     for name in (tmp_path, tmp_path / "notes.txt"):

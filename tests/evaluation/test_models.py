@@ -16,9 +16,11 @@ from torch import nn
 from nlcse_tune.config import EncoderConfig, Pooler
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.evaluation.embed import Embedder, embed
-from nlcse_tune.evaluation.models import Wrapped, load_model
+from nlcse_tune.evaluation.models import load_model
+from nlcse_tune.evaluation.theirs import Wrapped
 from nlcse_tune.export.folder import export_run
 from nlcse_tune.models.encoder import SentenceEncoder, build_encoder, load_encoder, save_encoder
+from tests.evaluation.theirs import old_style, saved_by_them
 from tests.models.tiny import checkpoint, load_plain, tokenizer, with_code
 
 torch.set_num_threads(1)
@@ -50,32 +52,6 @@ def theirs(model: str | Path, sentences: list[str] = SENTENCES) -> np.ndarray:
     return np.asarray(SentenceTransformer(str(model), device="cpu").encode(sentences))
 
 
-def saved_by_them(folder: Path, source: Path, *rest: Any, **options: Any) -> Path:
-    """A folder of sentence-transformers: a Transformer, then the modules `rest`."""
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Transformer
-
-    first = Transformer(str(source), max_seq_length=80)
-    SentenceTransformer(modules=[first, *rest], device="cpu", **options).save(str(folder), create_model_card=False)
-    return folder
-
-
-def old_style(folder: Path, source: Path, own: dict[str, Any]) -> Path:
-    """A folder as version 2 of sentence-transformers wrote it: the Transformer in a folder of its own, flags."""
-    shutil.copytree(source, folder / "0_Transformer")
-    (folder / "0_Transformer" / "sentence_bert_config.json").write_text(json.dumps(own))
-    (folder / "1_Pooling").mkdir()
-    flags = {"word_embedding_dimension": 32, "pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps(flags))
-    (folder / "2_Normalize").mkdir()
-    kinds = ("Transformer", "Pooling", "Normalize")
-    (folder / "modules.json").write_text(json.dumps([
-        {"idx": i, "name": str(i), "path": f"{i}_{kind}", "type": f"sentence_transformers.models.{kind}"}
-        for i, kind in enumerate(kinds)
-    ]))  # fmt: skip
-    return folder
-
-
 @pytest.mark.parametrize("supervised", [False, True])
 def test_a_run_by_id_by_folder_and_by_checkpoint(plain: Path, supervised: bool, tmp_path: Path) -> None:
     run = tmp_path / "runs/demo/checkpoints/0123456789ab-s7"
@@ -83,7 +59,7 @@ def test_a_run_by_id_by_folder_and_by_checkpoint(plain: Path, supervised: bool, 
     expected = vectors(load_encoder(folder))
     for name in (str(folder), str(run), "0123456789ab-s7", "01234"):
         loaded = load_model(name, out=tmp_path / "runs")
-        assert loaded.pooling == ("cls (saved, with its head)" if supervised else "cls (saved)")
+        assert str(loaded.pooling) == ("cls (saved), then MLP" if supervised else "cls (saved)")
         np.testing.assert_array_equal(vectors(loaded.encoder), expected)
 
 
@@ -97,11 +73,11 @@ def test_two_runs_of_one_id_are_not_guessed_between(plain: Path, tmp_path: Path)
 def test_another_pooling_than_the_saved_one_needs_force(plain: Path, tmp_path: Path) -> None:
     folder = run_checkpoint(tmp_path / "model", plain, "avg")
     for same in ("avg", None):
-        assert load_model(str(folder), same).pooling == "avg (saved)"  # type: ignore[arg-type]
+        assert str(load_model(str(folder), same).pooling) == "avg (saved)"  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"was saved with pooling 'avg'.*--force-pooling"):
         load_model(str(folder), "cls_before_pooler")
     forced = load_model(str(folder), "cls_before_pooler", force=True)
-    assert forced.pooling == "cls_before_pooler (given)"
+    assert str(forced.pooling) == "cls_before_pooler (given)"
     np.testing.assert_array_equal(vectors(forced.encoder), vectors(load_encoder(folder, pooler="cls_before_pooler")))
 
 
@@ -112,20 +88,29 @@ def test_a_supervised_head_is_left_out_only_by_force(plain: Path, tmp_path: Path
     forced = load_model(str(folder), "cls_before_pooler", force=True).encoder
     assert isinstance(forced, SentenceEncoder)
     assert forced.head is None
+    told = load_model(str(folder), "cls_before_pooler", force=True).pooling
+    assert str(told) == "cls_before_pooler (given), without MLP"
     unsupervised = run_checkpoint(tmp_path / "other", plain, "cls")
     load_model(str(unsupervised), "cls_before_pooler")  # the same vectors, so nothing to force
 
 
-def test_an_old_folder_with_mean_pooling(plain: Path, tmp_path: Path) -> None:
-    folder = old_style(tmp_path / "st", plain, {"max_seq_length": 6, "do_lower_case": True})
-    loaded = load_model(str(folder))
-    assert loaded.pooling == "avg (saved, with its head)"
+@pytest.mark.parametrize("name", ["sentence_bert_config.json", "sentence_xlm-roberta_config.json"])
+@pytest.mark.parametrize("lower", [True, False])
+def test_an_old_folder_is_cut_and_lower_cased_as_it_says(lower: bool, name: str, plain: Path, tmp_path: Path) -> None:
+    """Its own file lies in the Transformer's folder; the tokenizer here knows cases."""
+    cased = Path(shutil.copytree(plain, tmp_path / "cased"))
+    words = json.loads((cased / "tokenizer.json").read_text())
+    words["normalizer"]["lowercase"] = False
+    (cased / "tokenizer.json").write_text(json.dumps(words))
+    loaded = load_model(str(old_style(tmp_path / "st", cased, {"max_seq_length": 6, "do_lower_case": lower}, name)))
+    assert str(loaded.pooling) == "avg (saved), then Normalize"
     assert loaded.encoder.max_length == 6
-    lower = load_encoder(plain, pooler="avg")
-    lower.tokenizer.model_max_length = 6
-    expected = embed(lower, ([s.lower() for s in SENTENCES],), precision="fp32").of([s.lower() for s in SENTENCES])
+    alone = load_encoder(cased, pooler="avg")
+    alone.tokenizer.model_max_length = 6
+    taken = [sentence.lower() for sentence in SENTENCES] if lower else SENTENCES
+    expected = embed(alone, (taken,), precision="fp32").of(taken)
     expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
-    np.testing.assert_allclose(vectors(loaded.encoder), expected, atol=1e-6)
+    np.testing.assert_allclose(embed(loaded.encoder, (SENTENCES,), "fp32").of(SENTENCES), expected, atol=1e-6)
 
 
 def test_cls_and_dense(plain: Path, tmp_path: Path) -> None:
@@ -133,13 +118,29 @@ def test_cls_and_dense(plain: Path, tmp_path: Path) -> None:
 
     folder = saved_by_them(tmp_path / "st", plain, Pooling(32, "cls"), Dense(32, 8))
     loaded = load_model(str(folder))
-    assert loaded.pooling == "cls (saved, with its head)"
+    assert str(loaded.pooling) == "cls (saved), then Dense"
     np.testing.assert_allclose(vectors(loaded.encoder), theirs(folder), atol=1e-6)
     with pytest.raises(ConfigError, match="was saved with pooling 'cls'"):
         load_model(str(folder), "avg")
     forced = load_model(str(folder), "avg", force=True)
-    assert forced.pooling == "avg (given)"
+    assert str(forced.pooling) == "avg (given), without Dense"
     np.testing.assert_allclose(vectors(forced.encoder), vectors(load_encoder(plain, pooler="avg")), atol=1e-6)
+
+
+@pytest.mark.parametrize(("mode", "pooler"), [("mean", "avg"), ("cls", "cls"), ("max", "max"), ("lasttoken", "last")])
+def test_forced_the_saved_pooling_alone_is_what_is_scored(mode: Any, pooler: Any, plain: Path, tmp_path: Path) -> None:
+    """Without Dense and Normalize, which change transfer scores; and the output says so."""
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling
+
+    folder = saved_by_them(tmp_path / "st", plain, Pooling(32, mode), Dense(32, 32), Normalize())
+    kept = load_model(str(folder), pooler)
+    assert str(kept.pooling) == f"{pooler} (saved), then Dense, Normalize"
+    np.testing.assert_allclose(vectors(kept.encoder), theirs(folder), atol=1e-6)
+    forced = load_model(str(folder), pooler, force=True)
+    assert str(forced.pooling) == f"{pooler} (given), without Dense, Normalize"
+    bare = saved_by_them(tmp_path / "bare", plain, Pooling(32, mode))
+    np.testing.assert_allclose(vectors(forced.encoder), theirs(bare), atol=1e-6)
+    assert str(load_model(str(bare), pooler, force=True).pooling) == f"{pooler} (given)"
 
 
 @pytest.mark.parametrize("family", ["bert", "distilbert", "gpt2"])
@@ -151,7 +152,8 @@ def test_every_pooling_of_theirs(
 
     folder = saved_by_them(tmp_path / "st", checkpoint(family, tmp_path_factory), Pooling(32, mode))
     loaded = load_model(str(folder))
-    assert loaded.pooling == ("cls + avg (saved)" if isinstance(mode, tuple) else f"{mode} (saved)")
+    ours = {"lasttoken": "last", "weightedmean": "weighted", ("cls", "mean"): "cls + avg"}.get(mode, mode)
+    assert str(loaded.pooling) == f"{ours} (saved)"
     np.testing.assert_allclose(vectors(loaded.encoder), theirs(folder), atol=1e-5)
     with pytest.raises(ConfigError, match="was saved with pooling"):
         load_model(str(folder), "cls")
@@ -287,7 +289,7 @@ def test_an_export_scores_as_the_checkpoint_it_came_from(
     exported = export_run(str(folder), tmp_path / "exported")
     for asked in (None, pooler):  # what was trained may be said, also where two poolers are one and the same
         loaded = load_model(str(exported), asked)
-        assert loaded.pooling == f"{pooler} (saved{', with its head' if supervised else ''})"
+        assert str(loaded.pooling) == f"{pooler} (saved){', then MLP' if supervised else ''}"
         np.testing.assert_allclose(vectors(loaded.encoder), vectors(load_encoder(folder)), atol=1e-6)
     (exported / "nlcse_pooling.json").unlink()  # as any other tool's
     again = load_model(str(exported)).encoder
@@ -299,7 +301,7 @@ def test_a_plain_folder_needs_a_pooling(plain: Path) -> None:
     with pytest.raises(ConfigError, match="no pooling is saved with this model; say how to pool"):
         load_model(str(plain))
     loaded = load_model(str(plain), "avg_top2")
-    assert loaded.pooling == "avg_top2 (given)"
+    assert str(loaded.pooling) == "avg_top2 (given)"
     np.testing.assert_array_equal(vectors(loaded.encoder), vectors(load_encoder(plain, pooler="avg_top2")))
 
 

@@ -12,7 +12,7 @@ from nlcse_tune.data import sts as data
 from nlcse_tune.data.sts import Subset
 from nlcse_tune.errors import DataError, RunError
 from nlcse_tune.evaluation import sts
-from nlcse_tune.evaluation.embed import Bank, distinct
+from nlcse_tune.evaluation.embed import Bank, distinct, embed_tokens
 from nlcse_tune.evaluation.sts import DevEvaluator, cosines, pearson, score_subsets, spearman, task_score
 from nlcse_tune.models.encoder import SentenceEncoder, load_encoder
 from tests.models.tiny import checkpoint
@@ -151,6 +151,17 @@ def test_dev_evaluator_equals_a_plain_computation(encoder: SentenceEncoder) -> N
     assert evaluator(encoder, "fp32") == evaluator(encoder, "fp32")
     assert evaluator(encoder, "fp32") == pytest.approx(expected, abs=0.01)
     assert encoder.training
+
+
+def test_dev_scores_of_runs_are_of_cosines_as_they_are(encoder: SentenceEncoder) -> None:
+    """Rounded as test scores are, they would no longer be those on record."""
+    evaluator = DevEvaluator(SYNTHETIC, encoder)
+    bank = Bank(evaluator.row, embed_tokens(encoder, evaluator.tokens, "fp32"))
+    exact = cosines(bank, evaluator.subset)
+    assert not np.array_equal(exact, exact.round(sts.DIGITS))
+    assert evaluator(encoder, "fp32") == spearman(exact, evaluator.subset.gold)
+    rounded = score_subsets(bank, {"dev": [evaluator.subset]})[1]["dev"]
+    np.testing.assert_array_equal(rounded, exact.round(sts.DIGITS))
 
 
 def test_dev_evaluator_reads_a_folder(folder: str, encoder: SentenceEncoder) -> None:

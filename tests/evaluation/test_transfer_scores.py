@@ -1,11 +1,16 @@
 """Transfer accuracies against SentEval's protocol written a second time, with scikit-learn's own tools alone."""
 
+import threading
+import time
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from nlcse_tune.data.transfer import Labelled, load_transfer
 from nlcse_tune.errors import RunError
@@ -214,6 +219,51 @@ def test_a_protocol_chooses_and_tests_as_senteval_does() -> None:
         expected = (layer(torch.from_numpy(bank.vectors[200:])).argmax(1).numpy() == labels[200:]).mean()
     assert score.dev_accuracy == pytest.approx(100 * max(means))
     assert score.accuracy == pytest.approx(100 * expected)
+
+
+def test_fits_run_beside_each_other_on_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two wait for each other; a library's threads are one; results stand in order, and threads are as before after."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    both, said = threading.Barrier(2, timeout=60), []
+
+    def fit(number: int) -> tuple[int, set[int]]:
+        both.wait()
+        return number, {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    with threadpool_limits(2):
+        before = threadpool_info()
+        results = transfer.beside([partial(fit, n) for n in range(6)], "fits", lambda *told: said.append(told))
+        assert threadpool_info() == before
+    assert results == [(n, {1}) for n in range(6)]
+    assert said == [("fits", n, 6) for n in range(1, 7)]
+
+
+def test_scores_do_not_hang_on_the_number_of_threads() -> None:
+    """The classifiers' first weights are drawn in the midst of other fits."""
+    bank = random_bank(200)
+    labels = noisy(bank, range(200), 1)
+    threads, scores = torch.get_num_threads(), []
+    for count in (1, 4):
+        torch.set_num_threads(count)
+        scores.append([transfer_score(bank, (items(range(200), labels),), name) for name in transfer.CLASSIFIERS])
+    torch.set_num_threads(threads)
+    assert scores[0] == scores[1]
+
+
+def test_what_ends_an_evaluation_does_not_wait_for_every_fit() -> None:
+    """An error, or Ctrl-C, which comes between two results."""
+    begun = []
+
+    def stop(what: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    def fit(number: int) -> None:
+        begun.append(number)
+        time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt):
+        transfer.beside([partial(fit, n) for n in range(500)], "fits", stop)
+    assert len(begun) < 500
 
 
 def test_the_smallest_strength_of_equals_is_taken() -> None:

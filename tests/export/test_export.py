@@ -24,7 +24,8 @@ from nlcse_tune.export.folder import export_run
 from nlcse_tune.files import locked
 from nlcse_tune.models.encoder import build_encoder, load_encoder, save_encoder
 from nlcse_tune.paths import RunPaths, StudyPaths
-from nlcse_tune.records import RunRecord, TaskScore, TestRecord, run_id
+from nlcse_tune.records import RunRecord, TestRecord, run_id
+from nlcse_tune.records.scores import TaskScore
 from nlcse_tune.run import run_one
 from nlcse_tune.training.checkpoint import Checkpoints
 from nlcse_tune.training.context import RunContext

@@ -32,6 +32,15 @@ def by_hand(pooler: Pooler, layers: tuple[Tensor, ...]) -> Tensor:
     """`layers` are the embedding layer's states and each Transformer layer's, (1, T, D)."""
     if pooler in ("cls", "cls_before_pooler"):
         return layers[-1][0, 0]
+    if pooler in ("max", "last", "weighted"):
+        states = list(layers[-1][0])
+        places = range(1, len(states) + 1)
+        return {
+            "max": torch.stack(states).max(0).values,
+            "last": states[-1],
+            "weighted": sum((n * state for n, state in zip(places, states, strict=True)), torch.tensor(0.0))
+            / sum(places),
+        }[pooler]
     used = {"avg": (layers[-1],), "avg_first_last": (layers[1], layers[-1]), "avg_top2": (layers[-2], layers[-1])}[
         pooler
     ]

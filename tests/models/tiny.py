@@ -22,6 +22,16 @@ OTHER_SHAPES: dict[str, dict[str, Any]] = {
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 80},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 80},
     "electra": {**SHAPE, "embedding_size": 16},
+    "t5": {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2},
+    "bart": {
+        "d_model": 32,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 64,
+        "decoder_ffn_dim": 64,
+    },
     "albert": {**SHAPE, "embedding_size": 16},
 }
 _made: dict[tuple[Any, ...], Path] = {}

@@ -8,8 +8,9 @@ from nlcse_tune.config import STS_TASKS, RunConfig, StsTask, override
 from nlcse_tune.data.catalog import fingerprint, fingerprints
 from nlcse_tune.errors import DataError
 from nlcse_tune.paths import RunPaths, StudyPaths
-from nlcse_tune.records import DevPoint, RunRecord, TaskScore, TestRecord, constant_side_loss, now, run_id
+from nlcse_tune.records import DevPoint, RunRecord, TestRecord, constant_side_loss, now, run_id
 from nlcse_tune.records.ledger import kept_test, ledger
+from nlcse_tune.records.scores import TaskScore
 from nlcse_tune.versions import versions
 
 
@@ -120,3 +121,10 @@ def test_fingerprints_follow_content(tmp_path: Path) -> None:
 def test_a_runs_inputs(tiny_config: RunConfig) -> None:
     assert set(fingerprints(tiny_config)) == {"encoder", "text", "dev", "side"}
     assert set(fingerprints(override(tiny_config, {"side": None}))) == {"encoder", "text", "dev"}
+
+
+def test_a_sub_sets_score_is_a_list_in_files_of_every_version() -> None:
+    text = '{"all":1.0,"mean":1.0,"wmean":1.0,"pearson":2.0,"pairs":3,"subsets":{"MSRpar":[1.0,2.0,3]}}'
+    score = TaskScore.model_validate_json(text)
+    assert (score.subsets["MSRpar"].spearman, score.subsets["MSRpar"].pairs) == (1.0, 3)
+    assert score.model_dump_json() == text
