@@ -168,7 +168,8 @@ def loaded_by(modules: list[str]) -> set[str]:
 def test_light_modules_load_nothing_heavy() -> None:
     light = [name for name in MODULES if room(name) in LIGHT]
     assert {room(name) for name in light} == set(LIGHT)
-    assert loaded_by([*light, "search.state", "launch.spec", "tracking", "tracking.tensorboard"]).isdisjoint(HEAVY)
+    assert loaded_by([*light, "search.state", "launch.spec", "tracking"]).isdisjoint(HEAVY)
+    assert loaded_by(["tracking.tensorboard"]).isdisjoint(HEAVY - {"fsspec"})  # which TensorBoard loads by itself
 
 
 def test_the_driver_of_searches_and_seed_studies_loads_nothing_that_trains() -> None:
