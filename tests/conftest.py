@@ -72,9 +72,10 @@ def ray_session() -> Iterator[None]:
 
     import ray  # isort: skip
 
-    ray.init(
-        address="local", num_cpus=CPUS, log_to_driver=False, logging_level="ERROR", include_dashboard=True,
-        object_store_memory=cluster.OBJECT_STORE_BYTES, runtime_env={"env_vars": cluster.ENVIRONMENT},
-    )  # fmt: skip
+    with cluster._agents_ports_known():  # Ray's own, 52365 for the agent that starts jobs, another Ray may have
+        ray.init(
+            address="local", num_cpus=CPUS, log_to_driver=False, logging_level="ERROR", include_dashboard=True,
+            object_store_memory=cluster.OBJECT_STORE_BYTES, runtime_env={"env_vars": cluster.ENVIRONMENT},
+        )  # fmt: skip
     yield
     ray.shutdown()

@@ -28,7 +28,7 @@ PACKAGE = Path(__file__).parents[1]
 if not verbose():  # Ray's client tells of every step
     logging.getLogger("ray.dashboard.modules.dashboard_sdk").setLevel(logging.ERROR)
     logging.getLogger("ray._private.runtime_env.packaging").setLevel(logging.ERROR)
-AGENT_WITHIN = 300.0  # seconds
+AGENT_WITHIN = 120.0  # seconds
 KINDS: tuple[Kind, ...] = ("studies", "search_spaces")
 
 
@@ -98,14 +98,19 @@ def pack(folder: Path, study: Path, space: Path | None) -> None:
 
 
 def head_of(dashboard: Dashboard) -> tuple[str, str]:
-    """The Python that runs Ray on the cluster's head, and the cluster's address there.
+    """The Python that runs Ray on the cluster's head, and the cluster's address there; RunError where it does not tell.
 
     A job's command is run by a shell, whose path need not lead to the environment that Ray was started from; and `auto`
     means whatever Ray the job finds first on the head, where there may be several.
     """
-    nodes: list[dict[str, Any]] = dashboard.get("/nodes?view=summary")["data"]["summary"]
-    lines = [" ".join(node.get("cmdline") or []) for node in nodes if node.get("raylet", {}).get("isHeadNode")]
-    said = " ".join(lines)
+    said, until = "", time.monotonic() + AGENT_WITHIN
+    while not said and time.monotonic() < until:  # a head tells of itself some seconds after its dashboard is up
+        nodes: list[dict[str, Any]] = dashboard.get("/nodes?view=summary")["data"]["summary"]
+        heads = [node for node in nodes if node.get("raylet", {}).get("isHeadNode")]
+        said = " ".join(word for node in heads for word in node.get("cmdline") or ())
+        time.sleep(0 if said else 1)
     python = re.search(r"--python_worker_command=(\S+)", said)
     address = re.search(r"--gcs-address=(\S+)", said)
-    return python[1] if python else "python", address[1] if address else "auto"
+    if python is None or address is None:
+        raise RunError(f"{dashboard.url}: does not tell how its head runs Ray; see whether it has a head that is up")
+    return python[1], address[1]
