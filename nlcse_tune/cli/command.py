@@ -23,6 +23,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.meta[TYPED] = list(args)
+        args = less_out(args) if "--submit" in args else args  # a store that the cluster sees need not be seen here
         try:
             return super().parse_args(ctx, args)
         except Exception as error:  # click's NoSuchOption, which some versions of Typer carry within themselves
@@ -31,6 +32,12 @@ class Command(TyperCommand):
             if longer and hasattr(error, "possibilities"):
                 error.possibilities = longer
             raise
+
+
+def less_out(words: list[str]) -> list[str]:
+    """The words without `--out` and its value."""
+    before = ["", *words[:-1]]
+    return [word for last, word in zip(before, words, strict=True) if "--out" not in (last, word.partition("=")[0])]
 
 
 def be_verbose(asked: bool) -> None:

@@ -11,7 +11,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from nlcse_tune.cli.main import app
-from nlcse_tune.cli.submit import words_of
+from nlcse_tune.cli.submit import typed, words_of
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.launch.dashboard import Dashboard
 from nlcse_tune.launch.submit import pack
@@ -45,11 +45,12 @@ def test_a_job_is_called_with_the_same_words_less_what_concerns_this_call() -> N
     words = ["search", "x/demo.yaml", "--set", "train.max_steps=4", "--set", "side.data=/a b", "--trials", "2"]
     words += ["--with-baseline", "--sampler", "tpe", "--out", "/mnt/runs"]
     called = context_of(*words, "--address", "http://h:8265", "--submit", "-v")
-    again = words_of(called, study="demo")
+    again = words_of(called, study="demo", out=typed(called, "--out"))
     assert again[:2] == ["search", "demo"]
     assert sorted(again[2:]) == sorted(words[2:])
-    kept = {**called.params, "study": "demo", "submit": False, "address": None, "verbose": False}
-    assert context_of(*again).params == kept
+    heard = context_of(*again).params
+    kept = {"study": "demo", "submit": False, "address": None, "verbose": False, "out": heard["out"]}
+    assert heard == {**called.params, **kept}
 
 
 @pytest.mark.parametrize(
