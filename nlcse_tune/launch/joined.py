@@ -36,11 +36,14 @@ class JoinedRay:
                 f"--address {address}: a search cannot be driven through Ray's client; give --address HOST:PORT (the "
                 "head's, 6379 unless it was started otherwise) or auto on a machine of the cluster"
             )
-        self.join([])
+        self._join([])
 
-    def join(self, inputs: list[Path]) -> None:
-        """Joins it, or leaves it and joins it anew: what travels is said at that moment, the package and `inputs`."""
+    def bring(self, inputs: list[Path]) -> None:
+        """Leaves it and joins it anew, since what travels is said when one joins."""
         ray.shutdown()
+        self._join(inputs)
+
+    def _join(self, inputs: list[Path]) -> None:
         try:
             self.head = services.canonicalize_bootstrap_address(self.address) or self.address
             _connect(self.head)  # else Ray would try for minutes

@@ -45,7 +45,7 @@ def check_nodes(joined: JoinedRay, needs: Needs) -> None:
     if lacking := _lacking(needs, wanted, answers):
         _check_size(lacking)
         with tempfile.TemporaryDirectory(prefix="nlcse-") as folder:
-            joined.join([travel.pack([(field, path) for field, path, _ in lacking], Path(folder))])
+            joined.bring([travel.pack([(field, path) for field, path, _ in lacking], Path(folder))])
         answers = _ask(needs)
         _raise(answers)
         if still := _lacking(needs, wanted, answers):

@@ -6,14 +6,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
 from nlcse_tune.launch.cluster import _free_ports
 from nlcse_tune.launch.session import end
 
+Result = TypeVar("Result")
 WAIT = 180  # seconds for a node to be up
 
 # `ray start` with the agents' ports known: else a raylet waits 15 s for each, too little on a machine at work.
@@ -87,6 +89,18 @@ class Nodes:
         told |= {"RAY_health_check_timeout_ms": "60000", **environment}  # slow is not dead, on a machine at work
         self.nodes.append(Node(list(options), folder, self.environment(**told), within))
         return self.nodes[-1]
+
+    def beside(self, work: Callable[[], Result], **how: str) -> Result:
+        """What `work` returns while a node of this kind is up: again where it died, as on a machine at work it may."""
+        for _ in range(4):
+            node = self.add(**how)
+            try:
+                done = work()
+                if node.process.poll() is None:
+                    return done
+            finally:
+                node.kill()
+        raise AssertionError(node.log.read_text())
 
     def close(self) -> None:
         for node in reversed(self.nodes):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,14 +65,12 @@ def test_a_node_with_another_torch_is_named_before_the_first_run(nodes: Nodes, t
     odd = tmp_path / "odd" / "torch-1.0.dist-info"
     odd.mkdir(parents=True)
     (odd / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1.0\n")
-    node = nodes.add(PYTHONPATH=f"{odd.parent}{os.pathsep}{CHECKOUT}")
-    try:
-        said = refusal(search(nodes, tmp_path / "out"))
-    finally:
-        node.kill()
+    path = f"{odd.parent}{os.pathsep}{CHECKOUT}"
+    done = nodes.beside(lambda: search(nodes, Path(tempfile.mkdtemp(dir=tmp_path))), PYTHONPATH=path)
+    said = refusal(done)
     assert "node " in said
     assert "torch is 1.0 there and " in said
-    assert not list((tmp_path / "out").glob("demo/*/*"))
+    assert "[1/1]" not in done.stdout
 
 
 @pytest.mark.ray
@@ -88,18 +87,11 @@ def test_a_folder_of_the_same_name_that_is_another_is_found_out_and_small_inputs
         pytest.skip("no right to mount a file system here")
     own = ("--trials", "2", "--set", f"text.data={text}")
 
-    other = nodes.add(within=f"{mount} && mount -t tmpfs tmpfs {out} && mkdir {out}/demo")
-    try:
-        said = refusal(search(nodes, out, *own))
-    finally:
-        other.kill()
+    hide = f"{mount} && mount -t tmpfs tmpfs {out} && mkdir {out}/demo"
+    said = refusal(nodes.beside(lambda: search(nodes, out, *own), within=hide))
     assert f"{out / 'demo'} is another folder there than where the search was started: give --out" in said
 
-    other = nodes.add(within=mount)
-    try:
-        done = search(nodes, out, *own)
-    finally:
-        other.kill()
+    done = nodes.beside(lambda: search(nodes, out, *own), within=mount)
     assert done.returncode == 0, done.stdout + done.stderr
     records = ledger(StudyPaths(out, "demo")).runs
     assert {record.status for record in records} == {"completed"}
