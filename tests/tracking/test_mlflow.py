@@ -100,7 +100,7 @@ def test_the_runs_of_a_killed_driver_are_ended_in_order(
     client: MlflowClient, tiny_study: Study, tmp_path: Path
 ) -> None:
     work = work_of(tiny_study, tmp_path)
-    spec, record = made(work, tiny_study)
+    spec, _ = made(work, tiny_study)
 
     def told() -> bool:
         known = client.get_experiment_by_name(tiny_study.name)
