@@ -11,7 +11,7 @@ from nlcse_tune.records import Choice
 from nlcse_tune.study import Study
 from nlcse_tune.tracking.curves import CURVES, SPEED
 from nlcse_tune.tracking.mlflow import MLflow
-from tests.tracking.made import curves, half, made, rest, so_far, work_of
+from tests.tracking.made import curves, half, half_and_killed, made, rest, so_far, work_of
 
 
 @pytest.fixture
@@ -94,6 +94,21 @@ def test_runs_under_way_at_the_end_are_not_finished_and_another_folder_has_a_par
     MLflow(second).opened(second.paths)
     known: Any = client.get_experiment_by_name(tiny_study.name)
     assert len(client.search_runs([known.experiment_id], "tags.kind = 'search'")) == 2
+
+
+def test_the_runs_of_a_killed_driver_are_ended_in_order(
+    client: MlflowClient, tiny_study: Study, tmp_path: Path
+) -> None:
+    work = work_of(tiny_study, tmp_path)
+    spec, _ = made(work, tiny_study)
+
+    def told() -> bool:
+        known = client.get_experiment_by_name(tiny_study.name)
+        found = runs(client, tiny_study).get(spec.run_id) if known else None
+        return found is not None and history(client, found)["dev/score"][-1:] == [(20, 72.5)]
+
+    half_and_killed(tmp_path, "mlflow", told)
+    assert {run.info.status for run in runs(client, tiny_study).values()} == {"KILLED"}
 
 
 def _choice(record: Any) -> Choice:

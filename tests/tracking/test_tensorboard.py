@@ -7,8 +7,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from nlcse_tune.config import override
+from nlcse_tune.launch.events import Watcher
 from nlcse_tune.launch.single import train_one
+from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
+from nlcse_tune.records import RunRecord
 from nlcse_tune.study import Study
 from nlcse_tune.tracking import trackers
 from nlcse_tune.tracking.curves import SPEED
@@ -99,7 +102,15 @@ def test_a_run_without_side_has_no_curve_of_it(tiny_study: Study, tmp_path: Path
 
 def test_train_keeps_its_curves(tiny_study: Study, tmp_path: Path) -> None:
     paths = StudyPaths(tmp_path, tiny_study.name)
-    record = train_one(tiny_study, paths, 7, watchers=trackers(tiny_study, paths, "train", None))
+    scored = []
+
+    class Told(Watcher):
+        def scored(self, spec: RunSpec, record: RunRecord) -> None:
+            scored.append(len(record.dev_curve))
+
+    watchers = [*trackers(tiny_study, paths, "train", None), Told()]
+    record = train_one(tiny_study, paths, 7, watchers=watchers)
+    assert scored == [1, 2]  # as it happens, not at the end alone
     found, _ = read(next(paths.tensorboard.iterdir()))
     found.pop(SPEED, None)  # a run of a second may have none
     assert found == close_to(curves(record))
