@@ -2,10 +2,10 @@
 
     python -m benchmarks.evaluation [--model FOLDER] [--data FOLDER] [--threads 2] [--rounds 3]
 
-(a) this code; (b) a plain loop with SentEval's batching: each sub-set sorted by word count, 128 pairs at a time, their
-left sentences, then their right ones, every sentence as often as it occurs; (c) sentence-transformers'
-EmbeddingSimilarityEvaluator over the pairs of each task. Rounds go a, b, c, a, b, c, ...; each ratio is of medians.
-Reading the files is part of none of them; tokenising is part of all.
+(a) this code, with packed weights; (a') the same without; (b) a plain loop with SentEval's batching: each sub-set by
+word counts, 128 pairs at a time, their left sentences, then their right ones, every sentence as often as it occurs;
+(c) sentence-transformers' EmbeddingSimilarityEvaluator over the pairs of each task. Rounds go a, a', b, c, a, ...; each
+ratio is of medians. Reading the files is part of none of them; tokenising is part of all.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from nlcse_tune.config import STS_TASKS, StsTask
 from nlcse_tune.data.sts import Subset, load_task
 from nlcse_tune.evaluation.embed import Embedder, embed
 from nlcse_tune.evaluation.models import load_model
+from nlcse_tune.evaluation.packed import packed
 from nlcse_tune.evaluation.sts import score_subsets, sentences_of, spearman
 
 Tasks = dict[StsTask, list[Subset]]
@@ -31,7 +32,15 @@ Scores = dict[StsTask, float]
 
 
 def ours(encoder: Embedder, tasks: Tasks) -> Scores:
-    """(a) `nlcse_tune.evaluation`, fp32."""
+    """(a) `nlcse_tune.evaluation`, fp32, as `evaluate` does it."""
+    with packed(encoder, "fp32"):
+        bank = embed(encoder, sentences_of(tasks), precision="fp32")
+    scores, _ = score_subsets(bank, tasks)
+    return {task: score.all for task, score in scores.items()}
+
+
+def unpacked(encoder: Embedder, tasks: Tasks) -> Scores:
+    """(a') the same without packed weights, as `seeds` does it."""
     scores, _ = score_subsets(embed(encoder, sentences_of(tasks), precision="fp32"), tasks)
     return {task: score.all for task, score in scores.items()}
 
@@ -86,6 +95,7 @@ def main() -> None:
     sentence_transformer = SentenceTransformer(str(options.model), device=device, trust_remote_code=False)
     ways: dict[str, Callable[[], Scores]] = {
         "a  nlcse-tune": lambda: ours(encoder, tasks),
+        "a' without packed weights": lambda: unpacked(encoder, tasks),
         "b  SentEval's loop": lambda: senteval(encoder, tasks),
         "c  sentence-transformers": lambda: peer(sentence_transformer, tasks),
     }

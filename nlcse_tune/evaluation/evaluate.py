@@ -16,6 +16,7 @@ from nlcse_tune.errors import ConfigError, NlcseError, RunError, nearest
 from nlcse_tune.evaluation.embed import Embedder, Progress, default_precision, embed, silent
 from nlcse_tune.evaluation.geometry import GeometryScore, geometry_of, load_geometry
 from nlcse_tune.evaluation.models import PoolingUsed, load_model
+from nlcse_tune.evaluation.packed import packed
 from nlcse_tune.evaluation.sts import load_sets, score_subsets, sentences_of
 from nlcse_tune.evaluation.transfer import TransferScore, transfer_score
 from nlcse_tune.names import Precision, Protocol, Setting
@@ -168,7 +169,8 @@ def _score(
     transfer = {task: parts for task, parts in sets.items() if isinstance(parts, tuple)}
     pairs = {task: subsets for task, subsets in sets.items() if isinstance(subsets, list)}
     items = [sentences for parts in transfer.values() for part in parts for sentences in part.columns]
-    bank = embed(encoder, [*sentences_of(pairs), *items], precision, progress)
+    with packed(encoder, precision):
+        bank = embed(encoder, [*sentences_of(pairs), *items], precision, progress)
     geometry = pairs.pop("geometry", None)
     scores = score_subsets(bank, pairs)[0]
     fields: dict[str, Any] = {"sts": {}, "dev": {}, "transfer": {}, "sentences": len(bank.vectors)}

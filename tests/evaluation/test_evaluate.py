@@ -214,7 +214,7 @@ def test_a_log_says_how_far_an_evaluation_is(model: str, data: str, tmp_path: Pa
         done, total = ended.removeprefix(f"{what}: ").split(" of ")
         assert done == total
         assert begun.endswith(f" of {total}")
-    done_by_two = command(model, str(tmp_path), *tasks)
+    done_by_two = command(model, str(tmp_path), "--tasks", "sts-dev", "--data", data)
     assert f"{model}: embedding sentences" in done_by_two.stderr
 
 
