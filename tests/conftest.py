@@ -1,6 +1,7 @@
 """What all tests share: one thread, a private cache, a tiny study, one Ray for the whole session."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 CHECKOUT = Path(__file__).parents[1]
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's background job: who is started would ignore Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # The tests start dozens of processes. They import this checkout; and where the environment forbids Python its byte
 # code, each would compile torch, transformers and ray anew, 12 CPU seconds a Ray trial in place of 5: here it lies out
 # of the sources' way.
