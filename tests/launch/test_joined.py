@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nlcse_tune.config import flatten
+from nlcse_tune.data.synthetic import triplets
 from nlcse_tune.errors import RunError
 from nlcse_tune.launch.joined import JoinedRay
 from nlcse_tune.paths import StudyPaths
@@ -80,7 +81,7 @@ def test_a_folder_of_the_same_name_that_is_another_is_found_out_and_small_inputs
 ) -> None:
     text, hidden, out = tmp_path / "data" / "text.csv", tmp_path / "data", tmp_path / "out"
     hidden.mkdir()
-    text.write_text("sent0,sent1\n" + "".join(f"line {n} of {n % 7} words,line {n} again\n" for n in range(200)))
+    text.write_text("sent0,sent1\n" + "".join(f'"{one}","{same}"\n' for one, same, _ in triplets(400)))
     (out / "demo").mkdir(parents=True)
     mount = f"mount -t tmpfs tmpfs {hidden}"
     if subprocess.run(["unshare", "--mount", "sh", "-c", mount], check=False, capture_output=True).returncode:
