@@ -72,8 +72,6 @@ def _ask(needs: Needs) -> dict[str, Answer]:
             if (answer := _answer(ref, node, max(0.0, until - time.monotonic()))) is not None:
                 answers[_name(node)] = answer
     finally:
-        for ref in asked:
-            ray.cancel(ref, force=True)
         for mark in (mark for answer in answers.values() for mark in answer.marks):
             mark.unlink(missing_ok=True)
     return answers
