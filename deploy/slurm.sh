@@ -13,7 +13,7 @@
 set -euo pipefail
 
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-address="$head:$((20000 + SLURM_JOB_ID % 10000))" # 10000 to 19999 are for Ray's workers
+address="$head:$((20000 + SLURM_JOB_ID % 10000))" # 10002 to 19999 are for Ray's workers
 
 # The token lies in your home folder, which the nodes share. Other keys (WANDB_API_KEY, AWS_...) come from the shell in
 # which sbatch was called; none belongs in this file.

@@ -10,6 +10,7 @@ import typer
 
 from nlcse_tune.cli.command import TYPED
 from nlcse_tune.errors import ConfigError
+from nlcse_tune.storage import checked, is_address
 
 NOT_SENT = ("submit", "address", "verbose")  # what concerns this call alone
 NOT_HERE = ("show", "figures")  # what shows records, which are here or there
@@ -71,7 +72,9 @@ def typed(context: typer.Context, option: str) -> str | None:
 
 
 def check_out(out: str) -> None:
-    """ConfigError where `--out` means something else on the cluster than here."""
+    """ConfigError where `--out` means something else on the cluster than here, or holds what a job may not show."""
+    if is_address(out):
+        checked(out)
     if "://" not in out and not Path(out).is_absolute():
         raise ConfigError(
             f"--out {out}: is relative, and a job's own folder goes with it; give an absolute folder that the "

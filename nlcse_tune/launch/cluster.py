@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 # Read when ray is imported. Under `uv run` Ray would rebuild the project's environment for every worker process
-# (over 60 s each); the dashboard's Train page is empty unless tracking is on (docs/ray.md, points 13 and 14).
+# (over 60 s each); Train's API answers 500 unless tracking is on (docs/ray.md, points 13 and 14).
 ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",

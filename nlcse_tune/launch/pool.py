@@ -127,7 +127,7 @@ class Pool:
             mode="max",
             search_alg=driver,
             num_samples=-1,  # until the source has no more
-            reuse_actors=not many,  # a fresh process costs 11 s a trial, mostly imports; a reused one 4 s (docs/ray.md)
+            reuse_actors=not many,  # a fresh process costs 11 s a trial, mostly imports (docs/ray.md)
             trial_name_creator=lambda trial: spec_of(trial.config).title,
             trial_dirname_creator=lambda trial: spec_of(trial.config).folder_name,
         )

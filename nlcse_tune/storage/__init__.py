@@ -35,7 +35,7 @@ def folder_of(out: str | Path) -> Path:
         return Path(out)
     if text.startswith("file://"):
         return Path(urlsplit(text).path)
-    return _mirror(_checked(text), cache_folder()).folder
+    return _mirror(checked(text), cache_folder()).folder
 
 
 @cache
@@ -45,7 +45,8 @@ def _mirror(address: str, cache: Path) -> Mirror:
     return mirror
 
 
-def _checked(address: str) -> str:
+def checked(address: str) -> str:
+    """The address in one spelling; ConfigError where it holds a secret, or names nothing."""
     parts = urlsplit(address)
     if parts.password is not None or any(_SECRET.search(name) for name, _ in parse_qsl(parts.query)):
         hidden = f"{parts.scheme}://...{parts.path}"

@@ -57,6 +57,7 @@ def test_a_job_is_called_with_the_same_words_less_what_concerns_this_call() -> N
     ("words", "said"),
     [
         ((), r"--out runs: is relative, and a job's own folder goes with it; give an absolute folder"),
+        (("--out", "s3://key:hidden@bucket/runs"), r"--out s3://\.\.\./runs: holds a secret"),
         (("--out", "/mnt/runs", "--show"), "--show and --submit: a job shows nothing here"),
         (
             ("--out", "s3://runs", "--set", "text.data=some/lines.txt"),
