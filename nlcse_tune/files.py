@@ -34,7 +34,7 @@ class Keeper(Protocol):
     def release(self, folder: Path) -> None: ...
     def delete(self, path: Path, *, whole_folder: bool = False) -> None: ...
     def move(self, source: Path, target: Path) -> None: ...
-    def fetch(self, path: Path) -> None: ...
+    def fetch(self, path: Path, *, mine: bool = False) -> None: ...
     def refresh(self, below: Path | None = None, *, large: bool = False, mine: bool = False) -> None: ...
     def claim(self, path: Path, what: str, *, shared: bool) -> AbstractContextManager[None]: ...
     def check(self) -> None: ...
@@ -80,11 +80,14 @@ def moved(source: Path, target: Path) -> None:
         keeper.move(source, target)
 
 
-def fetch(*paths: Path) -> None:
-    """Makes files here what they are in their store, if they have one: another machine may have written them."""
+def fetch(*paths: Path, mine: bool = False) -> None:
+    """Makes files here what they are in their store, if they have one: another machine may have written them.
+
+    Of what is `mine` alone that is so even of a file that was written here and never came there.
+    """
     for path in paths:
         if (keeper := keeper_of(path)) is not None:
-            keeper.fetch(path)
+            keeper.fetch(path, mine=mine)
 
 
 def fetch_folder(folder: Path, *, mine: bool = False) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import tokenizers
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -84,7 +85,9 @@ def cached_tables(
     definition = json.loads(tokenizer.backend_tokenizer.to_str())
     for setting in ("truncation", "padding"):  # left over from the last call, whatever it was
         definition.pop(setting, None)
-    key = f"{content}\n{max_length}\n{json.dumps(definition)}"
+    # How a sentence is cut is not in the definition, which has it only while one is being cut.
+    cutting = (tokenizer.truncation_side, tokenizer.split_special_tokens, tokenizers.__version__)
+    key = f"{content}\n{max_length}\n{cutting}\n{json.dumps(definition)}"
 
     def make(path: Path) -> None:
         tables = [tokenize(column, tokenizer, max_length) for column in read()]
@@ -93,7 +96,7 @@ def cached_tables(
         _save(path.with_suffix(OFFSETS), offsets)  # first: once there are ids there is all
         _save(path, np.concatenate([table.ids for table in tables]))
 
-    path = cached("tokens", key, ".npy", make)
+    path = cached("tokens", key, ".npy", make, beside=OFFSETS)
     ids, offsets = np.load(path, mmap_mode="r"), np.load(path.with_suffix(OFFSETS), mmap_mode="r")
     return tuple(TokenTable(ids, own) for own in offsets)
 
@@ -103,19 +106,23 @@ def _save(path: Path, array: NDArray[np.generic]) -> None:
         np.save(stream, array)
 
 
-def cached(kind: str, key: str, suffix: str, make: Callable[[Path], None]) -> Path:
-    """The file that `make` writes atomically of all that `key` says: by one process of this machine, once."""
+def cached(kind: str, key: str, suffix: str, make: Callable[[Path], None], beside: str | None = None) -> Path:
+    """The file that `make` writes atomically of all that `key` says: by one process of this machine, once.
+
+    Made anew where it, or the one with the suffix `beside` that is made with it, was deleted.
+    """
     name = f"{kind}/{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}{suffix}"
     try:
-        return _made_once(cache_folder() / name, make)
+        return _made_once(cache_folder() / name, make, beside)
     except StorageError:  # a home that cannot be written to: for this process alone
-        return _made_once(Path(_private_folder().name) / name, make)
+        return _made_once(Path(_private_folder().name) / name, make, beside)
 
 
-def _made_once(path: Path, make: Callable[[Path], None]) -> Path:
-    if not path.is_file():
+def _made_once(path: Path, make: Callable[[Path], None], beside: str | None) -> Path:
+    whole = [path, *([path.with_suffix(beside)] if beside else [])]
+    if not all(file.is_file() for file in whole):
         with in_turn(path.with_suffix(".lock")):
-            if not path.is_file():
+            if not all(file.is_file() for file in whole):
                 make(path)
     return path
 

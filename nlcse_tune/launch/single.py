@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.check import check_inputs
-from nlcse_tune.files import locked
+from nlcse_tune.files import fetch, locked
 from nlcse_tune.launch.call import Calling
 from nlcse_tune.launch.events import Audience, Watcher
 from nlcse_tune.launch.spec import Launch, Needs, RunSpec, run_spec
@@ -34,6 +34,7 @@ def train_one(
     """
     spec = run_spec(paths, study.config, seed, fingerprints(study.config))
     with locked(paths.lock, str(paths.folder), shared=True), locked(spec.paths.lock, f"run {spec.run_id}"):
+        fetch(spec.paths.record, mine=True)
         record = kept_record(spec.paths)
         if record and (record.status == "failed" or is_whole(record, spec.paths)):
             return record

@@ -54,7 +54,7 @@ def run_trial(spec: RunSpec, resources: Resources, opening: Opening | None) -> N
 
 def _run(spec: RunSpec, resources: Resources, opening: Opening | None) -> RunRecord:
     paths, asked = spec.paths, at_hand(spec.config).eval
-    fetch(paths.record, paths.test, paths.similarities)
+    fetch(paths.record, paths.test, paths.similarities, mine=True)
     earlier = kept_record(paths)
     tested = opening is not None and is_tested(paths, asked)
     if earlier and (earlier.status == "failed" or tested or is_whole(earlier, paths)):

@@ -56,6 +56,7 @@ def execute(spec: RunSpec, context: RunContext, show: Callable[[RunProgress], No
     with writing(paths.folder):
         paths.folder.mkdir(parents=True, exist_ok=True)
     fetch_folder(paths.folder, mine=context.leads)  # the run may have come further on another machine
+    fetch(paths.record)
     keeper = keeper_of(paths.folder)
     if keeper is not None:
         context.kept = lambda: keeper.push(paths.folder)
@@ -78,6 +79,7 @@ def execute(spec: RunSpec, context: RunContext, show: Callable[[RunProgress], No
             log.ended(record)
     if context.leads and record.status != "stopped":
         context.kept()
+        fetch(paths.record)
         if earlier is not None or kept_record(paths) is None:  # else it was stopped meanwhile, and the driver says so
             record = keep_record(record, paths)
         finish(paths.folder, record.best_step)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from nlcse_tune.errors import DataError
-from nlcse_tune.files import fetch_folder, moved, write_text, writing
+from nlcse_tune.files import fetch, fetch_folder, moved, write_text, writing
 from nlcse_tune.paths import LAST, POOLING_FILE, RunPaths, StudyPaths, run_of
 from nlcse_tune.records import Opening, RunRecord, TestRecord, now
 from nlcse_tune.saved_model import damage
@@ -85,6 +85,7 @@ def log_opening(paths: StudyPaths, opening: Opening, run_id: str) -> None:
     Not a line of one file for all: workers on several machines write at once, and no object store can add to a file.
     """
     path = paths.openings / f"{opening.call}-{run_id}.json"
+    fetch(path)
     if not path.exists():  # a call that was interrupted over this run scores it anew
         opening = opening.model_copy(update={"time": now(), "runs": (run_id,)})
         write_text(path, opening.model_dump_json() + "\n")

@@ -41,6 +41,7 @@ class Mirror:
         self.claims: list[Claim] = []
         self.sent: dict[str, float] = {}  # when what changes all the time was sent last
         self.sending: threading.Thread | None = None
+        self.turn = threading.Lock()  # of those who start it or wait for it
         self.known: dict[str, set[str]] = {}  # models and restart points that each run's folder had, here and there
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -66,10 +67,13 @@ class Mirror:
             self.check()
             self._wait()
             self._put(path, name)
-        elif time.monotonic() > self.sent.get(name, -every) + every and not (self.sending and self.sending.is_alive()):
-            self.sent[name] = time.monotonic()
-            self.sending = threading.Thread(target=self._put_unwatched, args=(path, name), daemon=True)
-            self.sending.start()
+            return
+        with self.turn:
+            due = time.monotonic() > self.sent.get(name, -every) + every
+            if due and not (self.sending and self.sending.is_alive()):
+                self.sent[name] = time.monotonic()
+                self.sending = threading.Thread(target=self._put_unwatched, args=(path, name), daemon=True)
+                self.sending.start()
 
     def _put(self, path: Path, name: str) -> None:
         before = path.stat()
@@ -84,8 +88,9 @@ class Mirror:
 
     def _wait(self) -> None:
         """For what is being sent: it must not come after what is done now."""
-        if self.sending is not None:
-            self.sending.join()
+        with self.turn:
+            if self.sending is not None:
+                self.sending.join()
 
     def push(self, folder: Path) -> None:
         """Puts a run's models, then its restart points, then the link, and deletes there what was deleted here.
@@ -135,12 +140,13 @@ class Mirror:
 
     # -- what is written there comes here
 
-    def fetch(self, path: Path) -> None:
-        """Makes a file what it is in the store."""
-        if not path.exists() or _sealed(path):
+    def fetch(self, path: Path, *, mine: bool = False) -> None:
+        """Makes a file what it is in the store; one that is `mine` alone even where it was written here and not put."""
+        here = path.exists()
+        if not here or mine or _sealed(path):
             name = self._relative(path)
             info = self.store.info(name)
-            self._agree({} if info is None else {name: info}, [name])
+            self._agree({} if info is None else {name: info}, [name] if here else [], mine=mine)
 
     def refresh(self, below: Path | None = None, *, large: bool = False, mine: bool = False) -> None:
         """Makes all in a folder what it is in the store, models and restart points only where `large`.
@@ -148,8 +154,9 @@ class Mirror:
         What is `mine` alone to work on is made so even where it was written here and did not come into the store.
         """
         below = below or self.folder
+        # Before the store is asked: what another process of this machine brings into it meanwhile is not gone from it.
+        here = [self._relative(path) for path in below.rglob("*") if path.is_file() and (mine or _sealed(path))]
         there = {name: info for name, info in self.store.list(self._relative(below)).items() if _is_kept(name)}
-        here = [self._relative(path) for path in below.rglob("*") if path.is_file()]
         wanted = {name: info for name, info in there.items() if large or not _is_large(name)}
         self._agree(wanted, [name for name in here if _is_kept(name) and name not in there], mine=mine)
         if large:
@@ -259,9 +266,10 @@ class Mirror:
 
 
 def _is_kept(name: str) -> bool:
-    """Whether a file of the mirror is one of the store: not what is unfinished, a lock, set aside or of Ray."""
+    """Whether a file of the mirror is one of the store: not what is unfinished, a lock, set aside, of Ray or of W&B."""
     parts = name.split("/")
-    return not any(part.startswith(".") for part in parts) and parts[1:2] != ["ray"] and "lock" not in parts[3:]
+    own = not any(part.startswith(".") for part in parts) and "lock" not in parts[3:]
+    return own and parts[1:2] not in (["ray"], ["wandb"])
 
 
 def _is_large(name: str, *, models: bool = False) -> bool:

@@ -79,7 +79,18 @@ def test_a_cache_that_cannot_be_written_to_stops_no_run(tmp_path: Path, monkeypa
     assert len(made) == len(load_columns(config)[0])
 
 
-@pytest.mark.parametrize("change", ["another text", "another length", "another vocabulary", "another objective"])
+def test_a_half_emptied_cache_is_filled_again(tmp_path: Path) -> None:
+    config = TextConfig(data="synthetic", batch_size=2)
+    tokenizer = scratch_tokenizer(TextSource(config), EncoderConfig(checkpoint="scratch"))
+    first = load_text(TextSource(config), tokenizer)
+    for path in (tmp_path / "cache" / "tokens").glob(f"*{tokens.OFFSETS}"):
+        path.unlink()
+    assert len(load_text(TextSource(config), tokenizer)) == len(first)
+
+
+@pytest.mark.parametrize(
+    "change", ["another text", "another length", "another vocabulary", "another objective", "cut on the left"]
+)
 def test_what_a_texts_tokens_hang_on_is_in_their_name(change: str, tmp_path: Path) -> None:
     path = tmp_path / "text.csv"
     path.write_text("sent0,sent1\na cat and a dog,a dog\nan owl,a bird\n")
@@ -90,6 +101,10 @@ def test_what_a_texts_tokens_hang_on_is_in_their_name(change: str, tmp_path: Pat
         path.write_text("sent0,sent1\na cat and a dog,a dog\nan owl,a cat\n")
     elif change == "another length":
         config = config.model_copy(update={"max_length": 4})
+    elif change == "cut on the left":
+        config = config.model_copy(update={"max_length": 4})
+        before = load_text(TextSource(config), tokenizer)
+        tokenizer.truncation_side = "left"
     elif change == "another vocabulary":
         tokenizer = train_tokenizer((["a dog", "an owl"],), EncoderConfig())
     else:

@@ -10,6 +10,8 @@ from nlcse_tune import files, storage
 from nlcse_tune.errors import ConfigError, StorageError
 from nlcse_tune.files import fetch, fetch_folder, gone, keeper_of, moved, named, stored, write_text
 from nlcse_tune.paths import StudyPaths
+from nlcse_tune.records import Opening
+from nlcse_tune.records.ledger import log_opening, read_openings
 from nlcse_tune.storage.mirror import Mirror
 from tests.s3_server import S3Server
 from tests.storage.conftest import Machine, refreshed
@@ -48,11 +50,52 @@ def test_what_is_written_here_is_found_there(address: str, machine: Machine) -> 
     assert not (here / "demo/search.json").exists()
 
 
-def test_unfinished_files_locks_and_rays_own_stay_here(address: str) -> None:
+def test_unfinished_files_locks_and_what_ray_and_wandb_keep_stay_here(address: str) -> None:
     here = refreshed(address)
-    for name in (".demo.lock", "demo/ray/tuner.pkl", "demo/checkpoints/x/lock", "demo/.new"):
+    for name in (".demo.lock", "demo/ray/tuner.pkl", "demo/wandb/a/b.wandb", "demo/checkpoints/x/lock", "demo/.new"):
         write_text(here / name, "x")
     assert mirror(here).store.list() == {}
+
+
+def test_what_comes_into_the_store_while_it_is_asked_is_not_taken_for_deleted(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `status --watch` beside a run would otherwise delete its models here, and the run's next upload there."""
+    here = refreshed(address)
+    store = mirror(here).store
+    asked = store.list
+
+    def list_then_another_writes(below: str = "") -> object:
+        there = asked(below)
+        write_text(here / "demo/records/a.json", "a run's, just now")
+        return there
+
+    monkeypatch.setattr(store, "list", list_then_another_writes)
+    mirror(here).refresh()
+    assert (here / "demo/records/a.json").read_text() == "a run's, just now"
+
+
+def test_a_file_that_never_came_into_the_store_does_not_count_for_who_alone_works_on_it(address: str) -> None:
+    here = refreshed(address)
+    record = here / "demo/records/a.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("its upload failed")
+    fetch(record)
+    assert record.exists()
+    fetch(record, mine=True)
+    assert not record.exists()
+
+
+def test_an_opening_is_written_once_whatever_the_machine(address: str, machine: Machine) -> None:
+    opening = Opening.by_this_command("seeds")
+    log_opening(StudyPaths(refreshed(address), "demo"), opening.model_copy(), "a-s1")
+    (first,), _ = read_openings(StudyPaths(refreshed(address), "demo"))
+    machine("other")
+    there = StudyPaths(storage.folder_of(address), "demo")
+    time.sleep(1.1)  # times are of seconds
+    log_opening(there, opening, "a-s1")
+    (again,), _ = read_openings(there)
+    assert again.time == first.time
 
 
 def test_what_others_of_this_machine_just_wrote_is_left_alone(address: str) -> None:
