@@ -23,7 +23,7 @@ from tests.launch.test_chaos import FIELDS, last_write, plain, recorded, write_s
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 POINTS, DEADLINE = 6, 400
-RUN = re.compile(r"^ray::ImplicitFunc")
+RUN = re.compile(r"^ray::(Run|demo)\b")
 
 STATE = """
 import sys

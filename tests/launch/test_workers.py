@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.long]
 # Ray Train's own, one of each for a cluster however many runs: what the dashboard's Train page shows, and who asks for
 # nodes. They take no CPU.
 STANDING = {"TrainStateActor", "_AutoscalingCoordinatorActor"}
-PARTS = ("ImplicitFunc", "RayTrainWorker", "TrainController")
+PARTS = ("ray::Run", "ray::demo", "RayTrainWorker", "TrainController")
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 
 
@@ -40,9 +40,7 @@ def left() -> dict[str, list[str]]:
     groups = [group.state for group in state.list_placement_groups(head) if group.state != "REMOVED"]
     family = psutil.Process().children(recursive=True)
     names = [" ".join(process.cmdline()) for process in family if process.status() != psutil.STATUS_ZOMBIE]
-    runs = [
-        name for name in names if any(part in name for part in ("ImplicitFunc", "RayTrainWorker", "TrainController"))
-    ]
+    runs = [name for name in names if any(part in name for part in PARTS)]
     return {"actors": actors, "groups": groups, "processes": runs}
 
 
