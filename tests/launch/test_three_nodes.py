@@ -97,7 +97,8 @@ def left_behind(nodes: Nodes) -> str:
 
 
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("victim", ["node", pytest.param("driver", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("victim", ["node", "driver"])
 def test_a_search_over_three_nodes_survives_the_death_of_one_and_of_its_driver(
     victim: str, nodes: Nodes, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
