@@ -21,8 +21,8 @@ from statistics import median
 from typing import Any
 
 from nlcse_tune.data.catalog import fingerprints
-from nlcse_tune.launch.cluster import open_ray  # sets Ray's environment before ray's import
 from nlcse_tune.launch.driver import ListedRuns
+from nlcse_tune.launch.joined import open_ray  # sets Ray's environment before ray's import
 from nlcse_tune.launch.pool import Pool
 from nlcse_tune.launch.spec import Resources, RunSpec, run_spec
 from nlcse_tune.paths import StudyPaths
