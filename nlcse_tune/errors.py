@@ -1,7 +1,9 @@
 """The errors a user can meet, and how they are worded. Each gives the value, the rule and the next step."""
 
 import os
+import shlex
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
@@ -51,7 +53,17 @@ def reason_of(error: Exception) -> str:
     text = str(error).strip()
     if "custom code" in text or "trust_remote_code" in text:
         return "it brings code of its own, `auto_map` in its files, which this tool does not run"
-    return text.splitlines()[0] if text else type(error).__name__
+    return first_line(error)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def this_command() -> str:
+    """The command that this process runs, as it may be typed again."""
+    return shlex.join(["nlcse-tune", *sys.argv[1:]])
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

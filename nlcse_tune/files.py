@@ -74,6 +74,12 @@ def gone(path: Path, *, whole_folder: bool = False) -> None:
         keeper.delete(path, whole_folder=whole_folder)
 
 
+def released(folder: Path) -> None:
+    """Deletes here what is large, where a store has it: nobody of this machine works on the run any more."""
+    if (keeper := keeper_of(folder)) is not None:
+        keeper.release(folder)
+
+
 def moved(source: Path, target: Path) -> None:
     """Moves in its store, if it has one, what was moved here."""
     if (keeper := keeper_of(source)) is not None:
@@ -196,6 +202,11 @@ def keep_umask(folder: Path, like: Path) -> None:
         shutil.copymode(like, weights)
 
 
+def holder() -> str:
+    """How a lock of this process names it."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
 @contextmanager
 def locked(path: Path, what: str, *, shared: bool = False) -> Iterator[None]:
     """Holds the lock file `path`; RunError, naming who holds it, where another process does.
@@ -211,11 +222,11 @@ def locked(path: Path, what: str, *, shared: bool = False) -> Iterator[None]:
             fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             stream.seek(0)
-            holder = stream.read().strip() or "another process"
-            raise RunError(f"{what} is in use by {holder}; wait for it, or choose another --out") from None
+            other = stream.read().strip() or "another process"
+            raise RunError(f"{what} is in use by {other}; wait for it, or choose another --out") from None
         with suppress(OSError):  # a full disk: the lock holds without its holder's name
             os.ftruncate(stream.fileno(), 0)  # of several that share it the last one is named
-            os.write(stream.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            os.write(stream.fileno(), f"{holder()}\n".encode())
             os.fsync(stream.fileno())  # it is read on other machines, too
         keeper = keeper_of(path)  # a store has no locks, and other machines
         with keeper.claim(path, what, shared=shared) if keeper else nullcontext():

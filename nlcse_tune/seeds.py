@@ -134,14 +134,15 @@ def run_seeds(
         for arm in arms:
             adopt_setting(arm)
         declare(arms, len(seeds))
-        watchers = stack.enter_context(watched(watchers, view.note, *(arm.paths for arm in arms))).watchers
+        folders = [arm.paths for arm in arms]
+        audience = stack.enter_context(watched([view, calling, *watchers], view.note, *folders))
         if specs := [*missing_runs(arms, seeds, any_version=any_version), *outdated(arms, seeds)]:
             check_inputs(arm.config for arm in arms)
             needs = Needs(tuple(arm.paths for arm in arms), tuple(arm.config for arm in arms), tests=True)
-            pool = stack.enter_context(open_pool(launch, view.note, [view, calling, *watchers], needs))
+            pool = stack.enter_context(open_pool(launch, audience, needs))
             calling.say(dashboard=pool.dashboard, address=launch.address)
             view.started(len(specs), pool.at_a_time)
-            pool.audience.expected([len(specs)], pool.at_a_time)
+            audience.expected([len(specs)], pool.at_a_time)
             pool.run(ListedRuns(specs, view.finished), arms[0].paths.ray, then_test=True)
 
 

@@ -14,10 +14,8 @@ from rich.text import Text
 from nlcse_tune.cli.show import console, duration, score, screen
 from nlcse_tune.cli.show_runs import Row, runs_table, tried
 from nlcse_tune.errors import plural
-from nlcse_tune.launch.events import Watcher
 from nlcse_tune.launch.forecast import Forecast, UnderWay
 from nlcse_tune.launch.spec import RunSpec
-from nlcse_tune.records import RunRecord
 from nlcse_tune.records.progress import RunProgress
 
 # Seconds between two lines of a run, where there is no terminal: with a new dev score, and with none.
@@ -26,13 +24,13 @@ PATIENCE = 60.0  # seconds that a process takes at most to start; a run that has
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
-class LiveView(Watcher):
+class LiveView(Forecast):
     """Whatever runs, below what is printed while it stands; nothing of it stays at the end."""
 
     def __init__(self, head: str, *, lines: bool = True) -> None:
         """`lines`: without a terminal, a line now and then says how far each run is."""
-        self.head, self.lines = head, lines and not console.is_interactive
-        self.forecast, self.widths = Forecast(), [0]
+        super().__init__()
+        self.head, self.lines, self.widths = head, lines and not console.is_interactive, [0]
         self.told: dict[str, tuple[float, object]] = {}  # when a run was last told of, and its scores then
         self.live = _Live(self) if screen.is_interactive else None
 
@@ -45,21 +43,12 @@ class LiveView(Watcher):
         if self.live is not None:
             self.live.stop()
 
-    def expected(self, batches: Sequence[int], at_a_time: int) -> None:
-        self.forecast.expected(batches, at_a_time)
-
     def begun(self, spec: RunSpec) -> None:
-        self.forecast.begun(spec)
+        super().begun(spec)
         self.told[spec.run_id] = (time.monotonic(), None)
 
-    def placed(self, spec: RunSpec) -> None:
-        self.forecast.placed(spec)
-
-    def ended(self, spec: RunSpec, record: RunRecord | None) -> None:
-        self.forecast.ended(spec, record)
-
     def progressed(self, spec: RunSpec, progress: RunProgress) -> None:
-        self.forecast.progressed(spec, progress)
+        super().progressed(spec, progress)
         clock, scores = time.monotonic(), (progress.dev, progress.text_loss, progress.best_step)
         since, earlier = self.told.get(spec.run_id, (clock, None))
         if self.lines and (clock > since + LONGEST or (clock > since + PERIOD and progress.dev and scores != earlier)):
@@ -68,7 +57,7 @@ class LiveView(Watcher):
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
         """One line per run, as many as there is room for, and one below for all."""
-        clock, runs = time.monotonic(), list(self.forecast.under_way.values())
+        clock, runs = time.monotonic(), list(self.under_way.values())
         width, most = options.max_width - 1, max(1, options.size.height - 4)
         widths = []
         if runs:
@@ -82,7 +71,7 @@ class LiveView(Watcher):
     def _summary(self, runs: Sequence[UnderWay], clock: float, *, more: int, width: int) -> str:
         """What is done, under way and to come; of the later parts those for which there is room."""
         waiting = sum(run.placed is None and clock > run.begun + PATIENCE for run in runs)
-        left = self.forecast.seconds_left() if runs else None
+        left = self.seconds_left() if runs else None
         parts = [
             f"; about {duration(left)} left" if left is not None else "",
             f", {len(runs)} under way" if runs else "",

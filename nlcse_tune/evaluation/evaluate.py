@@ -12,7 +12,7 @@ from nlcse_tune.config import STS_TASKS, SYNTHETIC, Frozen, Pooler, StsTask
 from nlcse_tune.data.lines import MissingDataError
 from nlcse_tune.data.sts import Subset, load_dev, load_split, load_task
 from nlcse_tune.data.transfer import TRANSFER_TASKS, Parts, TransferTask, load_transfer
-from nlcse_tune.errors import ConfigError, NlcseError, RunError, nearest
+from nlcse_tune.errors import ConfigError, NlcseError, RunError, first_line, nearest
 from nlcse_tune.evaluation.embed import Embedder, Progress, default_precision, embed, silent
 from nlcse_tune.evaluation.geometry import GeometryScore, geometry_of, load_geometry
 from nlcse_tune.evaluation.models import PoolingUsed, load_model
@@ -88,7 +88,7 @@ def of_each(models: Sequence[str], work: Callable[[str], Result]) -> tuple[dict[
         except NlcseError as error:
             failed[model] = error
         except torch.OutOfMemoryError as error:
-            failed[model] = RunError(f"{model}: the device's memory does not hold it: {str(error).splitlines()[0]}")
+            failed[model] = RunError(f"{model}: the device's memory does not hold it: {first_line(error)}")
     return results, failed
 
 

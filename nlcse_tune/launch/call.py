@@ -4,10 +4,8 @@ Both by files alone, so that whoever sees the folder needs neither this machine 
 """
 
 import os
-import shlex
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,9 +13,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from nlcse_tune.errors import DataError, StorageError, end_in_order, interrupt, interrupted_why
+from nlcse_tune.errors import DataError, StorageError, end_in_order, interrupt, interrupted_why, this_command
 from nlcse_tune.files import fetch, gone
-from nlcse_tune.launch.events import Watcher
 from nlcse_tune.launch.forecast import Forecast
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
@@ -32,7 +29,7 @@ ASK = signal.SIGUSR2
 FETCH = 5.0  # seconds between two looks into a store
 
 
-class Calling(Watcher):
+class Calling(Forecast):
     """Around what a command does on the folders of one or more studies, whose locks it holds.
 
     `call.json` says what works there, and `Call.ended` at the end; after SIGKILL it stays without an end. A request to
@@ -47,9 +44,10 @@ class Calling(Watcher):
         each_second: Callable[[], None] = lambda: None,
         runs: int = 0,
     ) -> None:
-        self.folders, self.each_second, self.forecast = folders, each_second, Forecast()
+        super().__init__()
+        self.folders, self.each_second = folders, each_second
         self.call = Call(
-            command=shlex.join(["nlcse-tune", *sys.argv[1:]]), kind=kind, study=folders[0].study,
+            command=this_command(), kind=kind, study=folders[0].study,
             host=socket.gethostname(), process=os.getpid(), began=now(), heard=now(), runs=runs,
         )  # fmt: skip
         self.outcome = FINISHED  # unless somebody knows better, or an exception says otherwise
@@ -94,21 +92,12 @@ class Calling(Watcher):
                         self.call.write(paths.call, durable="ended" in known)
 
     def expected(self, batches: Sequence[int], at_a_time: int) -> None:
-        self.forecast.expected(batches, at_a_time)
+        super().expected(batches, at_a_time)
         self.say(runs=self.call.done + sum(batches), at_a_time=at_a_time)
 
-    def begun(self, spec: RunSpec) -> None:
-        self.forecast.begun(spec)
-
-    def placed(self, spec: RunSpec) -> None:
-        self.forecast.placed(spec)
-
-    def progressed(self, spec: RunSpec, progress: Any) -> None:
-        self.forecast.progressed(spec, progress)
-
     def ended(self, spec: RunSpec, record: RunRecord | None) -> None:
-        self.forecast.ended(spec, record)
-        self.say(done=self.call.done + 1, seconds_left=self.forecast.seconds_left())
+        super().ended(spec, record)
+        self.say(done=self.call.done + 1, seconds_left=self.seconds_left())
 
     def _look(self) -> None:
         said = fetched = time.monotonic()
@@ -120,7 +109,7 @@ class Calling(Watcher):
                     fetch(*(paths.stop for paths in self.folders))
             if time.monotonic() > said + SAY:
                 said = time.monotonic()
-                self.say(seconds_left=self.forecast.seconds_left())
+                self.say(seconds_left=self.seconds_left())
             requests = [request for paths in self.folders if (request := self._request(paths)) is not None]
             if requests and self.handler is not None and not self.why:
                 self.why = f"stopped by `nlcse-tune stop` from {requests[0].by}"

@@ -4,9 +4,7 @@ import inspect
 import logging
 import os
 import random
-import shlex
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -48,11 +46,8 @@ from ray._private import services  # noqa: E402
 from ray._private.authentication import authentication_token_setup as tokens  # noqa: E402
 from ray.job_config import JobConfig  # noqa: E402
 
-from nlcse_tune.errors import (  # noqa: E402
-    RunError,
-    end_in_order,
-    verbose,
-)
+from nlcse_tune.errors import RunError, end_in_order, this_command, verbose  # noqa: E402
+from nlcse_tune.errors import first_line as one_line  # noqa: E402
 from nlcse_tune.launch.session import session_folder  # noqa: E402
 
 OBJECT_STORE_BYTES = 256 * 1024**2  # runs exchange configurations and scores; Ray's default is 30% of the memory
@@ -168,8 +163,12 @@ def _keep_token_private() -> None:
 
 def job(study: str) -> dict[str, Any]:
     """What Ray's list of jobs says of this one."""
-    command = shlex.join(["nlcse-tune", *sys.argv[1:]])
-    return {"job_config": JobConfig(metadata={"study": study, "command": command})}
+    return {"job_config": JobConfig(metadata={"study": study, "command": this_command()})}
+
+
+def alive_nodes() -> list[dict[str, Any]]:
+    """The cluster's nodes that are up, as Ray lists them."""
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
 def output() -> dict[str, Any]:
@@ -178,5 +177,5 @@ def output() -> dict[str, Any]:
 
 
 def first_line(error: Exception) -> str:
-    line = (str(error).strip() or type(error).__name__).splitlines()[0].removesuffix(".")
+    line = one_line(error).removesuffix(".")
     return "its dashboard did not come up in time" if "dashboard." in line else line  # else: the file it quotes

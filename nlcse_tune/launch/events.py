@@ -50,7 +50,7 @@ class Watcher:
         """A run ended, with its record; without one where its process died once too often or time was up."""
 
     def closed(self) -> None:
-        """There is nothing more to come for now; told twice at times, and a study that grows opens it again."""
+        """There is nothing more to come for now; a study that grows opens it again."""
 
 
 class Audience:
@@ -61,6 +61,16 @@ class Audience:
         self.looked = 0.0
         self.fetched, self.fetching = 0.0, threading.Thread()
         self.newest: dict[str, str] = {}  # time of each run's newest progress
+
+    @contextmanager
+    def joined_by(self, watcher: Watcher) -> Iterator[None]:
+        """One more watcher, that can watch inside this block alone."""
+        self.watchers.append(watcher)
+        try:
+            yield
+        finally:
+            with suppress(ValueError):  # it was left out
+                self.watchers.remove(watcher)
 
     def opened(self, paths: StudyPaths) -> None:
         self._tell(lambda watcher: watcher.opened(paths))

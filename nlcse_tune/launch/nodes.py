@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from nlcse_tune.errors import RunError, StorageError, plural
 from nlcse_tune.files import writing
 from nlcse_tune.launch import travel
+from nlcse_tune.launch.cluster import alive_nodes
 from nlcse_tune.launch.joined import JoinedRay  # sets Ray's environment before ray's import
 from nlcse_tune.launch.spec import Needs
 from nlcse_tune.paths import StudyPaths
@@ -60,7 +61,7 @@ def _ask(needs: Needs) -> dict[str, Answer]:
             study.folder.mkdir(parents=True, exist_ok=True)
     name, asked = secrets.token_hex(4), {}
     _ = needs.store  # found where the mirror is; a node has another
-    for node in _alive():
+    for node in alive_nodes():
         pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         how: Any = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": pinned}
         ask: Any = ray.remote(**how)(examine)
@@ -77,10 +78,6 @@ def _ask(needs: Needs) -> dict[str, Answer]:
     return answers
 
 
-def _alive() -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-
-
 def _name(node: dict[str, Any]) -> str:
     return f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']}, {node['NodeID'][:8]})"
 
@@ -92,7 +89,7 @@ def _answer(ref: Any, node: dict[str, Any], seconds: float) -> Answer | None:
     except GetTimeoutError:
         return Answer([f"did not answer within {LIMIT:g} s: see its Ray's logs, or take it out"], [], [])
     except Exception as error:  # of Ray: a node that died, an environment that could not be made; or what it raised
-        if node["NodeID"] not in {other["NodeID"] for other in _alive()}:
+        if node["NodeID"] not in {other["NodeID"] for other in alive_nodes()}:
             return None
         why = error.cause if isinstance(error, RayTaskError) else error
         return Answer([f"no run can be there: {type(why).__name__}: {str(why).strip().splitlines()[-1]}"], [], [])

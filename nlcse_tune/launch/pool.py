@@ -19,7 +19,7 @@ from nlcse_tune.errors import NlcseError, RunError, verbose
 from nlcse_tune.files import keeper_of, write_text
 from nlcse_tune.launch.cluster import OwnRay  # sets Ray's environment before ray's import
 from nlcse_tune.launch.driver import Driver, NodeDeaths, Placing, RayDied, RunSource
-from nlcse_tune.launch.events import Audience, Watcher
+from nlcse_tune.launch.events import Audience
 from nlcse_tune.launch.joined import JoinedRay, open_ray
 from nlcse_tune.launch.metrics import RunCounts
 from nlcse_tune.launch.nodes import check_nodes
@@ -147,28 +147,24 @@ class Pool:
 @contextmanager
 def open_pool(
     launch: Launch,
-    note: Callable[[str], None] = lambda text: None,
-    watchers: Sequence[Watcher] = (),
+    audience: Audience,
     needs: Needs = Needs(),  # noqa: B008
 ) -> Iterator[Pool]:
     """Joins the cluster, or starts one and stops it at the end; RunError where not even one run fits on it.
 
     Of a cluster that is joined each node is looked at first: RunError where it cannot give what runs need.
 
-    A Ray that this process already runs in is used and left running. `note` is told when Ray has to be started again,
-    `watchers` what happens to runs; they are told at the end that it is one.
+    A Ray that this process already runs in is used and left running. `audience` is told what happens to runs, and its
+    `note` when Ray has to be started again; whoever made it closes it.
     """
     study = needs.studies[0].study if needs.studies else ""
-    with open_ray(launch.address, note, study) as opened:
+    with open_ray(launch.address, audience.note, study) as opened:
         room = Room(launch, changes=isinstance(opened, JoinedRay))
         if isinstance(opened, JoinedRay):
             check_nodes(opened, needs)
         url = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
-        audience = Audience([RunCounts(), *watchers], note)
-        try:
+        with audience.joined_by(RunCounts()):
             yield Pool(room.resources, room(), f"http://{url}" if url else None, opened, audience, room, study)
-        finally:
-            audience.closed()
 
 
 def trial(config: dict[str, Any], resources: Resources, opening: Opening | None) -> None:

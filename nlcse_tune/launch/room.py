@@ -9,7 +9,7 @@ import psutil  # type: ignore[import-untyped]
 
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.files import read_yaml
-from nlcse_tune.launch import cluster  # noqa: F401 # sets Ray's environment before ray's import
+from nlcse_tune.launch.cluster import alive_nodes  # sets Ray's environment before ray's import
 from nlcse_tune.launch.spec import Launch, Resources
 
 import ray  # isort: skip
@@ -83,16 +83,12 @@ class Room:
         return f"the cluster {verb} {cpus:g} CPUs and {gpus:g} GPUs in all{split}"
 
 
-def _alive() -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-
-
 def _heads() -> list[dict[str, Any]]:
-    return [node for node in _alive() if HEAD in node["Resources"]]
+    return [node for node in alive_nodes() if HEAD in node["Resources"]]
 
 
 def _up() -> list[Sizes]:
-    return [_sizes(node["Resources"]) for node in _alive()]
+    return [_sizes(node["Resources"]) for node in alive_nodes()]
 
 
 def _sizes(has: Any) -> Sizes:

@@ -66,6 +66,6 @@ def _train(spec: RunSpec, launch: Launch, calling: Calling, report: Callable[[Ru
         return run_here(spec, report)
     from nlcse_tune.launch.pool import open_pool  # Ray, which one worker does without
 
-    with open_pool(replace(launch, concurrent=1), needs=Needs((spec.study,), (spec.config,))) as pool:
+    with open_pool(replace(launch, concurrent=1), Audience(), Needs((spec.study,), (spec.config,))) as pool:
         calling.say(at_a_time=1, dashboard=pool.dashboard, address=launch.address)
         return run_on_workers(spec, pool.resources)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nlcse_tune.errors import RunError, verbose
+from nlcse_tune.errors import RunError, first_line, verbose
 from nlcse_tune.launch import cluster  # noqa: F401 # sets Ray's environment before ray's import
 from nlcse_tune.launch.dashboard import Dashboard, headers_for_ray
 from nlcse_tune.study import Kind, folders, rests_on
@@ -54,7 +54,7 @@ def submit(words: Sequence[str], study: Path, space: Path | None, name: str, das
             asked: dict[str, Any] = {"submission_id": job, "runtime_env": {"working_dir": folder}, "metadata": metadata}
             _once_there_is_an_agent(lambda: client.submit_job(entrypoint=entrypoint, **asked))
         except Exception as error:  # Ray raises bare ones, and those of its HTTP client
-            why = (str(error).strip() or type(error).__name__).splitlines()[0]
+            why = first_line(error)
             raise RunError(f"{dashboard.url}: did not take the job: {why}; see whether its Ray is up") from error
     return Job(job, dashboard)
 

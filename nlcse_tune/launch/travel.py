@@ -18,6 +18,7 @@ from nlcse_tune import __version__, storage
 from nlcse_tune.config import PATH_FIELDS, SYNTHETIC, RunConfig, flatten, override
 from nlcse_tune.data.catalog import dev_fingerprint, fingerprint, fingerprints, task_fingerprint
 from nlcse_tune.errors import DataError, StorageError
+from nlcse_tune.files import holder
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import run_id
@@ -33,7 +34,7 @@ _SENTEVAL = ("STS", "SICK", "stsb_multi_mt")  # what runs read of an evaluation 
 
 def terms() -> dict[str, str]:
     """What this process asks of the nodes that its runs get to, as environment."""
-    return {TERMS: json.dumps({"versions": _versions(), "holder": _holder()})}
+    return {TERMS: json.dumps({"versions": _versions(), "holder": holder()})}
 
 
 def check_node(spec: RunSpec) -> None:
@@ -72,18 +73,13 @@ def _versions() -> dict[str, str]:
     return {"python": python, "nlcse-tune": __version__, **installed}
 
 
-def _holder() -> str:
-    """How a lock of this process names it (`files.locked`)."""
-    return f"process {os.getpid()} on {socket.gethostname()}"
-
-
 def wrong_here(studies: Sequence[StudyPaths], store: str | None, spec: RunSpec | None = None) -> list[str]:
     """What this node lacks for runs of the studies: the same versions, and their folders, or the `store` above them.
 
     A folder that only has the same name is found out, too: the driver holds a lock beside it, or on the run, and its
     own name stands in the lock's file.
     """
-    holder = json.loads(os.environ[TERMS])["holder"]
+    driver = json.loads(os.environ[TERMS])["holder"]
     problems = wrong_versions()
     if store is not None and spec is None:  # a run meets it itself
         try:
@@ -92,7 +88,7 @@ def wrong_here(studies: Sequence[StudyPaths], store: str | None, spec: RunSpec |
             problems.append(str(error))
     for study in studies if store is None else ():
         locks = [study.lock, *([spec.paths.lock] if spec else [])]
-        if not any(holder in _text(lock) for lock in locks):
+        if not any(driver in _text(lock) for lock in locks):
             seen = "is another folder there than" if study.folder.is_dir() else "is not there, and is"
             problems.append(f"{study.folder} {seen} where the search was started: {SHARE}")
     return problems

@@ -7,7 +7,7 @@ import torch
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError, StorageError
 from nlcse_tune.evaluation.tested import is_tested
-from nlcse_tune.files import fetch, keeper_of, named, write_text
+from nlcse_tune.files import fetch, named, released, write_text
 from nlcse_tune.launch.metrics import shown
 from nlcse_tune.launch.spec import Resources, RunSpec
 from nlcse_tune.launch.travel import at_hand, check_node
@@ -30,8 +30,7 @@ def run_trial(spec: RunSpec, resources: Resources, opening: Opening | None) -> N
     try:
         check_node(spec)
         record = _run(spec, resources, opening)
-        if (keeper := keeper_of(spec.paths.folder)) is not None:
-            keeper.release(spec.paths.folder)
+        released(spec.paths.folder)
         if record.status == "stopped":
             # What Tune raised in its report goes on to where it belongs: a function that returns instead is reported
             # as done once more, waits for an answer for ever, and its process is lost to the next run.

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from nlcse_tune.errors import DataError, RunError
+from nlcse_tune.errors import DataError, RunError, first_line
 from nlcse_tune.launch.dashboard import Dashboard, ray_token
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records.progress import Call
@@ -71,5 +71,5 @@ def _asked_of_ray(address: str) -> str:
             return str(utils.ray_client_address_to_api_server_url(address))
         return str(utils.ray_address_to_api_server_url(address))
     except Exception as error:  # Ray raises bare ones
-        why = (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]
+        why = first_line(error).partition(". ")[0]
         raise RunError(f"Ray at {address} could not be reached: {why}; give its dashboard: http://HEAD:8265") from error

@@ -14,7 +14,7 @@ import torch
 
 from nlcse_tune.config import RunConfig
 from nlcse_tune.errors import RunError
-from nlcse_tune.files import fetch, fetch_folder, gone, keeper_of, writing
+from nlcse_tune.files import fetch, fetch_folder, gone, keeper_of, released, writing
 from nlcse_tune.launch.pulse import Pulse
 from nlcse_tune.launch.runlog import logging_run
 from nlcse_tune.launch.spec import Resources, RunSpec
@@ -131,8 +131,8 @@ def _train_worker(settings: dict[str, Any]) -> None:
     device, report = str(ray.train.torch.get_device()), reporting(ray.train.report)
     with shown(spec) as show:
         execute(spec, RunContext(spec.paths.folder, rank, workers, device, report), show)
-    if rank == 0 and (keeper := keeper_of(spec.paths.folder)) is not None:
-        keeper.release(spec.paths.folder)
+    if rank == 0:
+        released(spec.paths.folder)
 
 
 @contextmanager

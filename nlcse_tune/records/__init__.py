@@ -236,7 +236,7 @@ class BegunRun(Stored):
 
 
 class Opening(Frozen):
-    """Test sets of a study were opened to score `runs`: a line of its log. One command (`call`) may leave several."""
+    """Test sets of a study were opened to score `runs`. One command (`call`) leaves several, one a run."""
 
     time: str
     command: str = "unknown"

@@ -16,7 +16,7 @@ from nlcse_tune.errors import RunError
 from nlcse_tune.files import locked, moved, stored
 from nlcse_tune.launch.call import Calling
 from nlcse_tune.launch.driver import ListedRuns, RunSource
-from nlcse_tune.launch.events import Watcher, watched
+from nlcse_tune.launch.events import Audience, Watcher, watched
 from nlcse_tune.launch.pool import Pool, open_pool
 from nlcse_tune.launch.spec import Launch, Needs, RunSpec
 from nlcse_tune.paths import StudyPaths
@@ -75,9 +75,9 @@ def search(
             moved(paths.folder, aside)
             view.note(f"{study.name}: earlier runs moved to {aside}; nothing was deleted")
         calling = stack.enter_context(Calling([paths], "search"))
-        watchers = stack.enter_context(watched(watchers, view.note, paths)).watchers
+        audience = stack.enter_context(watched([view, calling, *watchers], view.note, paths))
         state = load_state(study, paths, options.trials)
-        under_way = _Search(state, options, launch, view, calling, stack, watchers)
+        under_way = _Search(state, options, launch, view, calling, stack, audience)
         for line in (*remarks(study), *(f"not counted: {line}" for line in under_way.state.left_out)):
             view.note(f"  {line}")
         exhausted = under_way.try_points()
@@ -104,10 +104,10 @@ class _Search:
         view: View,
         calling: Calling,
         stack: ExitStack,
-        watchers: Sequence[Watcher],
+        audience: Audience,
     ) -> None:
         self.state, self.options, self.launch, self.view, self.stack = state, options, launch, view, stack
-        self.calling, self.watchers = calling, [view, calling, *watchers]
+        self.calling, self.audience = calling, audience
         self.clock, self.on_record = time.perf_counter(), len(state.done)
         self.seeds = options.seeds_for(state.trials)
 
@@ -115,7 +115,7 @@ class _Search:
     def pool(self) -> Pool:
         """Ray, started once there is something to run."""
         needs = Needs((self.state.paths,), (self.state.study.config,))
-        pool = self.stack.enter_context(open_pool(self.launch, self.view.note, self.watchers, needs))
+        pool = self.stack.enter_context(open_pool(self.launch, self.audience, needs))
         self.calling.say(dashboard=pool.dashboard, address=self.launch.address)
         check_space(self.state, pool.at_a_time, self.options.keep, self.seeds)
         self.view.started(self.state, pool.dashboard, pool.at_a_time)
@@ -123,7 +123,7 @@ class _Search:
 
     def run(self, source: RunSource, batches: Sequence[int]) -> None:
         """Runs all of `source`; so many runs are to end now, and in each later batch."""
-        self.pool.audience.expected(batches, self.pool.at_a_time)
+        self.audience.expected(batches, self.pool.at_a_time)
         seconds = self.options.seconds
         left = None if seconds is None else max(0.0, seconds - self.elapsed())
         self.pool.run(source, self.state.paths.ray, seconds=left)

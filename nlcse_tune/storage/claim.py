@@ -7,7 +7,6 @@ goes. A claim that was not renewed for a while is of a dead process. Its age is 
 import json
 import os
 import socket
-import sys
 import threading
 import time
 import uuid
@@ -16,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from nlcse_tune.errors import RunError, StorageError
+from nlcse_tune.errors import RunError, StorageError, this_command
 from nlcse_tune.storage.store import Info, Store
 
 RENEWED = 10.0  # seconds between renewals
@@ -59,7 +58,7 @@ class Claim:
 
     def _write(self, *, patient: bool = True) -> None:
         began = _clock()
-        own = {"host": socket.gethostname(), "process": os.getpid(), "command": _command(), "shared": self.shared}
+        own = {"host": socket.gethostname(), "process": os.getpid(), "command": this_command(), "shared": self.shared}
         self.store.put(json.dumps(own | _place()).encode(), self.name, patient=patient)
         self.renewed = began
 
@@ -123,10 +122,6 @@ def _started(process: object) -> str | None:
         state, *rest = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
         return None if state in "ZX" else rest[18]
     return None
-
-
-def _command() -> str:
-    return " ".join(("nlcse-tune", *sys.argv[1:]))
 
 
 def _clock() -> float:

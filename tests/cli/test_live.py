@@ -112,7 +112,7 @@ def perform_quickly() -> None:
     with view:
         for number in range(150):
             spec = specs[number % len(specs)]
-            if spec.run_id in view.forecast.under_way:
+            if spec.run_id in view.under_way:
                 view.ended(spec, None)
             else:
                 view.begun(spec)

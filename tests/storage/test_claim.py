@@ -38,7 +38,7 @@ def claim(store: Store, *, shared: bool = False) -> Claim:
 
 def test_a_second_one_is_refused_with_the_name_of_the_first(store: Store) -> None:
     with claim(store).held():
-        with pytest.raises(RunError, match=r"^demo is in use by process \d+ on .+ \(nlcse-tune .*\); wait for it"):
+        with pytest.raises(RunError, match=r"^demo is in use by process \d+ on .+ \(nlcse-tune.*\); wait for it"):
             claim(store).held().__enter__()
         assert len(store.list()) == 1  # who is refused leaves nothing
     assert store.list() == {}
