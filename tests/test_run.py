@@ -29,11 +29,11 @@ torch.set_num_threads(1)
 
 # (text loss, side loss) by step of the run below. If this fails, a run at the same seed gives other numbers than
 # before: raise `records.NUMERICS`, which is part of every run's id, and write the new values and version here.
-GOLDEN_NUMERICS = "1"
+GOLDEN_NUMERICS = "2"
 GOLDEN: dict[str, list[tuple[float, float | None]]] = {
-    "None": [(3.70637, None), (3.267239, None), (3.106575, None)],
-    "image": [(3.70637, 0.759751), (3.267278, 0.674891), (3.106614, 0.748692)],
-    "audio": [(3.70637, 2.081495), (3.267186, 1.814712), (3.10657, 1.723821)],
+    "None": [(3.708462, None), (3.265139, None), (3.105570, None)],
+    "image": [(3.708462, 0.755221), (3.265174, 0.675934), (3.105623, 0.740869)],
+    "audio": [(3.708462, 2.079705), (3.265079, 1.820708), (3.105603, 1.725192)],
 }
 
 

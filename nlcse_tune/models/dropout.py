@@ -22,6 +22,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from nlcse_tune.models.keyed import Attention, KeptScaled
+
 ATTENTION = "nlcse_keyed"  # the name under which transformers finds `attention` below
 
 
@@ -62,6 +64,11 @@ def masks_from(source: MaskSource) -> Iterator[None]:
         _current = before
 
 
+def current_masks() -> MaskSource | None:
+    """Where masks come from now."""
+    return _current
+
+
 @custom_op("nlcse::keep", mutates_args=("drawn",))
 def _keep_node(drawn: Tensor, shape: Sequence[int], p: float) -> Tensor:
     """`MaskSource.keep` as a node of a compiled graph."""
@@ -90,7 +97,10 @@ class KeyedDropout(nn.Dropout):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return input
-        return torch.where(_keep(input.shape, self.p), input * (1 / (1 - self.p)), 0.0)
+        keep, scale = _keep(input.shape, self.p), 1 / (1 - self.p)
+        if torch.compiler.is_compiling():  # it fuses by itself
+            return torch.where(keep, input * scale, 0.0)
+        return KeptScaled.apply(input, keep, scale)  # type: ignore[no-any-return]
 
 
 def attention(
@@ -108,11 +118,15 @@ def attention(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=0.0, scaling=scaling, is_causal=False, **kwargs
         )
-    scores = query @ key.transpose(2, 3) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    keep = _keep((*query.shape[:3], key.shape[2]), dropout)
+    if query.device.type == "cpu" and query.dtype == torch.float32 and not torch.compiler.is_compiling():
+        return Attention.apply(query, key, value, attention_mask, keep, scale, dropout), None
+    scores = query @ key.transpose(2, 3) * scale
     if attention_mask is not None:
         scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
     weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
-    kept = torch.where(_keep(weights.shape, dropout), weights, 0.0)
+    kept = torch.where(keep, weights, 0.0)
     mixed = (kept @ value) * (1 / (1 - dropout))  # the rescaling, on the smaller tensor
     return mixed.transpose(1, 2).contiguous(), None
 

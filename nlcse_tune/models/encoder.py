@@ -19,8 +19,9 @@ from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError, reas
 from nlcse_tune.files import writing
 from nlcse_tune.models.backbone import FAMILIES, load_backbone, override_dropout
 from nlcse_tune.models.dropout import MaskSource, key_dropout, masks_from
-from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS, pool
+from nlcse_tune.models.pooling import NEEDS_ALL_LAYERS, NEEDS_FIRST_STATE, pool
 from nlcse_tune.models.side_embedding import SideTower, tanh_head
+from nlcse_tune.models.stack import first_states, text_states
 from nlcse_tune.saved_model import SavedModel, read_saved, seal
 
 HEAD_FILE = "nlcse_head.safetensors"
@@ -67,6 +68,10 @@ class SentenceEncoder(nn.Module):
     def pooled(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(B, T), (B, T) -> (B, D), before any MLP."""
         every = self.pooler in NEEDS_ALL_LAYERS
+        if not every and self.backbone.config.model_type in FAMILIES:
+            first_alone = self.pooler in NEEDS_FIRST_STATE
+            last = text_states(self.backbone, input_ids, attention_mask, first_alone=first_alone)
+            return pool(self.pooler, (last,), attention_mask)
         output = self.backbone(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=every)
         states = output.hidden_states if every else (output.last_hidden_state,)
         return pool(self.pooler, states, attention_mask)
@@ -85,9 +90,8 @@ class SentenceEncoder(nn.Module):
         """The vectors that a side loss sees: (R, C, H, W) -> (R, D). No text embedding layer, no mask (§3.3)."""
         if self.side is None:
             raise RunError("this encoder was built without a side")
-        layers: nn.Module = self.backbone.encoder  # type: ignore[assignment]
-        states = layers(self.side.embedding(inputs)).last_hidden_state  # (R, patches + 1, D)
-        return self.side.head(states[:, 0])  # type: ignore[no-any-return]
+        states = self.side.embedding(inputs)  # (R, patches + 1, D)
+        return self.side.head(first_states(self.backbone.encoder, states))  # type: ignore[no-any-return]
 
 
 def build_encoder(

@@ -9,6 +9,7 @@ from torch import Tensor
 from nlcse_tune.config import Pooler
 
 NEEDS_ALL_LAYERS = ("avg_first_last", "avg_top2")
+NEEDS_FIRST_STATE = ("cls", "cls_before_pooler")  # and no other state of the last layer
 
 
 def masked_mean(states: Tensor, mask: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def make_optimizer(
     A parameter that a half never touches has no gradient there, and AdamW leaves it, its decay and its moments
     alone: the two halves meet only in the parameters that they share.
     """
-    fused = next(model.parameters()).device.type == "cuda"
+    fused = next(model.parameters()).device.type in ("cpu", "cuda")
     groups = parameter_groups(model, config.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=fused)
     return optimizer, get_scheduler(schedule, optimizer, round(config.warmup * steps), steps)
