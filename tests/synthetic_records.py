@@ -18,10 +18,15 @@ from nlcse_tune.records import DevPoint, RunRecord, TestRecord, Timings, configu
 from nlcse_tune.records.progress import RunProgress
 from nlcse_tune.records.scores import TaskScore
 from nlcse_tune.study import Study
-from nlcse_tune.versions import Versions
+from nlcse_tune.versions import NUMERICS, Versions
 
 VERSIONS = Versions(
-    nlcse_tune="0.1.0", numerics="1", commit="0123456789ab", python="3.11.9", packages={"torch": "2.14"}, device="H100"
+    nlcse_tune="0.1.0",
+    numerics=NUMERICS,
+    commit="0123456789ab",
+    python="3.11.9",
+    packages={"torch": "2.14"},
+    device="H100",
 )
 PAPER = {"sts12": 68.40, "sts13": 82.41, "sts14": 74.38, "sts15": 80.91, "sts16": 78.56, "stsb": 76.85, "sickr": 72.23}
 DATA = {"text": "t1", "dev": "d1", "encoder": "e1"}

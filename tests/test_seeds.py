@@ -113,7 +113,7 @@ def test_runs_of_another_version_count_only_when_asked(
             run_id=name, opened=records.now(), setting="all", scores={}, data=prints, versions=record.versions
         )
         tested.write(arm.paths.run(name).test)
-    monkeypatch.setattr(records, "NUMERICS", "1")
+    monkeypatch.undo()
     assert len(missing_runs(arms, (1, 2))) == 4
     assert [spec.seed for spec in missing_runs(arms, (1, 2), any_version=True)] == [2, 2]
 

@@ -14,6 +14,7 @@ from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import BegunRun
 from nlcse_tune.records.ledger import ledger
 from nlcse_tune.report.arms import collect
+from nlcse_tune.versions import NUMERICS
 from tests.report.made import BASELINE, METHOD, build, change_test, file_of, read_test, words
 from tests.synthetic_records import VERSIONS, make_run, make_study
 
@@ -84,13 +85,13 @@ def test_test_sets_are_never_mixed(root: Path) -> None:
 
 
 def test_other_numerics_need_to_be_asked_for(root: Path, rng: np.random.Generator) -> None:
-    newer = VERSIONS.model_copy(update={"numerics": "2"})
+    newer = VERSIONS.model_copy(update={"numerics": "99"})
     make_run(root, METHOD, 6, rng, versions=newer)
-    with pytest.raises(DataError, match=r"numerics: 1 against 2 \(--any-version joins them\)"):
+    with pytest.raises(DataError, match=rf"numerics: {NUMERICS} against 99 \(--any-version joins them\)"):
         build(root)
     made = build(root, any_version=True)
     assert made.blocks[0].comparisons[0].method.seeds == (1, 2, 3, 4, 5, 6)
-    assert "Runs differ in numerics: 1 (simcse-bert, visualcse-bert); 2 (visualcse-bert)" in words(made)
+    assert f"Runs differ in numerics: {NUMERICS} (simcse-bert, visualcse-bert); 99 (visualcse-bert)" in words(made)
 
 
 def test_a_test_set_that_the_first_seed_lacks_is_still_one(root: Path, rng: np.random.Generator) -> None:
