@@ -198,7 +198,7 @@ class TextHalf(Half):
         super().__init__(encoder, encoder.forward, data, config.text, config, seed, context, steps)
 
     def load(self, step: int) -> TextBatch:
-        batch = self.data.batch(self.order[step], self.own)  # 40 us: a GPU is still at work on the steps before
+        batch = self.data.batch(self.order[step], self.own)  # 50 us: a GPU is still at work on the steps before
         kept = (tensor.pin_memory() if self.device_type == "cuda" else tensor for tensor in batch)
         return TextBatch(*(tensor.to(self.context.device, non_blocking=True) for tensor in kept))
 
