@@ -19,10 +19,10 @@ class Line(NamedTuple):
 
     def __str__(self) -> str:
         ratio, memory = (f"{n:.{d}f}" if n is not None else "" for n, d in ((self.ratio, 2), (self.memory, 0)))
-        return f"{self.what:40}{self.value:>20}{ratio:>8}{memory:>9}"
+        return f"{self.what:40}{ratio:>8}{self.value:>22}{memory:>9}"
 
 
-HEAD = f"{'':60}{'ratio':>8}{'peak MB':>9}"
+HEAD = f"{'':40}{'ratio':>8}{'median':>22}{'peak MB':>9}"
 
 
 class Cost(NamedTuple):
