@@ -1,6 +1,7 @@
 """What a run's inputs are, by content: the fingerprints that name a run and guard every comparison."""
 
 import hashlib
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,9 @@ from nlcse_tune.files import write_text
 from nlcse_tune.paths import cache_folder
 
 REMEMBERED_FROM = 1_000_000  # bytes; less is read in a moment
+# Seconds since a file's last change from which on another one would show in its times: these advance by up to 10 ms on
+# Linux's file systems, by 1 to 2 s on some others.
+SETTLED = 3.0
 
 
 def fingerprint(value: str) -> str:
@@ -45,14 +49,16 @@ def _content(files: list[Path]) -> str:
 def remembered(kind: str, files: list[Path], work: Callable[[], str], *, under: str = "") -> str:
     """What `work` says of big files, kept until one of them is changed or replaced; of small ones always anew.
 
-    `under` names what else the answer hangs on.
+    `under` names what else the answer hangs on. Of a file that was changed a moment ago nothing is kept: it may change
+    again, while `work` reads it or after, without a change of its times.
     """
-    states = [path.stat() for path in files]
+    states, asked = [path.stat() for path in files], time.time()
     if sum(state.st_size for state in states) < REMEMBERED_FROM:
         return work()
-    # The name too: it is part of the digest, and that of a link is not that of its file.
+    # The name too: it is part of the digest, and that of a link is not that of its file. And the time of change that no
+    # program can set, as rsync and tar set the other.
     versions = [
-        (path.name, str(path.resolve()), state.st_size, state.st_mtime_ns, state.st_ino)
+        (path.name, str(path.resolve()), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
         for path, state in zip(files, states, strict=True)
     ]
     key = hashlib.blake2b((repr(versions) + under).encode(), digest_size=16).hexdigest()
@@ -60,8 +66,9 @@ def remembered(kind: str, files: list[Path], work: Callable[[], str], *, under: 
     with suppress(OSError):
         return memory.read_text()
     answer = work()
-    with suppress(StorageError):
-        write_text(memory, answer)
+    if all(asked - state.st_ctime > SETTLED for state in states):
+        with suppress(StorageError):
+            write_text(memory, answer)
     return answer
 
 

@@ -5,6 +5,7 @@ is view v of item i.
 """
 
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,14 +36,15 @@ class TextData:
     """Tokenised training text; `views` is 2 (unsupervised, or pairs) or 3 (triplets)."""
 
     def __init__(self, columns: tuple[TokenTable, ...], pad_id: int) -> None:
+        self.columns = columns
         # Unsupervised: both views of an item are the same sentence, told apart by dropout alone (Eq. 2).
-        self.columns = columns * 2 if len(columns) == 1 else columns
+        self.repeats = 2 if len(columns) == 1 else 1
         self.pad_id = pad_id
 
     @property
     def views(self) -> int:
         """V."""
-        return len(self.columns)
+        return self.repeats * len(self.columns)
 
     def __len__(self) -> int:
         return len(self.columns[0])
@@ -54,7 +56,7 @@ class TextData:
         """
         longest = max(int(column.lengths(items).max()) for column in self.columns)
         ids, masks = zip(*(column.padded(items[local], self.pad_id, longest) for column in self.columns), strict=True)
-        return TextBatch(torch.cat(ids), torch.cat(masks))
+        return TextBatch(torch.cat(ids * self.repeats), torch.cat(masks * self.repeats))
 
 
 def load_text(source: TextSource, tokenizer: PreTrainedTokenizerBase) -> TextData:
@@ -83,12 +85,7 @@ def train_tokenizer(columns: Columns, config: EncoderConfig) -> PreTrainedTokeni
     breaks ties by the order of a hash map (LOG.md, 2026-11-21): no run with it could be repeated.
     """
     normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
-    words = Counter(
-        word
-        for column in columns
-        for sentence in column
-        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(sentence))
-    )
+    words = count_words(columns, normalizer, splitter)
     characters = sorted({character for word in words for character in word})
     frequent = sorted((word for word in words if len(word) > 1), key=lambda word: (-words[word], word))
     pieces = [*SPECIAL_TOKENS.values(), *characters, *(f"##{character}" for character in characters), *frequent]
@@ -98,6 +95,21 @@ def train_tokenizer(columns: Columns, config: EncoderConfig) -> PreTrainedTokeni
     model.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
     model.decoder = decoders.WordPiece()
     return _as_fast(model)
+
+
+def count_words(
+    columns: Columns, normalizer: normalizers.BertNormalizer, splitter: pre_tokenizers.BertPreTokenizer
+) -> Counter[str]:
+    """How often each word stands in the columns.
+
+    What is between two spaces is taken apart once, however often it occurs: neither step looks across a space.
+    """
+    between = Counter(chain.from_iterable(sentence.split(" ") for column in columns for sentence in column))
+    words: Counter[str] = Counter()
+    for text, count in between.items():
+        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)):
+            words[word] += count
+    return words
 
 
 def _as_fast(model: Tokenizer) -> PreTrainedTokenizerBase:

@@ -5,7 +5,8 @@ N sentences of a table, B of a batch, T tokens.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -17,14 +18,14 @@ import tokenizers
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from nlcse_tune.errors import StorageError
 from nlcse_tune.files import in_turn, replacing
 from nlcse_tune.paths import cache_folder
 
 OFFSETS = ".offsets.npy"
-_CHUNK = 8192  # sentences of one tokenizer call
+_CHUNK = 2048  # sentences of one tokenizer call
 _LONGEST = 1_000_000  # tokens; a tokenizer that knows no maximum says 1e30, which overflows
 
 
@@ -63,16 +64,30 @@ def distinct_rows(table: TokenTable) -> tuple[TokenTable, NDArray[np.int64]]:
 
 
 def tokenize(sentences: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenTable:
-    """Token ids of `sentences`, each cut at `max_length` tokens with special tokens."""
-    rows: list[NDArray[np.int32]] = []
+    """Token ids of `sentences`, each cut at `max_length` tokens with special tokens; on all cores."""
+    encode = _encoder(tokenizer, min(max_length, _LONGEST))
+    ids, lengths = array("i"), np.zeros(len(sentences) + 1, dtype=np.int64)
     for start in range(0, len(sentences), _CHUNK):
-        encoded = tokenizer(
-            list(sentences[start : start + _CHUNK]), truncation=True, max_length=min(max_length, _LONGEST),
-            return_attention_mask=False, return_token_type_ids=False,
-        )  # fmt: skip
-        rows.extend(np.array(ids, dtype=np.int32) for ids in encoded["input_ids"])
-    offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
-    return TokenTable(np.concatenate(rows) if rows else np.empty(0, np.int32), offsets)
+        for place, row in enumerate(encode(list(sentences[start : start + _CHUNK])), start + 1):
+            ids.extend(row)
+            lengths[place] = len(row)
+    return TokenTable(np.frombuffer(ids, dtype=np.int32), np.cumsum(lengths))
+
+
+def _encoder(tokenizer: PreTrainedTokenizerBase, max_length: int) -> Callable[[list[str]], Iterable[list[int]]]:
+    """What makes the ids of a list of sentences."""
+    cut = {"truncation": True, "max_length": max_length, "return_attention_mask": False}
+    if _in_python(tokenizer):
+        return lambda texts: tokenizer(texts, **cut)["input_ids"]
+    tokenizer([""], **cut)  # sets how a sentence is cut in the library below, which makes no dictionary for each
+    encode = tokenizer.backend_tokenizer.encode_batch_fast
+    return lambda texts: (encoding.ids for encoding in encode(texts))
+
+
+def _in_python(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the tokenizer is written in Python, or does something in Python before or after the library below it."""
+    usual = PreTrainedTokenizerFast
+    return any(getattr(type(tokenizer), name) is not getattr(usual, name) for name in ("__call__", "_encode_plus"))
 
 
 def cached_tables(
@@ -80,8 +95,11 @@ def cached_tables(
 ) -> tuple[TokenTable, ...]:
     """As `tokenize`, of each of a text's columns (equally long, C of them), memory-mapped: made once on a machine.
 
-    `content` says what `read` returns, and it is read only where nobody has made its tables yet.
+    `content` says what `read` returns, and it is read only where nobody has made its tables yet. A tokenizer in Python
+    does not say what it does: its tables are made by each process, for itself.
     """
+    if _in_python(tokenizer):
+        return tuple(tokenize(column, tokenizer, max_length) for column in read())
     definition = json.loads(tokenizer.backend_tokenizer.to_str())
     for setting in ("truncation", "padding"):  # left over from the last call, whatever it was
         definition.pop(setting, None)
@@ -94,7 +112,7 @@ def cached_tables(
         starts = np.cumsum([0, *(len(table.ids) for table in tables)])
         offsets = np.stack([table.offsets + start for table, start in zip(tables, starts, strict=False)])
         _save(path.with_suffix(OFFSETS), offsets)  # first: once there are ids there is all
-        _save(path, np.concatenate([table.ids for table in tables]))
+        _save(path, tables[0].ids if len(tables) == 1 else np.concatenate([table.ids for table in tables]))
 
     path = cached("tokens", key, ".npy", make, beside=OFFSETS)
     ids, offsets = np.load(path, mmap_mode="r"), np.load(path.with_suffix(OFFSETS), mmap_mode="r")

@@ -26,6 +26,7 @@ from nlcse_tune.names import Precision
 
 Vectors = NDArray[np.float32]
 Rows = dict[str, int]  # distinct sentences and their rows, in order
+Inputs = tuple[NDArray[np.int64], Tensor, Tensor]  # rows (B,), their ids and their mask (B, T) on the device
 Batch = tuple[NDArray[np.int64], Tensor]  # rows (B,) and their vectors (B, D)
 Progress = Callable[[str, int, int], None]  # what is being done, how much of it is done, how much there is
 
@@ -129,15 +130,34 @@ def default_precision(device: torch.device) -> Precision:
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
 
 
+def inputs_of(model: Embedder, tokens: TokenTable) -> Iterator[Inputs]:
+    """Every sentence of `tokens` once, in batches as the model's device takes them, each made when it is asked for."""
+    budget = BUDGET.get(model.device.type, BUDGET["cpu"])
+    for rows in batches(np.diff(tokens.offsets), budget, full_enough=budget // 4):
+        ids, mask = tokens.padded(rows, model.tokenizer.pad_token_id or 0)  # masked, so any token will do
+        yield rows, ids.to(model.device, non_blocking=True), mask.to(model.device, non_blocking=True)
+
+
 def embed_tokens(
     model: Embedder, tokens: TokenTable, precision: Precision | None = None, progress: Progress = silent
 ) -> Vectors:
-    """(N, D) vectors in the order of `tokens`; the model's mode stays as it was. RunError for NaN or infinity."""
-    if (count := len(tokens)) == 0:
+    """As `embed_inputs`, in the order of `tokens`."""
+    return embed_inputs(model, inputs_of(model, tokens), len(tokens), precision, progress)
+
+
+def embed_inputs(
+    model: Embedder,
+    inputs: Iterable[Inputs],
+    count: int,
+    precision: Precision | None = None,
+    progress: Progress = silent,
+) -> Vectors:
+    """(N, D) vectors of all rows in `inputs`, N = `count`; the model's mode stays. RunError for NaN or infinity."""
+    if count == 0:
         raise RunError("no sentence to embed")
     done = 0
     with _inference(model, precision or default_precision(model.device)):
-        for rows, batch in _embedded(model, tokens):
+        for rows, batch in _embedded(model, inputs):
             if not done:
                 vectors = np.empty((count, batch.shape[1]), dtype=np.float32)
             vectors[rows] = batch.float().cpu().numpy()
@@ -151,13 +171,11 @@ def embed_tokens(
     return vectors
 
 
-def _embedded(model: Embedder, tokens: TokenTable) -> Iterator[Batch]:
+def _embedded(model: Embedder, inputs: Iterable[Inputs]) -> Iterator[Batch]:
     """Each batch's rows and its vectors (B, D) on the device, which has the next batch by then: it never waits."""
     queued: list[Batch] = []
-    budget = BUDGET.get(model.device.type, BUDGET["cpu"])
-    for rows in batches(np.diff(tokens.offsets), budget, full_enough=budget // 4):
-        ids, mask = tokens.padded(rows, model.tokenizer.pad_token_id or 0)  # masked, so any token will do
-        queued.append((rows, model.embed(ids.to(model.device), mask.to(model.device))))
+    for rows, ids, mask in inputs:
+        queued.append((rows, model.embed(ids, mask)))
         if len(queued) > 1:
             yield queued.pop(0)
     yield from queued

@@ -17,7 +17,7 @@ from nlcse_tune.config import StsTask
 from nlcse_tune.data.lines import MissingDataError
 from nlcse_tune.data.sts import Subset, load_dev, load_task
 from nlcse_tune.errors import RunError
-from nlcse_tune.evaluation.embed import Bank, Embedder, Vectors, distinct, embed, embed_tokens, tokens_of
+from nlcse_tune.evaluation.embed import Bank, Embedder, Vectors, distinct, embed, embed_inputs, inputs_of, tokens_of
 from nlcse_tune.names import Precision
 from nlcse_tune.records.scores import SubsetScore, TaskScore
 
@@ -31,22 +31,22 @@ DIGITS = 7
 
 
 class DevEvaluator:
-    """STS-B dev of `data` (a folder in SentEval's layout or "synthetic"), tokenised once as `model` takes it.
+    """STS-B dev of `data` (a folder in SentEval's layout or "synthetic") as batches of tokens on `model`'s device.
 
-    `language` takes a translation in place of the English one.
+    They are made once for all evaluations of a run. `language` takes a translation in place of the English one.
     """
 
     def __init__(self, data: str, model: Embedder, language: str | None = None) -> None:
         self.subset = load_dev(data, language)
         self.row = distinct((self.subset.left, self.subset.right))
-        self.tokens = tokens_of(model, self.row)
+        self.inputs = list(inputs_of(model, tokens_of(model, self.row)))
 
     def __call__(self, model: Embedder, precision: Precision | None = None) -> float:
         """Spearman x 100. The model is left in the mode it was in; RunError for NaN or constant embeddings.
 
         Cosines are not rounded here: one model's are the same at every call, and dev scores stay what they were.
         """
-        bank = Bank(self.row, embed_tokens(model, self.tokens, precision))
+        bank = Bank(self.row, embed_inputs(model, self.inputs, len(self.row), precision))
         return spearman(cosines(bank, self.subset), self.subset.gold)
 
 

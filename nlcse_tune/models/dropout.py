@@ -131,8 +131,13 @@ def attention(
     return mixed.transpose(1, 2).contiguous(), None
 
 
+def padding_mask(*, allow_is_bidirectional_skip: bool = False, **kwargs: Any) -> Tensor | None:
+    """transformers' mask; in training it is not asked whether any token is padding, which waits for the device."""
+    return sdpa_mask(allow_is_bidirectional_skip=allow_is_bidirectional_skip and _current is None, **kwargs)
+
+
 AttentionInterface.register(ATTENTION, attention)
-AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+AttentionMaskInterface.register(ATTENTION, padding_mask)
 
 
 def key_dropout(model: nn.Module) -> None:

@@ -10,7 +10,7 @@ import soundfile
 from PIL import Image
 
 from nlcse_tune.config import RunConfig, override
-from nlcse_tune.data import check
+from nlcse_tune.data import catalog, check
 from nlcse_tune.data.check import broken, check_inputs, check_side, modalities_in
 from nlcse_tune.data.folder import list_folder
 from nlcse_tune.errors import DataError
@@ -145,6 +145,7 @@ def test_rules_of_every_configuration_hold(pictures: Path, tmp_path: Path, tiny_
 def test_a_big_text_is_read_once_for_each_objective(
     tmp_path: Path, tiny_config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(catalog, "SETTLED", -3600.0)
     text = tmp_path / "text.txt"
     text.write_text("a sentence of some length, and then more of it\n" * 30_000)
     config = override(tiny_config, {"text.data": str(text), "text.objective": "unsupervised"})

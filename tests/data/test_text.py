@@ -1,13 +1,16 @@
 """Training text: tokenising, batching."""
 
 import hashlib
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer
+from tokenizers import normalizers, pre_tokenizers
+from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerFast
 
 from nlcse_tune.config import EncoderConfig, TextConfig
 from nlcse_tune.data import columns as columns_module
@@ -45,13 +48,17 @@ def test_batches_are_ordered_view_by_view_and_padded_to_the_whole_batch() -> Non
     assert torch.equal(part.input_ids, whole.input_ids[[1, 2, 5, 6, 9, 10]])
 
 
-def test_unsupervised_views_are_the_same_sentence() -> None:
+def test_unsupervised_views_are_the_same_sentence_gathered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     config = TextConfig(data="synthetic", batch_size=2)
     columns = load_columns(config)
     data = load_text(TextSource(config), train_tokenizer(columns, EncoderConfig()))
+    padded, made = tokens.TokenTable.padded, []
+    monkeypatch.setattr(tokens.TokenTable, "padded", lambda *given: (made.append(given), padded(*given))[1])
     batch = data.batch(np.array([3, 8]))
     assert data.views == 2
+    assert len(made) == 1
     assert torch.equal(batch.input_ids[:2], batch.input_ids[2:])
+    assert torch.equal(batch.attention_mask[:2], batch.attention_mask[2:])
 
 
 def test_a_text_is_read_and_tokenised_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,6 +152,71 @@ def test_the_way_a_vocabulary_is_made_has_a_number() -> None:
     made = train_tokenizer(load_columns(TextConfig(data="synthetic")), EncoderConfig())
     definition = repr((sorted(made.get_vocab().items()), made("An OWL, and caf\u00e9s?")["input_ids"]))
     assert (text.MAKING, hashlib.blake2b(definition.encode(), digest_size=4).hexdigest()) == ("1", "5f84e1ce")
+
+
+def test_a_word_counts_alike_wherever_it_stands_between_spaces() -> None:
+    """What stands between spaces is taken apart once: the same words as of whole sentences, and as often."""
+    sentences = [
+        "Caf\u00e9 cafe\u0301  CAFE, (caf\u00e9)", " \u0301a a\u00a0b\tc \u4e2d\u6587x ",
+        "\u0130stanbul \u03a3\u03a3 a\x00b \ufb01x 'tis it's",
+    ]  # fmt: skip
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    whole = Counter(w for s in sentences for w, _ in splitter.pre_tokenize_str(normalizer.normalize_str(s)))
+    assert text.count_words((sentences[:2], sentences[2:]), normalizer, splitter) == whole
+
+
+def cut_on_the_left(tokenizer: Any) -> None:
+    tokenizer.truncation_side = "left"
+
+
+def splits_special_tokens(tokenizer: Any) -> None:
+    tokenizer.split_special_tokens = True
+
+
+def was_padding(tokenizer: Any) -> None:
+    tokenizer(["a"], padding="max_length", truncation=True, max_length=3, padding_side="left")
+
+
+@pytest.mark.parametrize("setting", [lambda tokenizer: None, cut_on_the_left, splits_special_tokens, was_padding])
+@pytest.mark.parametrize("max_length", [4, 7, 10**30])
+def test_token_ids_are_those_of_transformers(setting: Any, max_length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "_CHUNK", 3)
+    sentences = ["a dog", "", "the thief [SEP] hides a lamp near the harbor", "caf\u00e9 [MASK]", *["stone rock"] * 5]
+    tokenizer = train_tokenizer((sentences,), EncoderConfig())
+    setting(tokenizer)
+    table = tokens.tokenize(sentences, tokenizer, max_length)
+    expected = tokenizer(sentences, truncation=True, max_length=min(max_length, 1000))["input_ids"]
+    assert [table.ids[start:end].tolist() for start, end in pairwise(table.offsets)] == expected
+    assert (table.ids.dtype, len(table)) == (np.int32, 9)
+    assert len(tokens.tokenize([], tokenizer, max_length)) == 0
+
+
+def backwards(sentences: list[str]) -> PreTrainedTokenizerFast:
+    """A tokenizer that turns each sentence round before it hands it on."""
+
+    class Backwards(PreTrainedTokenizerFast):
+        def _encode_plus(self, text: Any, *arguments: Any, **options: Any) -> Any:
+            return super()._encode_plus([sentence[::-1] for sentence in text], *arguments, **options)
+
+    library = train_tokenizer((sentences,), EncoderConfig()).backend_tokenizer
+    return Backwards(tokenizer_object=library, **text.SPECIAL_TOKENS)
+
+
+def test_a_tokenizer_with_steps_in_python_takes_them() -> None:
+    words = ["abc", "cba"]
+    plain = train_tokenizer((words,), EncoderConfig())
+    assert tokens.tokenize(["abc"], backwards(words), 9).ids.tolist() == tokens.tokenize(["cba"], plain, 9).ids.tolist()
+
+
+@pytest.mark.parametrize("made", [ByT5Tokenizer(), backwards(["abc", "cba"])], ids=["no library", "a step before it"])
+def test_a_tokenizer_in_python_is_used_without_the_cache(made: Any, tmp_path: Path) -> None:
+    """It does not say what it does: another one would find its ids there."""
+    config = TextConfig(data="synthetic", batch_size=2, max_length=12)
+    data = load_text(TextSource(config), made)
+    (columns,) = load_columns(config)
+    expected = made([columns[3], columns[8]], truncation=True, max_length=12, padding=True)["input_ids"]
+    assert data.batch(np.array([3, 8])).input_ids[:2].tolist() == expected
+    assert not (tmp_path / "cache" / "tokens").exists()
 
 
 @needs_data

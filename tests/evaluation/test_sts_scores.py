@@ -10,9 +10,11 @@ from scipy import stats
 from nlcse_tune.config import STS_TASKS, SYNTHETIC
 from nlcse_tune.data import sts as data
 from nlcse_tune.data.sts import Subset
+from nlcse_tune.data.tokens import TokenTable
 from nlcse_tune.errors import DataError, RunError
+from nlcse_tune.evaluation import embed as embed_module
 from nlcse_tune.evaluation import sts
-from nlcse_tune.evaluation.embed import Bank, distinct, embed_tokens
+from nlcse_tune.evaluation.embed import Bank, distinct, embed_tokens, tokens_of
 from nlcse_tune.evaluation.sts import DevEvaluator, cosines, pearson, score_subsets, spearman, task_score
 from nlcse_tune.models.encoder import SentenceEncoder, load_encoder
 from tests.models.tiny import checkpoint
@@ -156,7 +158,7 @@ def test_dev_evaluator_equals_a_plain_computation(encoder: SentenceEncoder) -> N
 def test_dev_scores_of_runs_are_of_cosines_as_they_are(encoder: SentenceEncoder) -> None:
     """Rounded as test scores are, they would no longer be those on record."""
     evaluator = DevEvaluator(SYNTHETIC, encoder)
-    bank = Bank(evaluator.row, embed_tokens(encoder, evaluator.tokens, "fp32"))
+    bank = Bank(evaluator.row, embed_tokens(encoder, tokens_of(encoder, evaluator.row), "fp32"))
     exact = cosines(bank, evaluator.subset)
     assert not np.array_equal(exact, exact.round(sts.DIGITS))
     assert evaluator(encoder, "fp32") == spearman(exact, evaluator.subset.gold)
@@ -164,9 +166,16 @@ def test_dev_scores_of_runs_are_of_cosines_as_they_are(encoder: SentenceEncoder)
     np.testing.assert_array_equal(rounded, exact.round(sts.DIGITS))
 
 
+def test_dev_batches_are_made_once_a_run(encoder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluator = DevEvaluator(SYNTHETIC, encoder)
+    for module, name in ((TokenTable, "padded"), (embed_module, "tokenize"), (embed_module, "batches")):
+        monkeypatch.setattr(module, name, lambda *given: pytest.fail("made again"))
+    assert evaluator(encoder, "fp32") == evaluator(encoder, "fp32")
+
+
 def test_dev_evaluator_reads_a_folder(folder: str, encoder: SentenceEncoder) -> None:
     evaluator = DevEvaluator(folder, encoder)
-    assert len(evaluator.tokens) == 8
+    assert sum(len(rows) for rows, *_ in evaluator.inputs) == 8
     assert evaluator(encoder) == pytest.approx(plain_score(encoder, data.load_dev(folder)))
 
 
