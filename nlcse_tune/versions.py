@@ -16,7 +16,10 @@ from nlcse_tune import __version__
 # `tests/test_run.py::test_golden_losses` fails when such a change forgets it.
 NUMERICS = "2"
 COMMIT = "NLCSE_COMMIT"  # of the environment
-_PACKAGES = ("torch", "torchvision", "torchaudio", "transformers", "tokenizers", "numpy", "scipy", "ray", "optuna")
+# triton: on a GPU it draws the dropout masks; a record without it there has torch's generator's.
+_PACKAGES = (
+    "torch", "torchvision", "torchaudio", "transformers", "tokenizers", "numpy", "scipy", "ray", "optuna", "triton",
+)  # fmt: skip
 
 
 class Versions(BaseModel, frozen=True, extra="forbid"):

@@ -5,6 +5,7 @@ every mask is drawn for the *global* batch from a generator keyed by (seed, stre
 cut out of it: micro-batching and data parallelism never change results, and a gradient-cached replay sees the masks
 of the first pass. 16 random bits an element instead of 32 make it faster than torch's own on a CPU (LOG.md,
 2026-11-21). Under torch.compile a mask is one opaque node of the graph, so masks and their order are the eager ones.
+On CUDA no mask is drawn at all: `models/fused.py` has kernels that compute them from the same three and the place.
 
 R rows at hand (views x items), G rows of the global batch.
 """
@@ -13,6 +14,9 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -20,7 +24,7 @@ from torch import Tensor, nn
 from torch.library import custom_op
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
+from transformers.masking_utils import bidirectional_mask_function, sdpa_mask
 
 from nlcse_tune.models.keyed import Attention, KeptScaled
 
@@ -37,6 +41,15 @@ class MaskSource:
 
     def __post_init__(self) -> None:
         self.drawn = torch.zeros((), dtype=torch.int64, device=self.rows.device)  # masks so far; see `_keep_node`
+        self.fused, self.calls = _kernels(self.rows.device.type), 0
+        if self.fused is not None:  # filled, because a copy from the host would wait for the device
+            self.seed = torch.full((), self.generator.initial_seed(), dtype=torch.int64, device=self.rows.device)
+
+    def key(self) -> Any:
+        """What the next mask is keyed by: a `fused.Key`."""
+        assert self.fused is not None
+        self.calls += 1
+        return self.fused.Key(self.seed, self.rows, self.calls - 1)
 
     def keep(self, shape: Sequence[int], p: float) -> Tensor:
         """A boolean mask of shape (R, ...), True with probability 1 - p, to within 2**-16."""
@@ -48,6 +61,16 @@ class MaskSource:
         if len(self.rows) < self.total:
             halves = halves.index_select(0, self.rows)
         return halves >= round(p * 65536) - 32768
+
+
+@cache
+def _kernels(device_type: str) -> ModuleType | None:
+    """`models/fused.py` on a GPU whose torch brought Triton; imported only there, because it takes a second."""
+    if device_type != "cuda" or find_spec("triton") is None:
+        return None
+    from nlcse_tune.models import fused
+
+    return fused
 
 
 _current: MaskSource | None = None
@@ -69,6 +92,11 @@ def current_masks() -> MaskSource | None:
     return _current
 
 
+def _on_gpu() -> Any:
+    """The source of masks, a MaskSource, where it has kernels for them."""
+    return None if _current is None or _current.fused is None else _current
+
+
 @custom_op("nlcse::keep", mutates_args=("drawn",))
 def _keep_node(drawn: Tensor, shape: Sequence[int], p: float) -> Tensor:
     """`MaskSource.keep` as a node of a compiled graph."""
@@ -86,6 +114,8 @@ def _(drawn: Tensor, shape: Sequence[int], p: float) -> Tensor:
 def _keep(shape: Sequence[int], p: float) -> Tensor:
     if _current is None:
         raise RuntimeError("a training forward pass needs `masks_from(...)` around it")
+    if (source := _on_gpu()) is not None:
+        return source.fused.keep_weights(shape, p, source.key())  # type: ignore[no-any-return]
     if torch.compiler.is_compiling():
         return _keep_node(_current.drawn, shape, p)  # type: ignore[no-any-return]
     return _current.keep(shape, p)
@@ -97,6 +127,8 @@ class KeyedDropout(nn.Dropout):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return input
+        if (source := _on_gpu()) is not None:
+            return source.fused.dropout(input, self.p, source.key())  # type: ignore[no-any-return]
         keep, scale = _keep(input.shape, self.p), 1 / (1 - self.p)
         if torch.compiler.is_compiling():  # it fuses by itself
             return torch.where(keep, input * scale, 0.0)
@@ -113,12 +145,14 @@ def attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Attention over (R, heads, T, width): torch's fused kernel, or by hand where its dropout must be keyed."""
+    """Attention over (R, heads, T, width): fused, but by hand where its dropout is keyed and no kernel serves it."""
     if dropout == 0:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=0.0, scaling=scaling, is_causal=False, **kwargs
         )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if (source := _on_gpu()) is not None and source.fused.serves(query, key, value, attention_mask):
+        return source.fused.attention(query, key, value, attention_mask, dropout, scale, source.key()), None
     keep = _keep((*query.shape[:3], key.shape[2]), dropout)
     if query.device.type == "cpu" and query.dtype == torch.float32 and not torch.compiler.is_compiling():
         return Attention.apply(query, key, value, attention_mask, keep, scale, dropout), None
@@ -131,9 +165,16 @@ def attention(
     return mixed.transpose(1, 2).contiguous(), None
 
 
-def padding_mask(*, allow_is_bidirectional_skip: bool = False, **kwargs: Any) -> Tensor | None:
-    """transformers' mask; in training it is not asked whether any token is padding, which waits for the device."""
-    return sdpa_mask(allow_is_bidirectional_skip=allow_is_bidirectional_skip and _current is None, **kwargs)
+def padding_mask(*, allow_is_bidirectional_skip: bool = False, **asked: Any) -> Tensor | None:
+    """transformers' mask; in training it is not asked whether any token is padding, which waits for the device.
+
+    There a mask of keys is (R, 1, 1, T), which the kernels serve.
+    """
+    given: Tensor | None = asked["attention_mask"]
+    plain = asked["mask_function"] is bidirectional_mask_function and asked["q_length"] == asked["kv_length"]
+    if _on_gpu() is not None and given is not None and plain:
+        return given[:, None, None, :].bool()
+    return sdpa_mask(allow_is_bidirectional_skip=allow_is_bidirectional_skip and _current is None, **asked)
 
 
 AttentionInterface.register(ATTENTION, attention)
