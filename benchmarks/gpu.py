@@ -2,11 +2,12 @@
 
 Each row is `run_one` itself, with random weights of the real sizes, on generated text, pictures and clips (as many
 tokens and pixels as the real ones; nothing is downloaded), bf16. Step: median between CUDA events after the warm-up,
-data, side, text and optimizers in it. MFU: (6 N + 12 L T D) FLOP a token, N = 12 L D^2 weights in matrices, L layers,
-over step time and the card's own rate on an 8192^3 product. Shares: of the time between events around `load`,
-`gradient` less its `load`, and `update` of each half, and of an evaluation every 125 steps. (b) is the plain loop of
-benchmarks/peers.py in the same process, with loader processes. "whole run" extrapolates to 15,626 steps and 125
-evaluations. Two at once: two processes of the first row on one card.
+data, side, text and optimizers in it. MFU: (6 N + 12 (L - 1) T D) FLOP a token over step time and the card's own rate
+on an 8192^3 product; N = 12 (L - 1) D^2 + 2 D^2, since the last of L layers makes no more than keys and values of all
+states. Shares: of the device's time around `load`, `gradient` less its `load`, and `update` of each half, and of an
+evaluation every 125 steps. (b) is the plain loop of benchmarks/peers.py in the same process, with loader processes;
+its whole last layer is not counted for it. "whole run" extrapolates to 15,626 steps and 125 evaluations. Two processes
+are two of the first row on one card.
 """
 
 import argparse
@@ -85,7 +86,7 @@ def spans() -> Iterator[Spans]:
     """Within it, what every half does is timed."""
     found = Spans()
     patched = [
-        (half_steps.TextHalf, "load", "data of text"), (half_steps.SideHalf, "load", "data of side"),
+        (half_steps.TextHalf, "load", "text data"), (half_steps.SideHalf, "load", "side data"),
         (half_steps.Half, "gradient", "{}"), (half_steps.Half, "update", "optimizer of {}"),
     ]  # fmt: skip
     before = [(owner, name, owner.__dict__[name]) for owner, name, _ in patched]
@@ -146,9 +147,9 @@ def ours(folder: Path, row: str, steps: int, **changes: Any) -> dict[str, Any]:
     evaluation = record.timings.evaluate / len(record.dev_curve)
     parts = {name: timed.seconds(name, last) for name in list(timed.found)}
     parts["optimizers"] = sum(parts.pop(name) for name in list(parts) if name.startswith("optimizer of"))
-    parts["text"] -= parts["data of text"]
-    parts["side"] -= parts["data of side"]
-    parts["evaluation"] = evaluation * EVALUATIONS / STEPS
+    parts["text"] -= parts["text data"]
+    parts["side"] -= parts["side data"]
+    parts["eval"] = evaluation * EVALUATIONS / STEPS
     return {
         "step": step, "evaluation": evaluation, "parts": parts, "peak": peak_memory(), "events": record.events,
         "flop": flop(config, row.split()[0]), "setup": record.timings.setup,
@@ -258,22 +259,23 @@ def main() -> None:
         (first, partial(changed, micro_batch=16 if CUDA else 1)), *((row, lines_of) for row in others),
         (first, partial(changed, compile=True)),
     ]  # fmt: skip
-    try:
-        with tempfile.TemporaryDirectory(prefix="nlcse-gpu-") as folder:
-            prepare(Path(folder), options.tiny)
-            for row, part in parts:
-                if time.monotonic() - began > 60 * options.minutes:
-                    say(f"{row}: left out, {options.minutes:g} minutes are over")
-                    continue
-                try:
-                    for text in part(row, Path(folder), options.steps // (4 if "large" in row else 1), rate):
-                        say(text)
-                except Exception as error:  # the other rows are wanted all the same
-                    traceback.print_exc()
-                    say(f"  {row}: {type(error).__name__}: {str(error)[:200]}")
-                reset_memory()
-    finally:
-        print("\n" + "=" * 80 + "\n" + "\n".join(table), flush=True)
+    with tempfile.TemporaryDirectory(prefix="nlcse-gpu-") as folder:
+        prepare(Path(folder), options.tiny)
+        for row, part in parts:
+            if time.monotonic() - began > 60 * options.minutes:
+                say(f"{row}: left out, {options.minutes:g} minutes are over")
+                continue
+            try:
+                for text in part(row, Path(folder), options.steps // (4 if "large" in row else 1), rate):
+                    say(text)
+            except KeyboardInterrupt:  # of the clock in gpu.sh
+                say(f"  {row}: ended, time is over")
+                break
+            except Exception as error:  # the other rows are wanted all the same
+                traceback.print_exc()
+                say(f"  {row}: {type(error).__name__}: {str(error)[:200]}")
+            reset_memory()
+    print("\n" + "=" * 80 + "\n" + "\n".join(table), flush=True)
 
 
 def _options() -> argparse.Namespace:

@@ -75,10 +75,11 @@ def configuration(folder: Path, row: str, steps: int) -> RunConfig:
 
 
 def flop(config: RunConfig, encoder: str) -> float:
-    """Of a step's matrix products, both halves, forward and backward."""
+    """Of a step's matrix products, both halves, forward and backward; the last layer is asked for one state a row."""
     layers, width = SIZES[encoder]["num_hidden_layers"], SIZES[encoder]["hidden_size"]
     assert config.side is not None
     _, (height, breadth), patch = SHAPES[config.side.modality]
     states = 1 + (height // patch) * (breadth // patch)
     halves = ((2 * config.text.batch_size, config.text.max_length), (2 * config.side.batch_size, states))
-    return float(sum(r * t * (6 * 12 * layers * width**2 + 12 * layers * t * width) for r, t in halves))
+    weights = (12 * (layers - 1) + 2) * width**2
+    return float(sum(r * t * (6 * weights + 12 * (layers - 1) * t * width) for r, t in halves))

@@ -64,6 +64,12 @@ def test_micro_batches_change_nothing(tmp_path: Path, calls: list[str]) -> None:
     same(whole, losses(tiny(side, train__micro_batch=1, **size), tmp_path, 1))
 
 
+def test_transformers_own_forward_goes_through_the_kernels_too(tmp_path: Path, calls: list[str]) -> None:
+    """A pooler that reads every layer takes it, with the mask that transformers makes of the padding."""
+    losses(tiny(None, encoder__pooler="avg_first_last", text__batch_size=2, encoder__scratch__layers=1), tmp_path, 1)
+    assert calls.count("attention_forward") == calls.count("attention_keys") == 1
+
+
 def test_compiled_steps_are_the_eager_ones(tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each launch is one node; no node is merged with another, or left out, and each keeps its place in the count."""
     if DEVICE == "cpu":  # generated code for a CPU is tests/training/test_compile.py's matter
