@@ -71,6 +71,7 @@ HOMES = {
     "mlflow": {"tracking"},
     "wandb": {"tracking"},
     "sentence_transformers": {"evaluation", "export"},
+    "triton": {"models"},
 }
 MOST_LAYERS = 10
 
