@@ -28,4 +28,4 @@ if [[ " $* " != *" --tiny "* ]]; then
     nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
     timeout 210 "$python" -m pytest -m gpu -p no:cacheprovider --durations=5 "${checks[@]}"
 fi
-timeout -s INT -k 10 310 "$python" -m benchmarks.gpu "$@"
+timeout -s INT -k 30 310 "$python" -m benchmarks.gpu "$@"
