@@ -65,6 +65,7 @@ class StudyPaths:
     journal = _Below("optuna.journal")  # the search as optuna-dashboard reads it
     call = _Below("call.json")  # Call: the command that works, or worked last, on this folder
     stop = _Below("stop.json")  # a request that it end in order
+    precision = _Below("precision.json")  # HeldPrecision: what `train.precision: auto` came to here
     numbers = _Below("numbers.json")  # Numbers: in which order searches began their configurations
     tensorboard = _Below("tensorboard")  # event files, a folder for each run
     tracking = _Below("tracking.json")  # Identity: by what MLflow and W&B know this folder again

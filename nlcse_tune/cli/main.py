@@ -59,6 +59,7 @@ def train(
     """Train one run of a study; with one worker in this process, with more through Ray Train."""
     from nlcse_tune.cli import show
     from nlcse_tune.cli.live import LiveView
+    from nlcse_tune.launch.precision import expected
     from nlcse_tune.launch.preflight import check_precision, check_store
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
@@ -69,7 +70,7 @@ def train(
     launch = Launch(workers, cpus_per_worker, gpus_per_worker, address=address)
     check_store(paths)
     watchers = trackers(chosen, paths, "train", track)
-    check_precision([chosen.config.train.precision], paths, here=workers == 1 or launch.here)
+    check_precision([expected(chosen, paths).config.train.precision], paths, here=workers == 1 or launch.here)
     with show.screen.status(f"{chosen.name}: reading the study"):
         from nlcse_tune.launch.single import train_one
     with LiveView(f"{chosen.config.method}, seed {seed}", lines=workers > 1) as view:

@@ -1,6 +1,7 @@
 """One run of a study, outside any search: `nlcse-tune train`."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 from nlcse_tune.data.catalog import fingerprints
@@ -8,6 +9,7 @@ from nlcse_tune.data.check import check_inputs
 from nlcse_tune.files import fetch, locked
 from nlcse_tune.launch.call import Calling
 from nlcse_tune.launch.events import Audience, Watcher
+from nlcse_tune.launch.precision import settle
 from nlcse_tune.launch.spec import Launch, Needs, RunSpec, run_spec
 from nlcse_tune.launch.worker import run_here, run_on_workers
 from nlcse_tune.paths import StudyPaths
@@ -32,8 +34,12 @@ def train_one(
     dev score of a run in this process; `watchers`, in another thread, how far it is. RunError where a search or a seed
     study works on this folder, or another process on this run.
     """
-    spec = run_spec(paths, study.config, seed, fingerprints(study.config))
-    with locked(paths.lock, str(paths.folder), shared=True), locked(spec.paths.lock, f"run {spec.run_id}"):
+    data = fingerprints(study.config)
+    with ExitStack() as stack:
+        stack.enter_context(locked(paths.lock, str(paths.folder), shared=True))
+        study = settle(study, paths, None if launch.workers == 1 else launch, note)
+        spec = run_spec(paths, study.config, seed, data)
+        stack.enter_context(locked(spec.paths.lock, f"run {spec.run_id}"))
         fetch(spec.paths.record, mine=True)
         record = kept_record(spec.paths)
         if record and (record.status == "failed" or is_whole(record, spec.paths)):
