@@ -13,7 +13,6 @@ from nlcse_tune.errors import ConfigError, interrupted_status, interrupted_why, 
 
 if TYPE_CHECKING:
     from nlcse_tune.launch.events import Watcher
-    from nlcse_tune.launch.precision import expected, known
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
     from nlcse_tune.search.search import SearchResult
@@ -72,6 +71,7 @@ def search(
 ) -> None:
     """Search a study's hyper-parameters on STS-B dev; the best configuration and its checkpoint come out."""
     from nlcse_tune.config import assignments
+    from nlcse_tune.launch.precision import expected, known
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
     from nlcse_tune.search.state import SearchOptions, check_call, load_state
