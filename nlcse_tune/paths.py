@@ -44,6 +44,8 @@ class RunPaths:
     progress = _Below(f"{_RUN}/progress.json")  # RunProgress: how far a run under way is, a few seconds old
     log = _Below("logs/{run_id}.log")  # what its attempts say, for people; never cleared
     error = _Below(f"{_RUN}/error.txt")  # the traceback of the last error that ended an attempt
+    trace = _Below(f"{_RUN}/trace.json.gz")  # of `train --profile`, for Perfetto or chrome://tracing
+    profile = _Below(f"{_RUN}/profile.txt")  # the table of the same
     best = _Below(f"{_RUN}/{BEST}")
 
 

@@ -54,6 +54,7 @@ def train(
     gpus_per_worker: options.GpusPerWorker = None,
     address: options.Address = None,
     track: options.Track = None,
+    profile: Annotated[bool, Option("--profile", help="trace steps 20 to 30, and print where their time goes")] = False,
     out: options.Out = Path("runs"),
 ) -> None:
     """Train one run of a study; with one worker in this process, with more through Ray Train."""
@@ -83,11 +84,14 @@ def train(
                 on_point=show.dev_point,
                 note=show.console.print,
                 watchers=[view, *watchers],
+                profile=profile,
             )
         except KeyboardInterrupt:
             show.console.print(f"{errors.interrupted_why()}; the same command goes on from the run's restart point")
             raise typer.Exit(errors.interrupted_status()) from None
     show.run(record, paths)
+    if profile:
+        show.profile(paths.run(record.run_id))
 
 
 def studies(
