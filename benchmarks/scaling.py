@@ -1,9 +1,9 @@
 """What a second worker and a second run at a time give: `python -m benchmarks.scaling [--steps 40] [--rounds 3]`.
 
 One run of the demo's data at a width of 128 (64 triplets, 24 embedded images), by its record's own clock, without its
-dev evaluations: one worker with one thread, one worker with two, two workers with one thread each. Then a search's worth
-of such runs (four seeds, shorter) one at a time and two at a time, one CPU each, by the clock on the wall. All in one
-Ray; rounds alternate. Efficiency is the gain over one thread, or over one at a time, divided by two. A run's workers
+dev evaluations: one worker with one thread, one worker with two, two workers with one thread each. Then four such runs,
+as a search launches them, one at a time and two at a time, one CPU each, by the clock on the wall. All in one Ray;
+rounds alternate. Efficiency is the gain over one thread, or over one at a time, divided by two. A run's workers
 exchange embeddings and gradients by gloo on the loopback; two runs share caches and memory bandwidth, nothing else.
 """
 
@@ -76,6 +76,7 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, way in ways.items():
                 seconds[name].append(way())
+                print(f"{name:32}{seconds[name][-1]:10.3f} s", flush=True)
     print(f"\n{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; medians of {options.rounds} rounds")
     print(f"{'':32}{'ms a step, s a run':>20}{'gain':>8}{'efficiency':>12}")
     for names, scale in ((list(ways)[:3], 1000.0), (list(ways)[3:], 1.0)):
