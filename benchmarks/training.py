@@ -4,7 +4,7 @@ this code   `training/steps.py` as the loop calls it;
 (a)         sentence-transformers' trainer with MultipleNegativesRankingLoss, text alone;
 (b)         a plain loop in the released way (benchmarks/peers.py), images and clips from two loader processes;
 (c)         the floor: forward and backward of this code's batches, in memory; no data, no optimizers;
-(c')        the matrix products of such a step alone, written plainly.
+(c')        the matrix products of this code's step alone.
 
 Each way is a process, so that its memory is its own; their rounds alternate, and whoever is not measured is stopped
 (SIGSTOP), its loader processes too. Ratios are medians over rounds of this code's time to that of the same round.

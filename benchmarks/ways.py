@@ -103,20 +103,18 @@ def plain(config: RunConfig) -> Steps:
 
 
 def products(config: RunConfig) -> Steps:
-    """(c') Every matrix product of such a step, of both halves, forward and backward, on operands of its shapes."""
-    backbone, tokenizer = plain_encoder(config)
-    backbone.set_attn_implementation("eager")  # a fused kernel's own products could not be seen
-    files = side_files(config)
-    model, seen = peers.Plain(backbone, files).eval(), Products()
-    ids, mask = peers.padded(token_ids(config, tokenizer)[: config.text.batch_size])
-    with seen:
-        peers.text_loss(model.text(ids, mask), 3).backward()  # type: ignore[no-untyped-call]
-        if files is not None and config.side is not None:
-            peers.side_loss(model.side(torch.randn(2 * config.side.batch_size, *files.shape))).backward()  # type: ignore[no-untyped-call]
-    calls = seen.calls
+    """(c') Every matrix product of a step of this code, forward and backward, on operands of the same shapes."""
+    _, halves = halves_of(config)
+    seen = Products()
+    for half in halves:
+        inputs = half.load(0)
+        half.load = lambda step, inputs=inputs: inputs  # type: ignore[method-assign,misc]
+        with seen:
+            half.gradient(0)
+        half.close()
     with torch.no_grad():
         while True:
-            for call in calls:
+            for call in seen.calls:
                 call()
             yield
 
@@ -138,7 +136,9 @@ class Products(TorchDispatchMode):
     def _like(self, tensor: Tensor) -> Tensor:
         key = (tuple(tensor.shape), tensor.stride())
         if key not in self.made:
-            self.made[key] = torch.empty_strided(*key, dtype=tensor.dtype).normal_()
+            expanded = 0 in tensor.stride()  # several elements in one place
+            made = torch.empty(key[0]) if expanded else torch.empty_strided(*key)
+            self.made[key] = made.to(tensor.dtype).normal_()
         return self.made[key]
 
 
