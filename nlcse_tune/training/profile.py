@@ -135,6 +135,4 @@ def _families(events: Iterable[Any], count: int, on_gpu: bool) -> list[Row]:
 
 def family(name: str) -> str:
     """What kind of work an operator or a kernel of this name does."""
-    if name.startswith("autograd::"):
-        return OTHER
     return next((kind for kind, pattern in FAMILIES.items() if re.search(pattern, name)), OTHER)
