@@ -17,6 +17,7 @@ from nlcse_tune.errors import ConfigError, all_of, nearest
 from nlcse_tune.files import parse_yaml
 
 SYNTHETIC = "synthetic"  # the embedded data set, made on the spot
+AUTO = "auto"  # a precision that stands for one of the others until a run is named
 SCRATCH = "scratch"  # an encoder with random weights
 
 Pooler = Literal["cls", "cls_before_pooler", "avg", "avg_first_last", "avg_top2", "max", "last", "weighted"]
@@ -109,7 +110,11 @@ class TrainConfig(Frozen):
     eval_every: int = Field(125, ge=1, description="steps between dev evaluations")
     checkpoint_every: int = Field(500, ge=1, description="steps between restart points")
     max_grad_norm: float = Field(1.0, gt=0, description="each half's gradient is clipped to this norm")
-    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="autocast type of the forward passes")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "fp32",
+        description="autocast type of the forward passes (the paper's is fp16); auto: bf16 where the GPUs have it, "
+        "else fp16, fp32 on a CPU, and what was found first holds for the study's folder",
+    )
     tf32: bool = Field(False, description="TF32 matrix products on GPUs that have them")
     compile: bool = Field(
         False, description="torch.compile of training passes; changes speed only, and no gain on a CPU"
@@ -176,6 +181,8 @@ def digest(config: RunConfig, data: Mapping[str, str], *, without: tuple[str, ..
     share one digest. Without a side there is one gradient, and `train.optimizers` says nothing.
     """
     flat = flatten(config)
+    if flat["train.precision"] == AUTO:
+        raise ConfigError("train.precision: auto stands for no run before it is found out; give fp32, bf16 or fp16")
     unchanged = (key for key in LATER_FIELDS if flat.get(key) == known_fields()[key].default)
     without_side = () if config.side else ("train.optimizers",)
     left_out = {*PATH_FIELDS, *SPEED_FIELDS, *TEST_FIELDS, *without, *unchanged, *without_side}

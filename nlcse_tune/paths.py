@@ -44,6 +44,8 @@ class RunPaths:
     progress = _Below(f"{_RUN}/progress.json")  # RunProgress: how far a run under way is, a few seconds old
     log = _Below("logs/{run_id}.log")  # what its attempts say, for people; never cleared
     error = _Below(f"{_RUN}/error.txt")  # the traceback of the last error that ended an attempt
+    trace = _Below(f"{_RUN}/trace.json.gz")  # of `train --profile`, for Perfetto or chrome://tracing
+    profile = _Below(f"{_RUN}/profile.txt")  # the table of the same
     best = _Below(f"{_RUN}/{BEST}")
 
 
@@ -65,6 +67,7 @@ class StudyPaths:
     journal = _Below("optuna.journal")  # the search as optuna-dashboard reads it
     call = _Below("call.json")  # Call: the command that works, or worked last, on this folder
     stop = _Below("stop.json")  # a request that it end in order
+    precision = _Below("precision.json")  # HeldPrecision: what `train.precision: auto` came to here
     numbers = _Below("numbers.json")  # Numbers: in which order searches began their configurations
     tensorboard = _Below("tensorboard")  # event files, a folder for each run
     tracking = _Below("tracking.json")  # Identity: by what MLflow and W&B know this folder again

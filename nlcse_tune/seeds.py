@@ -24,6 +24,7 @@ from nlcse_tune.launch.spec import Launch, Needs, RunSpec, run_spec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import KeptRule, RunRecord, split_run_id
 from nlcse_tune.records.ledger import is_whole, kept_test, ledger, read_openings
+from nlcse_tune.records.precision import HeldPrecision, held_precision, hold
 from nlcse_tune.study import Study
 
 Origin = Literal["search", "study", "changed", "method"]
@@ -120,10 +121,11 @@ def run_seeds(
     *,
     any_version: bool = False,
     watchers: Sequence[Watcher] = (),
+    found: HeldPrecision | None = None,
 ) -> None:
     """Trains and tests what is missing of `arms` at `seeds`; RunError where another process works on their folders.
 
-    `watchers` are told what happens to runs.
+    `watchers` are told what happens to runs. `found` is what the arms' precision came to, and holds from now on.
     """
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"--seeds: must differ, got {','.join(map(str, seeds))}")
@@ -132,6 +134,8 @@ def run_seeds(
             stack.enter_context(locked(arm.paths.lock, str(arm.paths.folder)))
         calling = stack.enter_context(Calling([arm.paths for arm in arms], "seeds"))
         for arm in arms:
+            if found and (arm is arms[0] or held_precision(arm.paths) is None):
+                hold(arm.paths, found)
             adopt_setting(arm)
         declare(arms, len(seeds))
         folders = [arm.paths for arm in arms]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
-from nlcse_tune.config import Frozen, RunConfig, StsTask, flatten, override, validate, with_absolute_paths
+from nlcse_tune.config import AUTO, Frozen, RunConfig, StsTask, flatten, override, validate, with_absolute_paths
 from nlcse_tune.errors import ConfigError, all_of, nearest
 from nlcse_tune.files import read_yaml
 from nlcse_tune.names import MAX_SEED, TestName
@@ -108,6 +108,9 @@ class Study(Frozen):
 
     @model_validator(mode="after")
     def _space_fits_config(self) -> Self:
+        searched = self.space.parameters.get("train.precision") if self.space else None
+        if searched and AUTO in (searched.listed() or ()):
+            raise ValueError("space: train.precision: auto is no value of its own; list fp32, bf16 or fp16")
         fields = self.space.fields if self.space and self.config.side is None else ()
         if stray := [field for field in fields if field.startswith("side.")]:
             raise ValueError(f"space: {stray[0]} cannot be searched: the study has no side; choose another space")
@@ -138,20 +141,29 @@ class Study(Frozen):
         """A copy with dotted fields replaced and every path made absolute."""
         return self.copied(config=with_absolute_paths(override(self.config, values)))
 
+    def with_precision(self, precision: str) -> "Study":
+        """A copy with what `train.precision: auto` came to."""
+        return self.copied(config=override(self.config, {"train.precision": precision}))
+
     @property
     def grid_size(self) -> int | None:
         """The number of points of its space; None where they are infinitely many, or it has none."""
         return self.space.size(flatten(self.config)) if self.space else None
 
     def baseline_study(self, values: Mapping[str, Any]) -> "Study | None":
-        """The baseline under the same overrides, but for those of the side where it has none."""
+        """The baseline under the same overrides, but for those of the side where it has none.
+
+        What `train.precision: auto` came to for the method holds for its baseline.
+        """
         if self.baseline is None:
             return None
         baseline = find_study(self.baseline)
         shared = {
             field: value for field, value in values.items() if baseline.config.side or field.split(".")[0] != "side"
         }
-        return baseline.with_overrides(shared)
+        baseline = baseline.with_overrides(shared)
+        is_auto = baseline.config.train.precision == AUTO
+        return baseline.with_precision(self.config.train.precision) if is_auto else baseline
 
 
 def folders(kind: Kind) -> list[Path]:

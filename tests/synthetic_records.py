@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nlcse_tune import stats
-from nlcse_tune.config import STS_TASKS, RunConfig, StsTask
+from nlcse_tune.config import AUTO, STS_TASKS, RunConfig, StsTask, override
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord, TestRecord, Timings, configuration_id, now
@@ -50,6 +50,8 @@ def make_run(
 ) -> RunRecord:
     """Writes one run's record and, if `tested`, its test record; with `pairs` also that many similarities a task."""
     config = config or study.config
+    if config.train.precision == AUTO:
+        config = override(config, {"train.precision": "fp16"})
     data = {**DATA, **({"side": "s1"} if config.side else {}), **(data or {})}
     paths = StudyPaths(root, study.name)
     own = std * rng.standard_normal() + shift

@@ -54,11 +54,13 @@ def train(
     gpus_per_worker: options.GpusPerWorker = None,
     address: options.Address = None,
     track: options.Track = None,
+    profile: Annotated[bool, Option("--profile", help="trace steps 20 to 30, and print where their time goes")] = False,
     out: options.Out = Path("runs"),
 ) -> None:
     """Train one run of a study; with one worker in this process, with more through Ray Train."""
     from nlcse_tune.cli import show
     from nlcse_tune.cli.live import LiveView
+    from nlcse_tune.launch.precision import expected
     from nlcse_tune.launch.preflight import check_precision, check_store
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
@@ -69,7 +71,7 @@ def train(
     launch = Launch(workers, cpus_per_worker, gpus_per_worker, address=address)
     check_store(paths)
     watchers = trackers(chosen, paths, "train", track)
-    check_precision([chosen.config.train.precision], paths, here=workers == 1 or launch.here)
+    check_precision([expected(chosen, paths).config.train.precision], paths, here=workers == 1 or launch.here)
     with show.screen.status(f"{chosen.name}: reading the study"):
         from nlcse_tune.launch.single import train_one
     with LiveView(f"{chosen.config.method}, seed {seed}", lines=workers > 1) as view:
@@ -82,11 +84,14 @@ def train(
                 on_point=show.dev_point,
                 note=show.console.print,
                 watchers=[view, *watchers],
+                profile=profile,
             )
         except KeyboardInterrupt:
             show.console.print(f"{errors.interrupted_why()}; the same command goes on from the run's restart point")
             raise typer.Exit(errors.interrupted_status()) from None
     show.run(record, paths)
+    if profile:
+        show.profile(paths.run(record.run_id))
 
 
 def studies(

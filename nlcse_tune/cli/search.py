@@ -71,6 +71,7 @@ def search(
 ) -> None:
     """Search a study's hyper-parameters on STS-B dev; the best configuration and its checkpoint come out."""
     from nlcse_tune.config import assignments
+    from nlcse_tune.launch.precision import expected, known
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
     from nlcse_tune.search.state import SearchOptions, check_call, load_state
@@ -91,7 +92,8 @@ def search(
     if show:
         from nlcse_tune.cli.show_search import overview
 
-        overview(load_state(chosen, StudyPaths(out, chosen.name), trials), figures=figures)
+        paths = StudyPaths(out, chosen.name)
+        overview(load_state(expected(chosen, paths), paths, trials), figures=figures)
         return
     how = SearchOptions(
         trials=trials, method=sampler, scheduler=scheduler, grace=grace, select_seeds=select_seeds,
@@ -101,7 +103,8 @@ def search(
     launch = Launch(workers, cpus_per_worker, gpus_per_worker, concurrent, address)
     searches = [(chosen, how)]
     if with_baseline:
-        if (baseline := chosen.baseline_study(values)) is None:
+        paths = StudyPaths(out, chosen.name)
+        if (baseline := known(chosen, paths, fresh=fresh).baseline_study(values)) is None:
             raise ConfigError(f"{chosen.name}: --with-baseline: the study has no baseline; add `baseline:` to it")
         baseline = baseline.copied(search_seed=baseline.search_seed if seed is None else seed)
         how = how.on_equal_terms(chosen)

@@ -49,6 +49,7 @@ def seeds(
 ) -> None:
     """Repeat a study's best configuration and its baseline with several seeds, on the seven STS test sets."""
     from nlcse_tune.cli import show
+    from nlcse_tune.launch.precision import expected, find
     from nlcse_tune.launch.preflight import check_precision, check_store
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
@@ -71,10 +72,12 @@ def seeds(
     paths, launch = StudyPaths(out, chosen.name), Launch(workers, cpus_per_worker, gpus_per_worker, concurrent, address)
     check_store(paths)
     watchers = trackers(chosen, paths, "seeds", track)
-    check_precision([chosen.config.train.precision], paths, here=launch.here)
+    check_precision([expected(chosen, paths).config.train.precision], paths, here=launch.here)
     with show.screen.status("reading the study"):
         from nlcse_tune import seeds as repeat
         from nlcse_tune.cli.show_seeds import ConsoleView, show_declared
+    if (found := find(chosen, paths, launch, show.console.print)) is not None:
+        chosen = chosen.with_precision(found.precision)
     arms = repeat.planned_arms(chosen, paths, values)
     for role, arm in zip(("method", "baseline"), arms, strict=False):
         show.console.print(f"{role}: {arm.study.name} ({arm.config.method}), {ORIGINS[arm.origin]}")
@@ -83,7 +86,9 @@ def seeds(
     until_decided = until_decided or bool(confirm.rule and len(arms) > 1 and n is None and not seed_list)
     view = ConsoleView()
     with view:
-        run = partial(repeat.run_seeds, arms, launch=launch, view=view, any_version=any_version, watchers=watchers)
+        run = partial(
+            repeat.run_seeds, arms, launch=launch, view=view, any_version=any_version, watchers=watchers, found=found
+        )
         try:
             if until_decided:
                 first, last = n or rounds.first, maximum or rounds.maximum

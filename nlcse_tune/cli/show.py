@@ -15,7 +15,7 @@ from nlcse_tune.cli.options import command_line
 from nlcse_tune.config import flatten, known_fields
 from nlcse_tune.errors import plural
 from nlcse_tune.files import named
-from nlcse_tune.paths import StudyPaths
+from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord, constant_side_loss
 from nlcse_tune.space import Range, ValueList, number
 from nlcse_tune.study import Study
@@ -155,6 +155,15 @@ def run(record: RunRecord, paths: StudyPaths) -> None:
         console.print(f"  {event}")
     vain("this run is", record)
     console.print(f"record: {paths.run(record.run_id).record}\ncheckpoint: {paths.run(record.run_id).best}")
+
+
+def profile(run: RunPaths) -> None:
+    """Where the time of the traced steps went."""
+    if not run.profile.is_file():
+        console.print("no profile: the run ended before there were steps to trace")
+        return
+    console.print(run.profile.read_text(encoding="utf-8"), markup=False, highlight=False)
+    console.print(f"trace: {run.trace}, for https://ui.perfetto.dev")
 
 
 def studies(known: Sequence[Study]) -> None:

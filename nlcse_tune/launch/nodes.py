@@ -4,15 +4,15 @@ import secrets
 import socket
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from nlcse_tune.errors import RunError, StorageError, plural
 from nlcse_tune.files import writing
 from nlcse_tune.launch import travel
-from nlcse_tune.launch.cluster import alive_nodes
+from nlcse_tune.launch.cluster import alive_nodes, first_line
 from nlcse_tune.launch.joined import JoinedRay  # sets Ray's environment before ray's import
 from nlcse_tune.launch.spec import Needs
 from nlcse_tune.paths import StudyPaths
@@ -22,6 +22,7 @@ from ray.exceptions import GetTimeoutError, RayTaskError  # isort: skip
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # isort: skip
 
 LIMIT = 300.0  # seconds for all nodes' answers; the first process on a node imports torch's neighbours, on a slow disk
+Answered = TypeVar("Answered")
 SEEN = 15.0  # seconds that what one node writes may take to be seen by another: of a network's folder they are some
 
 
@@ -52,6 +53,21 @@ def check_nodes(joined: JoinedRay, needs: Needs) -> None:
         if still := _lacking(needs, wanted, answers):
             field, path, node = still[0]
             raise RunError(f"{node}: {field} is not there as it is here, although it was sent: copy {path} there")
+
+
+def ask_gpu_nodes(question: Callable[[], Answered], seconds: float) -> dict[str, Answered]:
+    """What each node that has a GPU answers, by its name, all asked at once; RunError where one does not."""
+    asked = {}
+    for node in alive_nodes():
+        if node["Resources"].get("GPU"):
+            pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            how: Any = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": pinned}
+            ask: Any = ray.remote(**how)(question)
+            asked[_name(node)] = ask.remote()
+    try:
+        return dict(zip(asked, ray.get([*asked.values()], timeout=seconds), strict=True))
+    except Exception as error:  # of Ray: a node that died, an answer that did not come; or what it raised
+        raise RunError(f"{' or '.join(asked)} could not be asked for its GPUs: {first_line(error)}") from error
 
 
 def _ask(needs: Needs) -> dict[str, Answer]:

@@ -25,6 +25,7 @@ class RunSpec(Frozen):
     run_id: str
     seed: int
     config: RunConfig
+    profile: bool = False  # its leading worker traces a few steps; no part of its name
     label: str = ""  # for people, in a dashboard or a list: what is tried, and the seed
 
     @property

@@ -26,6 +26,7 @@ from nlcse_tune.run import run_one
 from nlcse_tune.saved_model import damage
 from nlcse_tune.training.checkpoint import finish
 from nlcse_tune.training.context import Progress, RunContext, StopRun
+from nlcse_tune.training.profile import StepProfile
 
 API = "RAY_API_SERVER_ADDRESS"
 
@@ -73,7 +74,8 @@ def execute(spec: RunSpec, context: RunContext, show: Callable[[RunProgress], No
                 show(progress)
                 progress.write(paths.progress, durable=False)
 
-            context.stepped = both(Pulse(spec, context.device, tell), log)
+            traced = [StepProfile(paths.trace, paths.profile)] if spec.profile else []
+            context.stepped = both(Pulse(spec, context.device, tell), log, *traced)
         record = run_one(config, spec.seed, context, study=spec.study.study).model_copy(update={"config": spec.config})
         if log is not None:
             log.ended(record)

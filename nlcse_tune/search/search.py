@@ -18,6 +18,7 @@ from nlcse_tune.launch.call import Calling
 from nlcse_tune.launch.driver import ListedRuns, RunSource
 from nlcse_tune.launch.events import Audience, Watcher, watched
 from nlcse_tune.launch.pool import Pool, open_pool
+from nlcse_tune.launch.precision import settle
 from nlcse_tune.launch.spec import Launch, Needs, RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import RunRecord
@@ -76,6 +77,7 @@ def search(
             view.note(f"{study.name}: earlier runs moved to {aside}; nothing was deleted")
         calling = stack.enter_context(Calling([paths], "search"))
         audience = stack.enter_context(watched([view, calling, *watchers], view.note, paths))
+        study = settle(study, paths, launch, view.note)
         state = load_state(study, paths, options.trials)
         under_way = _Search(state, options, launch, view, calling, stack, audience)
         for line in (*remarks(study), *(f"not counted: {line}" for line in under_way.state.left_out)):

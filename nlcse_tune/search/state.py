@@ -11,6 +11,7 @@ from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.errors import ConfigError, DataError
 from nlcse_tune.launch.events import Watcher
+from nlcse_tune.launch.precision import expected
 from nlcse_tune.launch.preflight import check_precision, check_store
 from nlcse_tune.launch.spec import Launch, RunSpec, run_spec
 from nlcse_tune.names import SamplerName, SchedulerName
@@ -187,6 +188,7 @@ def check_call(
     check_store(paths)
     for values in options.tries:
         complete_point(study, values)
+    study = expected(study, paths, fresh=options.fresh)
     searched = space_of(study).parameters.get("train.precision")
     precisions = [study.config.train.precision] if searched is None else searched.listed() or ()
     check_precision(precisions, paths, here=launch.here)

@@ -76,7 +76,8 @@ def train(
                             advice = f"lower {name}.learning_rate, or use bf16 or fp32"
                             raise RunError(f"the {name} loss is {mean} by step {progress.step}; {advice}")
                     if context.leads:
-                        score = dev_score(encoder)
+                        with torch.profiler.record_function("evaluation"):
+                            score = dev_score(encoder)
                         point = DevPoint(
                             step=progress.step, score=score, text_loss=means["text"], side_loss=means.get("side")
                         )

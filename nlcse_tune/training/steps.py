@@ -12,6 +12,7 @@ caching (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Me
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import repeat
 from typing import Any
@@ -86,25 +87,34 @@ class Half(ABC):
 
     def gradient(self, step: int) -> Tensor:
         """Leaves this worker's share of the scaled gradient in the parameters; returns the loss, detached."""
-        inputs = self.load(step)
+        with self._part("data"):
+            inputs = self.load(step)
         self.encoder.zero_grad(set_to_none=True)
-        local, graph = self._retrying(lambda: self._embed_all(inputs, step))  # graph: a list of one, or empty
-        everyone = gather_embeddings(local, self.items, self.context.world_size).float().requires_grad_()
-        loss = self.loss(everyone, step)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        with self._part("forward"):
+            local, graph = self._retrying(lambda: self._embed_all(inputs, step))  # graph: a list of one, or empty
+        with self._part("loss"):
+            everyone = gather_embeddings(local, self.items, self.context.world_size).float().requires_grad_()
+            loss = self.loss(everyone, step)
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         assert everyone.grad is not None
         gradient = everyone.grad[:, self.own]  # (V, b, D)
-        self._retrying(lambda: self._backward(inputs, step, gradient, graph))
+        with self._part("backward"):
+            self._retrying(lambda: self._backward(inputs, step, gradient, graph))
         return loss.detach()
+
+    def _part(self, name: str) -> AbstractContextManager[Any]:
+        """Around a part of a step: its label where somebody profiles (training/profile.py)."""
+        return torch.profiler.record_function(f"{self.name}: {name}")
 
     def update(self) -> None:
         """One optimizer step on the gradient that is in the parameters: summed over workers, then clipped."""
-        sum_gradients(self.encoder.parameters(), self.context.world_size)
-        self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(self.encoder.parameters(), self.config.train.max_grad_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.schedule.step()
+        with self._part("optimizer"):
+            sum_gradients(self.encoder.parameters(), self.context.world_size)
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.encoder.parameters(), self.config.train.max_grad_norm)
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            self.schedule.step()
 
     def _chunks(self) -> tuple[Tensor, ...]:
         """This worker's items, numbered from 0, in pieces of `micro_batch`."""

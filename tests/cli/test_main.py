@@ -56,16 +56,20 @@ def test_mistakes_are_one_message(arguments: str, message: str, cli: Cli) -> Non
     ("arguments", "message"),
     [
         ("search demo --from nothing", "no finished run there is in the space demo-grid"),  # the last check of a call
-        ("search visualcse-bert", "fp16 needs a GPU and this machine has none; use --set train.precision=fp32"),
-        ("train simcse-bert", "fp16 needs a GPU"),
-        ("seeds simcse-bert", "fp16 needs a GPU"),
+        (
+            "search visualcse-bert --set train.precision=fp16",
+            "fp16 needs a GPU and this machine has none; use --set train.precision=fp32",
+        ),
+        ("train simcse-bert --set train.precision=fp16", "fp16 needs a GPU"),
+        ("seeds simcse-bert --set train.precision=fp16", "fp16 needs a GPU"),
+        ("search visualcse-bert", "sts-dev.csv: not found"),  # the precision of this machine it finds by itself
         ("seeds demo --seeds 1,a", "must be whole numbers with commas between"),
         ("seeds nope", "no such study"),
         (
-            "search visualcse-bert --set train.precision=fp32 --space continuous --sampler grid",
+            "search visualcse-bert --space continuous --sampler grid",
             "continuous has infinitely many points",
         ),
-        ("search simcse-bert --set train.precision=fp32 --try text.learning_rate=7", "is not in the space text-grid"),
+        ("search simcse-bert --try text.learning_rate=7", "is not in the space text-grid"),
         ("evaluate demo --device gpu", "must be cpu, cuda or cuda:1"),
         ("evaluate demo --tasks sts --figure x.pdf", "add geometry to --tasks"),
         ("evaluate demo --tasks geometry --figure x.docx", "must end in .pdf, .png or .svg"),

@@ -45,7 +45,7 @@ def test_a_study_that_has_no_file_here_is_taken_from_its_search(cli: Cli, tiny_s
 
 @pytest.mark.parametrize("command", ["seeds", "search", "train"])
 def test_data_that_are_not_there_are_one_message(command: str, cli: Cli) -> None:
-    done = cli(command, "visualcse-bert", "--set", "train.precision=fp32")
+    done = cli(command, "visualcse-bert")
     assert done.status == 1
     (line,) = done.stderr.splitlines()
     assert "sts-dev.csv: not found: run `nlcse-tune data fetch sts`" in line

@@ -19,7 +19,7 @@ from nlcse_tune.study import Study, find_study
 from tests.report.made import build, warnings
 from tests.synthetic_records import make_run, make_study
 
-METHOD = find_study("visualcse-bert")
+METHOD = find_study("visualcse-bert").with_precision("fp16")
 
 
 def changed(path: Path, **changes: Any) -> None:

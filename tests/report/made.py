@@ -14,7 +14,7 @@ from nlcse_tune.records import TestRecord
 from nlcse_tune.report.remarks import remarks
 from nlcse_tune.study import Study, find_study
 
-METHOD, BASELINE = find_study("visualcse-bert"), find_study("simcse-bert")
+METHOD, BASELINE = (find_study(name).with_precision("fp16") for name in ("visualcse-bert", "simcse-bert"))
 
 
 def build(root: Path, **options: object) -> report.Report:
