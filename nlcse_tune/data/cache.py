@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from threadpoolctl import threadpool_limits
 
 from nlcse_tune.errors import StorageError
 from nlcse_tune.files import in_turn, replacing
@@ -113,7 +112,7 @@ def cached_table(kind: str, recipe: Recipe) -> ArrayTable:
 def _make(path: Path, recipe: Recipe) -> None:
     """Writes both files of a table, the shapes first: once there are values there is all."""
     threads = min(_THREADS, os.cpu_count() or 1)
-    with ThreadPoolExecutor(threads, initializer=one_core) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         sizes = pool.map(lambda item: prod(recipe.shape(item)), range(recipe.count))
         _check_room(path, recipe.what, sum(sizes) * np.dtype(recipe.dtype).itemsize)
         shapes = []
@@ -135,11 +134,3 @@ def _check_room(path: Path, what: str, needed: int) -> None:
         )
     if needed > _SAID_FROM:
         _log.warning("%s: writing %s, %.1f GB, once for all runs of this machine", path.parent, what, needed / 1e9)
-
-
-def one_core() -> None:
-    """From now on torch computes on one core in this thread, and in no other."""
-    import torch
-
-    torch.get_num_threads()  # which sets it, the first time that a thread computes
-    threadpool_limits(1, user_api="openmp")

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nlcse_tune.data.cache import one_core
 from nlcse_tune.data.side import VIEWS, SideData
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as malloc.h has them
@@ -48,7 +47,7 @@ class SideLoader:
         self.data, self.items, self.generator, self.device = data, items, generator, torch.device(device)
         if self.device.type == "cpu":
             keep_freed_memory()
-        self.pool = ThreadPoolExecutor(threads, "nlcse-side", initializer=one_core) if threads else None
+        self.pool = ThreadPoolExecutor(threads, "nlcse-side") if threads else None
         self.begun: dict[int, UnderWay] = {}
         self.memory: list[Tensor] = []  # batches (V, b, C, H, W), the one that waits longest first
 

@@ -4,7 +4,8 @@ R views of a batch, C = 3 channels, H = W = 224 pixels of a view. Pixels run fro
 nothing is rounded before the end.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -81,10 +82,11 @@ def render(pixels: NDArray[np.uint8], drawn: Drawn, view: Tensor) -> None:
     top, left, height, width = drawn.box
     crop = torch.from_numpy(np.array(pixels[top : top + height, left : left + width]))
     resize(crop, drawn.flip, view)
+    pixels_of_view = view[None].numpy()
     for which in drawn.order:
         if which != NOTHING:
-            ADJUSTMENTS[which](view[None], torch.full((1, 1, 1, 1), drawn.amounts[which]))
-    normalise(view)
+            ADJUSTMENTS[which](pixels_of_view, drawn.amounts[which])
+    normalise(pixels_of_view)
 
 
 def render_all(crops: Tensor, numbers: Tensor, device: torch.device | str) -> Tensor:
@@ -96,7 +98,8 @@ def render_all(crops: Tensor, numbers: Tensor, device: torch.device | str) -> Te
     here = sent(numbers, device)
     views = resize_all(sent(crops, device), here[:, : _FLIP + 1])
     adjust_all(views, here[:, _AMOUNTS], numbers[:, _ORDER].int().numpy())
-    return normalise(views)
+    normalise(views)
+    return views
 
 
 def resize(crop: Tensor, flip: bool, view: Tensor) -> None:
@@ -133,29 +136,52 @@ def _weights(length: Tensor, room: int, flip: Tensor) -> Tensor:
     return weights / weights.sum(-1, keepdim=True)
 
 
-def _grey(views: Tensor) -> Tensor:
+# What follows is the same for NumPy's arrays, one view at a time, and torch's tensors, a batch. On a CPU torch would
+# divide each of these short steps among OpenMP threads, in every loader thread, and they would wait for one another.
+Pixels = Any  # float (R, C, H, W)
+
+
+def _library(pixels: Pixels) -> Any:
+    return torch if isinstance(pixels, Tensor) else np
+
+
+def _clip(views: Pixels) -> None:
+    _library(views).clip(views, 0, 255, out=views)
+
+
+def _channels(views: Pixels) -> tuple[Pixels, Pixels, Pixels]:
+    return views[:, 0:1], views[:, 1:2], views[:, 2:3]
+
+
+def _grey(views: Pixels) -> Pixels:
     """(R, 1, H, W)."""
-    red, green, blue = torch.split(views, 1, dim=1)
-    grey: Tensor = (red * GREY[0]).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
-    return grey
+    red, green, blue = (channel * share for channel, share in zip(_channels(views), GREY, strict=True))
+    red += green
+    red += blue
+    return red
 
 
-def _brightness(views: Tensor, factor: Tensor) -> None:
-    views.mul_(factor).clamp_(0, 255)
+def _brightness(views: Pixels, factor: Any) -> None:
+    views *= factor
+    _clip(views)
 
 
-def _contrast(views: Tensor, factor: Tensor) -> None:
-    # Row by row, then the rows: any number of threads adds up in the same order.
-    mean = _grey(views).mean(-1, keepdim=True).mean(-2, keepdim=True)
-    views.mul_(factor).add_(mean * (1 - factor)).clamp_(0, 255)
+def _contrast(views: Pixels, factor: Any) -> None:
+    mean = _grey(views).mean(axis=-1, keepdims=True).mean(axis=-2, keepdims=True)
+    views *= factor
+    views += mean * (1 - factor)
+    _clip(views)
 
 
-def _saturation(views: Tensor, factor: Tensor) -> None:
-    grey = _grey(views).mul_(1 - factor)
-    views.mul_(factor).add_(grey).clamp_(0, 255)
+def _saturation(views: Pixels, factor: Any) -> None:
+    grey = _grey(views)
+    grey *= 1 - factor
+    views *= factor
+    views += grey
+    _clip(views)
 
 
-def _hue(views: Tensor, turn: Tensor) -> None:
+def _hue(views: Pixels, turn: Any) -> None:
     """A turn of the colour circle by at most a sixth, as by way of HSV, without its divisions and cases.
 
     With M the greatest channel, m the least and C = M - m, HSV gives a channel as m + clamp(2C - d, 0, C), where d is C
@@ -163,20 +189,34 @@ def _hue(views: Tensor, turn: Tensor) -> None:
     wherever that is within the clamp's bounds; a turn adds to d or takes from it, by whichever of the other two
     channels is greater.
     """
-    red, green, blue = torch.split(views, 1, dim=1)
-    greatest, least = (of(of(red, green), blue) for of in (torch.maximum, torch.minimum))
+    library = _library(views)
+    red, green, blue = _channels(views)
+    greatest, least = (of(of(red, green), blue) for of in (library.maximum, library.minimum))
     chroma = greatest - least
-    shift = chroma * (6 * turn)
-    rest = greatest.sub_(red).sub_(green).sub_(blue)
+    shift, rest = chroma * (6 * turn), greatest - _channels_added(views)
     turned = []
     for channel, ahead, behind in ((red, green, blue), (green, blue, red), (blue, red, green)):
-        value = torch.add(rest, channel, alpha=2).addcmul_((ahead - behind).sign_(), shift, value=-1)
-        turned.append(torch.minimum(value.clamp_(min=0), chroma).add_(least))
-    torch.cat(turned, dim=1, out=views)
+        away = ahead - behind
+        away *= turn
+        value = 2 * channel
+        value += rest
+        value -= library.copysign(shift, away)
+        library.clip(value, 0, None, out=value)
+        library.minimum(value, chroma, out=value)
+        value += least
+        turned.append(value)
+    red[:], green[:], blue[:] = turned
+
+
+def _channels_added(views: Pixels) -> Pixels:
+    red, green, blue = _channels(views)
+    total = red + green
+    total += blue
+    return total
 
 
 # Each in place on views (R, C, H, W), by an amount (R, 1, 1, 1). The last makes grey: no saturation.
-ADJUSTMENTS = (_brightness, _contrast, _saturation, _hue, _saturation)
+ADJUSTMENTS: tuple[Callable[[Pixels, Any], None], ...] = (_brightness, _contrast, _saturation, _hue, _saturation)
 
 
 def adjust_all(views: Tensor, amounts: Tensor, order: NDArray[np.int32]) -> None:
@@ -193,7 +233,8 @@ def adjust_all(views: Tensor, amounts: Tensor, order: NDArray[np.int32]) -> None
                 views[own] = some
 
 
-def normalise(views: Tensor) -> Tensor:
+def normalise(views: Pixels) -> None:
     """By ImageNet's mean and std, in place."""
-    mean, std = (torch.tensor(of).view(3, 1, 1) * 255 for of in (IMAGENET_MEAN, IMAGENET_STD))
-    return views.sub_(sent(mean, views.device)).div_(sent(std, views.device))
+    for channel, mean, std in zip(_channels(views), IMAGENET_MEAN, IMAGENET_STD, strict=True):
+        channel -= 255 * mean
+        channel /= 255 * std

@@ -2,19 +2,16 @@
 
 import shutil
 from collections import namedtuple
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from nlcse_tune.data import cache
 from nlcse_tune.data.audio import AudioData
-from nlcse_tune.data.cache import SHAPES, NoRoomError, Recipe, cached_table, one_core
+from nlcse_tune.data.cache import SHAPES, NoRoomError, Recipe, cached_table
 from nlcse_tune.data.image import ImageData
 from nlcse_tune.data.side import SideData
 from nlcse_tune.errors import DataError, StorageError
@@ -120,20 +117,6 @@ def test_without_a_cache_folder_there_is_a_private_one(
     (tmp_path / "file").touch()
     monkeypatch.setenv("NLCSE_CACHE", str(tmp_path / "file"))
     assert_whole(cached_table("kind", recipe))
-
-
-def test_a_thread_that_makes_views_computes_on_one_core_and_leaves_the_others_theirs() -> None:
-    threads, after = torch.get_num_threads(), []
-    try:
-        torch.set_num_threads(3)
-        with ThreadPoolExecutor(1, initializer=one_core) as pool:
-            assert pool.submit(torch.get_num_threads).result() == 1
-        later = Thread(target=lambda: after.append(torch.get_num_threads()))
-        later.start()
-        later.join()
-        assert (torch.get_num_threads(), after) == (3, [3])
-    finally:
-        torch.set_num_threads(threads)
 
 
 @pytest.fixture
