@@ -82,7 +82,7 @@ class SideLoader:
         return put, partial(batch.flatten, 0, 1)
 
     def _on_device(self, count: int) -> tuple[Callable[..., None], Callable[[], Tensor]]:
-        room = self.data.room(count, pinned=True)
+        room = self.data.room(count, pinned=self.device.type == "cuda")
         return partial(self.data.fill, room), partial(self.data.render_all, room, self.device)
 
     def _wait(self) -> None:

@@ -125,4 +125,5 @@ def _version(path: Path) -> str:
 
 def sent(tensor: Tensor, device: torch.device | str) -> Tensor:
     """A tensor of the host on the device; nothing waits for it."""
-    return tensor if torch.device(device).type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+    pinned = tensor.pin_memory() if torch.device(device).type == "cuda" else tensor
+    return pinned.to(device, non_blocking=True)
