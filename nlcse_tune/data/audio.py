@@ -1,9 +1,10 @@
 """Audio: a folder per speaker, log-mel filter banks, SpecAugment masks; the views differ by dropout alone (App. B).
 
-A clip is (1, 128 mel bins, 1024 frames of 10 ms) after cutting or padding; filter bank and masks are those of SSAST,
-which the paper takes its audio from (Appendix B), and of the released code. That code also mixes another clip into half
-of them (`side.mixup`), and unlike SSAST does not normalise the filter banks (`side.normalise`), adds no position
-embeddings (`side.positions`) and has no dropout after its patches (`side.dropout`).
+V views, b items of a worker's batch. A clip is (1, 128 mel bins, 1024 frames of 10 ms) after cutting or padding; filter
+bank and masks are those of SSAST, which the paper takes its audio from (Appendix B), and of the released code. That
+code also mixes another clip into half of them (`side.mixup`), and unlike SSAST does not normalise the filter banks
+(`side.normalise`), adds no position embeddings (`side.positions`) and has no dropout after its patches
+(`side.dropout`).
 """
 
 from collections.abc import Callable
@@ -12,20 +13,23 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import torch
+import torchaudio
+from numpy.typing import NDArray
 from torch import Tensor
 from torchaudio.compliance import kaldi
 from torchaudio.functional import resample
 
 from nlcse_tune.config import SideConfig
 from nlcse_tune.data import decode, synthetic
+from nlcse_tune.data.cache import Recipe
 from nlcse_tune.data.decode import RATE
-from nlcse_tune.data.side import VIEWS, SideData
+from nlcse_tune.data.side import VIEWS, Room, SideData, sent
 
 MEL_BINS, FRAMES = 128, 1024
 MASK_BINS, MASK_FRAMES = 48, 192
 MEAN, STD = -4.2677393, 4.5689974  # of AudioSet's filter banks, as in SSAST; inputs become (x - MEAN) / (2 STD)
 MIX = (10, 10)  # parameters of the beta distribution that an item's share of a mixed clip is drawn from
-CACHE_BYTES = 1_000_000_000  # filter banks kept in memory, unpadded
+BANKS = "1"  # raised when `filter_bank` or `AudioData.read` makes other numbers of the same clip
 
 
 def filter_bank(wave: np.ndarray) -> Tensor:
@@ -39,13 +43,13 @@ def filter_bank(wave: np.ndarray) -> Tensor:
     return bank[:FRAMES]
 
 
-def spec_augment(bank: Tensor, rng: np.random.Generator) -> Tensor:
-    """One band of up to 48 bins and one stretch of up to 192 frames set to zero, in place; (frames, bins)."""
-    for axis, widest in ((1, MASK_BINS), (0, MASK_FRAMES)):
+def draw_masks(rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """SpecAugment's band of up to 48 bins and stretch of up to 192 frames: first bin, bins, first frame, frames."""
+    drawn: list[int] = []
+    for length, widest in ((MEL_BINS, MASK_BINS), (FRAMES, MASK_FRAMES)):
         width = int(rng.uniform(0, widest))
-        start = int(rng.uniform(0, bank.shape[axis] - width))
-        bank.narrow(axis, start, width).zero_()
-    return bank
+        drawn += int(rng.uniform(0, length - width)), width
+    return drawn[0], drawn[1], drawn[2], drawn[3]
 
 
 class Mixed(NamedTuple):
@@ -68,12 +72,11 @@ class AudioData(SideData):
 
     modality = "audio"
     synthetic = (synthetic.SPEAKERS, synthetic.CLIPS_PER_SPEAKER)
+    shape = (1, MEL_BINS, FRAMES)
 
     def __init__(self, data: str | Path, *, mixup: float = 0.0, normalised: bool = True) -> None:
         super().__init__(data)
         self.mixup, self.normalised = mixup, normalised
-        self._banks: dict[int, Tensor] = {}
-        self._cached = 0
 
     @classmethod
     def of(cls, config: SideConfig) -> Self:
@@ -88,19 +91,57 @@ class AudioData(SideData):
     def make(label: int, item: int) -> np.ndarray:
         return synthetic.tone(label, item)
 
-    def views(self, item: int, rng: np.random.Generator) -> Tensor:
-        """The same masked clip twice, float32 (2, 1, 128, 1024); padding is zero, as in SSAST."""
-        mixed = self._mixed(rng)
-        bank = (
-            self._bank(item)
-            if mixed is None
-            else filter_bank(mix(self.open(item), self.open(mixed.other), mixed.share))
+    def recipe(self) -> Recipe:
+        """Of the filter banks (frames <= 1024, 128)."""
+        return Recipe(
+            key=f"{BANKS}\n{torchaudio.__version__}\n{self.content()}",
+            what=f"the filter banks of {len(self):,} clips in {self.data}",
+            count=len(self),
+            dtype=np.float32,
+            make=lambda item: filter_bank(self.open(item)).numpy(),
+            shape=self._shape,
         )
-        padded = torch.zeros(FRAMES, MEL_BINS)
-        padded[: len(bank)] = bank
-        return spec_augment(padded, rng).T.expand(VIEWS, 1, MEL_BINS, FRAMES)
 
-    def labels_of(self, items: np.ndarray, generator: Callable[[int], np.random.Generator]) -> np.ndarray:
+    def _shape(self, item: int) -> tuple[int, int]:
+        seconds = 1.0 if self.files is None else decode.clip_seconds(self.files[item])
+        return min(FRAMES, 1 + int(seconds * 100)), MEL_BINS
+
+    def _bank(self, item: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """The filter bank of a clip, or of what it becomes with another: `rng` draws that first."""
+        if (mixed := self._mixed(rng)) is None:
+            return self.table[item]
+        return filter_bank(mix(self.open(item), self.open(mixed.other), mixed.share)).numpy()
+
+    def render(self, item: int, rng: np.random.Generator, out: Tensor) -> None:
+        room = self.room(1, pinned=False)
+        self.fill(room, 0, item, rng)
+        out[:] = self.render_all(room, "cpu")[:1]
+
+    def room(self, items: int, *, pinned: bool) -> Room:
+        """Filter banks (items, 1024, 128), and the masks of each (items, 4)."""
+        banks = torch.empty(items, FRAMES, MEL_BINS, pin_memory=pinned)
+        return banks, torch.empty(items, 4, dtype=torch.int64, pin_memory=pinned)
+
+    def fill(self, room: Room, place: int, item: int, rng: np.random.Generator) -> None:
+        """Padding is zero, as in SSAST."""
+        banks, masks = (tensor.numpy() for tensor in room)
+        bank = self._bank(item, rng)
+        banks[place, : len(bank)], banks[place, len(bank) :] = bank, 0
+        masks[place] = draw_masks(rng)
+
+    def render_all(self, room: Room, device: torch.device | str) -> Tensor:
+        """The same masked clip twice."""
+        banks, masks = (sent(tensor, device) for tensor in room)
+        first_bin, bins, first_frame, frames = masks.T[..., None]
+        bin_, frame = (torch.arange(length, device=banks.device) for length in (MEL_BINS, FRAMES))
+        band = (bin_ >= first_bin) & (bin_ < first_bin + bins)  # (b, 128)
+        stretch = (frame >= first_frame) & (frame < first_frame + frames)  # (b, 1024)
+        banks = banks.masked_fill_(band[:, None] | stretch[..., None], 0)
+        if self.normalised:  # to about zero mean and a standard deviation of a half
+            banks = banks.sub_(MEAN).div_(2 * STD)
+        return banks.mT.expand(VIEWS, 1, *banks.mT.shape).movedim(1, 2).flatten(0, 1)
+
+    def labels_of(self, items: NDArray[np.int64], generator: Callable[[int], np.random.Generator]) -> NDArray[np.int64]:
         """A mixed clip is of the class that it has more of."""
         if not self.mixup:
             return super().labels_of(items, generator)
@@ -112,16 +153,3 @@ class AudioData(SideData):
         if not self.mixup or rng.random() >= self.mixup:
             return None
         return Mixed(int(rng.integers(len(self))), float(rng.beta(*MIX)))
-
-    def _bank(self, item: int) -> Tensor:
-        """The filter bank of a clip, kept where there is room: it takes ten times longer than all the rest."""
-        if (bank := self._banks.get(item)) is None:
-            bank = filter_bank(self.open(item))
-            if self._cached + bank.nbytes <= CACHE_BYTES:
-                self._banks[item] = bank
-                self._cached += bank.nbytes
-        return bank
-
-    def normalise(self, stored: Tensor) -> Tensor:
-        """(R, 1, 128, 1024) to about zero mean and a standard deviation of a half, unless told not to."""
-        return (stored - MEAN) / (2 * STD) if self.normalised else stored

@@ -10,7 +10,8 @@ MODALITIES: dict[Modality, type[SideData]] = {"image": ImageData, "audio": Audio
 
 
 def load_side(config: SideConfig) -> SideData:
-    """The data of a side, which its loss can learn from."""
+    """The data of a side, which its loss can learn from; what is computed once on a machine is there."""
     data = MODALITIES[config.modality].of(config)
     check_labels(config, data.labels.tolist())
+    _ = data.table
     return data

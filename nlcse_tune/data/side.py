@@ -1,6 +1,7 @@
 """What the loop asks of side data, whatever the modality.
 
-V = 2 views of each of a batch's B items make its R = V B rows, view by view: row v * B + i is view v of item i.
+V = 2 views of each of a batch's B items, b of them this worker's, make its R = V b rows, view by view: row v * b + i is
+view v of item i.
 """
 
 from abc import ABC, abstractmethod
@@ -10,28 +11,38 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nlcse_tune.config import SYNTHETIC, Modality, SideConfig
+from nlcse_tune.data import synthetic
+from nlcse_tune.data.cache import ArrayTable, Recipe, cached_table
 from nlcse_tune.data.decode import SUFFIXES
 from nlcse_tune.data.folder import list_folder
 
 VIEWS = 2
+Room = tuple[Tensor, ...]
 
 
 class SideData(ABC):
-    """Labelled items, each giving two views: those of a folder that holds a folder per class, or "synthetic" ones."""
+    """Labelled items, each giving two views: those of a folder that holds a folder per class, or "synthetic" ones.
+
+    On a CPU an item's views are made one by one (`render`), on another device those of a batch at once (`render_all`).
+    """
 
     modality: ClassVar[Modality]
     synthetic: ClassVar[tuple[int, int]]  # classes, items of each
+    shape: ClassVar[tuple[int, int, int]]  # (C, H, W) of a view
 
     def __init__(self, data: str | Path) -> None:
         classes, each = self.synthetic
+        self.data = str(data)
         if data == SYNTHETIC:
             self.files, labels = None, np.repeat(np.arange(classes), each).tolist()
         else:
             self.files, labels = list_folder(Path(data), SUFFIXES[self.modality])
         self.labels = np.asarray(labels, dtype=np.int64)  # (items,)
+        self._table: ArrayTable | None = None
 
     @classmethod
     def of(cls, config: SideConfig) -> Self:
@@ -55,20 +66,64 @@ class SideData(ABC):
     def make(label: int, item: int) -> Any:
         """A synthetic item."""
 
-    @abstractmethod
-    def views(self, item: int, rng: np.random.Generator) -> Tensor:
-        """Both views of an item as stored, (V, C, H, W); every random choice comes from `rng`."""
+    @property
+    def table(self) -> ArrayTable:
+        """What is computed of each item once on a machine, and memory-mapped by all runs; the first use makes it."""
+        if self._table is None:
+            self._table = cached_table(self.modality, self.recipe())
+        return self._table
 
-    def labels_of(self, items: np.ndarray, generator: Callable[[int], np.random.Generator]) -> np.ndarray:
-        """The labels of a batch's items (B,), as `views` makes them with the generator of each place."""
-        labels: np.ndarray = self.labels[items]
+    @abstractmethod
+    def recipe(self) -> Recipe:
+        """How the table is made."""
+
+    def content(self) -> str:
+        """A text that changes with any of the items: more than the folder's fingerprint, which has no times."""
+        if self.files is None:
+            return synthetic.VERSION
+        return "\n".join(map(_version, self.files))
+
+    @abstractmethod
+    def render(self, item: int, rng: np.random.Generator, out: Tensor) -> None:
+        """Makes both views of an item, as the embedding wants them, in `out`, float (V, C, H, W) on the CPU.
+
+        Every random choice comes from `rng`.
+        """
+
+    def views(self, item: int, rng: np.random.Generator) -> Tensor:
+        """Both views of an item, float (V, C, H, W)."""
+        views = torch.empty(VIEWS, *self.shape)
+        self.render(item, rng, views)
+        return views
+
+    @abstractmethod
+    def room(self, items: int, *, pinned: bool) -> Room:
+        """Memory of the host for what a device needs to make the views of so many items."""
+
+    @abstractmethod
+    def fill(self, room: Room, place: int, item: int, rng: np.random.Generator) -> None:
+        """Puts in its place what a device needs to make the views of an item; draws from `rng` as `render` does."""
+
+    @abstractmethod
+    def render_all(self, room: Room, device: torch.device | str) -> Tensor:
+        """The views (R, C, H, W) of all items in a room, on the device; nothing waits for it."""
+
+    def labels_of(self, items: NDArray[np.int64], generator: Callable[[int], np.random.Generator]) -> NDArray[np.int64]:
+        """The labels of a batch's items (B,), as views are made of them with the generator of each place."""
+        labels: NDArray[np.int64] = self.labels[items]
         return labels
 
-    @abstractmethod
-    def normalise(self, stored: Tensor) -> Tensor:
-        """Stored views (R, C, H, W) as the embedding wants them, float; runs on the training device."""
+
+def _version(path: Path) -> str:
+    """A line that changes with the file."""
+    try:
+        state = path.stat()
+    except OSError:  # a link to nowhere: its reader will say so
+        return str(path)
+    return repr((str(path), state.st_size, state.st_mtime_ns, state.st_ino))
 
 
-def stack_views(items: list[Tensor]) -> Tensor:
-    """Views (V, C, H, W) of B items -> (R, C, H, W), view by view."""
-    return torch.stack(items, dim=1).flatten(0, 1)
+def sent(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """A tensor of the host on the device; nothing waits for it."""
+    pinned = tensor.pin_memory() if torch.device(device).type == "cuda" else tensor
+    return pinned.to(device, non_blocking=True)

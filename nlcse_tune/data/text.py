@@ -16,8 +16,9 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from nlcse_tune.config import EncoderConfig
+from nlcse_tune.data.cache import cached
 from nlcse_tune.data.columns import Columns, TextSource, check_rows
-from nlcse_tune.data.tokens import TokenTable, cached, cached_tables
+from nlcse_tune.data.tokens import TokenTable, cached_tables
 from nlcse_tune.errors import DataError
 from nlcse_tune.files import write_text
 

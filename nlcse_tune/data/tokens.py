@@ -3,15 +3,12 @@
 N sentences of a table, B of a batch, T tokens.
 """
 
-import hashlib
 import json
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import tokenizers
@@ -20,9 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from nlcse_tune.errors import StorageError
-from nlcse_tune.files import in_turn, replacing
-from nlcse_tune.paths import cache_folder
+from nlcse_tune.data.cache import cached
+from nlcse_tune.files import replacing
 
 OFFSETS = ".offsets.npy"
 _CHUNK = 2048  # sentences of one tokenizer call
@@ -122,29 +118,3 @@ def cached_tables(
 def _save(path: Path, array: NDArray[np.generic]) -> None:
     with replacing(path) as temporary, temporary.open("wb") as stream:
         np.save(stream, array)
-
-
-def cached(kind: str, key: str, suffix: str, make: Callable[[Path], None], beside: str | None = None) -> Path:
-    """The file that `make` writes atomically of all that `key` says: by one process of this machine, once.
-
-    Made anew where it, or the one with the suffix `beside` that is made with it, was deleted.
-    """
-    name = f"{kind}/{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}{suffix}"
-    try:
-        return _made_once(cache_folder() / name, make, beside)
-    except StorageError:  # a home that cannot be written to: for this process alone
-        return _made_once(Path(_private_folder().name) / name, make, beside)
-
-
-def _made_once(path: Path, make: Callable[[Path], None], beside: str | None) -> Path:
-    whole = [path, *([path.with_suffix(beside)] if beside else [])]
-    if not all(file.is_file() for file in whole):
-        with in_turn(path.with_suffix(".lock")):
-            if not all(file.is_file() for file in whole):
-                make(path)
-    return path
-
-
-@cache
-def _private_folder() -> TemporaryDirectory[str]:
-    return TemporaryDirectory(prefix="nlcse-cache-")

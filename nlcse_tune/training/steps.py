@@ -10,11 +10,9 @@ caching (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Me
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from nlcse_tune.config import Optimizers, RunConfig, SideConfig, TextConfig
-from nlcse_tune.data.side import VIEWS, SideData, stack_views
+from nlcse_tune.data.loader import SideLoader
+from nlcse_tune.data.side import VIEWS, SideData
 from nlcse_tune.data.text import TextBatch, TextData
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.models.dropout import MaskSource, masks_from
@@ -231,27 +230,17 @@ class SideHalf(Half):
         assert config.side is not None  # there is side data
         self.data, self.side = data, config.side
         super().__init__(encoder, encoder.forward_side, data, config.side, config, seed, context, steps)
-        threads = config.train.loader_threads
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="nlcse-side") if threads else None
-        self.begun: dict[int, Iterator[Tensor]] = {}
-
-    def _views(self, step: int, position: int, item: int) -> Tensor:
-        return self.data.views(item, self._generator(step, position))
+        self.loader = SideLoader(
+            data, lambda step: self.order[step][self.own],
+            lambda step, place: self._generator(step, self.own.start + place), context.device,
+            config.train.loader_threads,
+        )  # fmt: skip
 
     def _generator(self, step: int, position: int) -> np.random.Generator:
         return numpy_generator(self.seed, "side-views", step, position)
 
-    def _begin(self, step: int) -> Iterator[Tensor]:
-        """The views of this worker's items: threads begin them now; without threads each is made when asked for."""
-        positions = range(self.own.start, self.own.stop)
-        items = self.order[step][self.own].tolist()
-        return (self.pool.map if self.pool else map)(self._views, repeat(step), positions, items)
-
     def load(self, step: int) -> Tensor:
-        views = self.begun.pop(step, None) or self._begin(step)
-        self.begun = {step + 1: self._begin(step + 1)}  # while this step is computed
-        stored = stack_views(list(views))
-        return self.data.normalise(stored.to(self.context.device, non_blocking=True))
+        return self.loader.load(step)
 
     def embed(self, inputs: Tensor, rows: Rows) -> Tensor:
         return self.forward(inputs[rows])
@@ -262,8 +251,7 @@ class SideHalf(Half):
         return self.side.weight * SIDE_LOSSES[self.side.loss](*embeddings, labels, temperature=self.side.temperature)
 
     def close(self) -> None:
-        if self.pool is not None:
-            self.pool.shutdown(wait=True, cancel_futures=True)
+        self.loader.close()
         super().close()
 
 

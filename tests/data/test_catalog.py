@@ -101,6 +101,6 @@ def test_a_small_file_leaves_nothing_and_a_cache_that_cannot_be_written_is_no_er
 def test_how_pictures_are_decoded_names_a_run_on_a_folder_of_them_alone(tmp_path: Path, tiny_config: RunConfig) -> None:
     """Runs on embedded data, audio or text alone keep the ids that they had before it counted."""
     folder = {"side.data": str(tmp_path)}
-    assert fingerprints(override(tiny_config, folder))["decoding"] == "whole"
+    assert fingerprints(override(tiny_config, folder))["decoding"] == "short side 256"
     for values in ({}, {**folder, "side.modality": "audio"}, {"side": None}):
         assert "decoding" not in fingerprints(override(tiny_config, values))
