@@ -39,9 +39,19 @@ TINY = {
 }
 
 
+@pytest.fixture(scope="session")
+def derived(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What tests derive from data, each once a session: its name is all that it hangs on."""
+    return tmp_path_factory.mktemp("derived")
+
+
 @pytest.fixture(autouse=True)
-def _private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NLCSE_CACHE", str(tmp_path / "cache"))
+def _private_cache(tmp_path: Path, derived: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cache := tmp_path / "cache").mkdir()
+    for kind in ("tokens", "tokenizers", "image", "audio"):
+        (derived / kind).mkdir(exist_ok=True)
+        (cache / kind).symlink_to(derived / kind, target_is_directory=True)
+    monkeypatch.setenv("NLCSE_CACHE", str(cache))
 
 
 @pytest.fixture
