@@ -10,6 +10,7 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.pop("COLUMNS", None)  # pytest-xdist gives its processes one: output is as wide as that of a pipe
 CHECKOUT = Path(__file__).parents[1]
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's background job: who is started would ignore Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -47,7 +48,7 @@ def derived(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _private_cache(tmp_path: Path, derived: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (cache := tmp_path / "cache").mkdir()
+    (cache := tmp_path.with_name(f"{tmp_path.name}-cache")).mkdir()  # beside what a test may list
     for kind in ("tokens", "tokenizers", "image", "audio"):
         (derived / kind).mkdir(exist_ok=True)
         (cache / kind).symlink_to(derived / kind, target_is_directory=True)

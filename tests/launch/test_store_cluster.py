@@ -38,7 +38,10 @@ def records(out: Path) -> dict[str, RunRecord]:
 
 
 def equal(one: dict[str, RunRecord], other: dict[str, RunRecord]) -> bool:
-    return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    assert one.keys() == other.keys()
+    for name in one:
+        assert same(one[name], other[name]), f"{one[name].model_dump_json()}\n{other[name].model_dump_json()}"
+    return True
 
 
 def other_machine(address: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
