@@ -8,13 +8,13 @@ import json
 import reprlib
 from collections.abc import Iterable, Mapping
 from functools import cache, partial
-from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from nlcse_tune.errors import ConfigError, all_of, nearest
 from nlcse_tune.files import parse_yaml
+from nlcse_tune.paths import data_path
 
 SYNTHETIC = "synthetic"  # the embedded data set, made on the spot
 AUTO = "auto"  # a precision that stands for one of the others until a run is named
@@ -249,7 +249,7 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
     flat, changes = flatten(config), {}
     for field in PATH_FIELDS:
         if (value := flat.get(field)) not in (None, SYNTHETIC, SCRATCH):
-            path = Path(value).expanduser()
+            path = data_path(value)
             changes[field] = value if field.endswith("checkpoint") and not path.exists() else str(path.resolve())
     return override(config, changes)
 

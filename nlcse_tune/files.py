@@ -148,13 +148,13 @@ def yaml_text(value: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Around what writes `path` or into it: an OSError becomes a StorageError."""
+def writing(path: Path, option: str = "--out") -> Iterator[None]:
+    """Around what writes `path` or into it: an OSError becomes a StorageError; `option` says what to choose anew."""
     try:
         yield
     except OSError as error:
         keeper, why = keeper_of(path), error.strerror or error
-        place, other = (keeper.folder.parent, "NLCSE_CACHE") if keeper else (path, "--out")
+        place, other = (keeper.folder.parent, "NLCSE_CACHE") if keeper else (path, option)
         raise StorageError(f"{place}: cannot be written: {why}; free space or choose another {other}") from error
 
 

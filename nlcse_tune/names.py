@@ -13,4 +13,7 @@ Precision = Literal["fp32", "bf16"]  # of an evaluation
 Protocol = Literal["scikit-learn", "senteval", "senteval-fast"]  # the classifier of transfer tasks
 ReportFormat = Literal["terminal", "markdown", "latex", "csv", "json"]
 TrackerName = Literal["none", "tensorboard", "mlflow", "wandb"]  # where curves are kept besides the records
-DataName = Literal["sts", "wiki1m", "nli"]  # what `data fetch` gets
+DataName = Literal[
+    "wiki1m", "nli", "senteval", "wiki-de", "wiki-fr", "wiki-ru", "wiki-zh", "stsb_multi_mt", "cifar10", "imagenet60",
+    "librispeech50", "fsdd", "demo",
+]  # fmt: skip

@@ -13,6 +13,7 @@ CHECKPOINTS, SEARCH = "checkpoints", "search.json"
 # In a run's folder: the best dev checkpoint, a Hugging Face folder with its pooling (a link to the folder of its
 # step), and the last two restart points, last-STEP-DIGEST.pt: model, optimizers, schedules, scaler, position.
 BEST, LAST = "best", "last"
+DATA = "NLCSE_DATA"  # of the environment; `--data` sets it for one call
 _RUN = CHECKPOINTS + "/{run_id}"
 _START_OF_ID = re.compile(r"[0-9a-f]{4,12}(-s\d*)?")
 
@@ -156,3 +157,20 @@ def run_of(model: Path) -> RunPaths | None:
 def cache_folder() -> Path:
     """Where derived data (token ids, fingerprints) is kept between runs: `$NLCSE_CACHE`, else `~/.cache/nlcse-tune`."""
     return Path(os.environ.get("NLCSE_CACHE") or Path.home() / ".cache" / "nlcse-tune")
+
+
+def data_folder() -> Path:
+    """Where `nlcse-tune data` puts data sets: `$NLCSE_DATA`, else `data` in the cache folder."""
+    return Path(os.environ.get(DATA) or cache_folder() / "data").expanduser().absolute()
+
+
+def data_path(value: str) -> Path:
+    """Where the path of an input leads: where it says, seen from where one works.
+
+    Where nothing is there, `data/x` is x in the data folder, if that is there: studies say `data/...` for both.
+    """
+    path = Path(value).expanduser()
+    if path.parts[:1] == ("data",) and not path.exists():
+        inside = data_folder().joinpath(*path.parts[1:])
+        return inside if inside.exists() else path
+    return path

@@ -10,6 +10,7 @@ import torch
 from nlcse_tune.config import SCRATCH, STS_TASKS, EvalConfig, RunConfig
 from nlcse_tune.data.catalog import fingerprints, task_fingerprint
 from nlcse_tune.data.columns import TextSource
+from nlcse_tune.data.manifest import described
 from nlcse_tune.data.modalities import load_side
 from nlcse_tune.data.sts import load_task
 from nlcse_tune.data.text import load_text, scratch_tokenizer
@@ -38,6 +39,7 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
         raise ConfigError("train.precision: fp16 needs a GPU and this run is on a CPU; use --set train.precision=fp32")
     started, clock = now(), time.perf_counter()
     data = fingerprints(config)
+    sources = described(config, data)
     source = TextSource(config.text, data["text"])
     tokenizer = scratch_tokenizer(source, config.encoder) if config.encoder.checkpoint == SCRATCH else None
     with torch.random.fork_rng(devices=[]):
@@ -71,6 +73,7 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
             total_steps=progress.total,
             workers=context.world_size,
             data=data,
+            sources=sources,
             versions=versions(device_name(context.device)),
             timings=Timings(**{phase: round(seconds, 3) for phase, seconds in spent.items()}),
             events=(*progress.events, *([progress.stopped] if progress.stopped else [])),

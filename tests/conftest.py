@@ -53,6 +53,7 @@ def _private_cache(tmp_path: Path, derived: Path, monkeypatch: pytest.MonkeyPatc
         (derived / kind).mkdir(exist_ok=True)
         (cache / kind).symlink_to(derived / kind, target_is_directory=True)
     monkeypatch.setenv("NLCSE_CACHE", str(cache))
+    monkeypatch.setenv("NLCSE_DATA", "")  # put back at the end, whatever `--data` makes of it
 
 
 @pytest.fixture

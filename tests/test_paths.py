@@ -6,7 +6,7 @@ import pytest
 
 from nlcse_tune.errors import RunError
 from nlcse_tune.files import locked
-from nlcse_tune.paths import StudyPaths
+from nlcse_tune.paths import StudyPaths, data_folder, data_path
 
 
 @pytest.fixture
@@ -36,3 +36,18 @@ def test_a_folder_behind_a_link_is_set_aside_and_stays_one(linked: tuple[StudyPa
     assert own.lock == alias.lock == before
     assert list(own.folder.iterdir()) == []
     assert StudyPaths(own.root, "new").set_aside() is None
+
+
+def test_data_are_looked_for_here_and_then_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert data_folder() == tmp_path / "cache" / "data"
+    monkeypatch.setenv("NLCSE_DATA", "elsewhere")
+    assert data_folder() == tmp_path / "elsewhere"
+    assert data_path("data/text/a.txt") == Path("data/text/a.txt")  # nowhere: an error names the place here
+    (tmp_path / "elsewhere/text").mkdir(parents=True)
+    (tmp_path / "elsewhere/text/a.txt").touch()
+    assert data_path("data/text/a.txt") == tmp_path / "elsewhere/text/a.txt"
+    assert data_path("text/a.txt") == Path("text/a.txt")
+    (tmp_path / "data/text").mkdir(parents=True)
+    (tmp_path / "data/text/a.txt").touch()
+    assert data_path("data/text/a.txt") == Path("data/text/a.txt")

@@ -16,6 +16,7 @@ from nlcse_tune.config import Pooler
 from nlcse_tune.errors import ConfigError, DataError, NlcseError, RunError
 from nlcse_tune.files import named, write_text
 from nlcse_tune.names import Precision, Protocol, Setting
+from nlcse_tune.paths import data_path
 from nlcse_tune.storage import here
 
 FIGURES = (".pdf", ".png", ".svg")
@@ -78,7 +79,7 @@ def evaluate(
             from nlcse_tune.evaluation.evaluate import evaluate as run
             from nlcse_tune.evaluation.evaluate import of_each, open_tasks
 
-            opened = open_tasks([tasks], data)
+            opened = open_tasks([tasks], str(data_path(data)))
             if figure is not None and "geometry" not in opened.sets:
                 raise DataError(f"--figure {figure}: nothing to draw: {opened.missing['geometry']}")
             loading |= {"device": _device(device), "precision": precision, "protocol": protocol}

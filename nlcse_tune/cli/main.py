@@ -41,8 +41,10 @@ def _before_any_command(
         Option("--version", callback=_print_versions, is_eager=True, help="versions of this tool and what it rests on"),
     ] = False,
     verbose: Verbose = False,
+    folder: data.Place = None,
 ) -> None:
     be_verbose(verbose)
+    data.use(folder)
 
 
 def train(

@@ -19,6 +19,7 @@ from nlcse_tune.data.catalog import remembered
 from nlcse_tune.data.columns import check_rows, read_columns
 from nlcse_tune.data.decode import READERS, SUFFIXES
 from nlcse_tune.data.folder import NAMED, check_labels, list_folder
+from nlcse_tune.data.hub import check_checkpoints
 from nlcse_tune.errors import DataError, StorageError
 from nlcse_tune.files import write_text
 from nlcse_tune.paths import cache_folder
@@ -30,7 +31,9 @@ _log = logging.getLogger(__name__)
 
 
 def check_inputs(configs: Iterable[RunConfig]) -> None:
-    """Raises DataError for what is wrong with the text or the side of any of these runs; each file is read once."""
+    """Raises DataError for what is wrong with checkpoints, text or side of these runs; each file is read once."""
+    configs = list(configs)
+    check_checkpoints(configs)
     rows, listed, whole = cache(_rows), cache(_listed), cache(_check_whole)
     for config in configs:
         text, side = config.text, config.side

@@ -9,12 +9,14 @@ from nlcse_tune.config import SYNTHETIC, Objective, TextConfig
 from nlcse_tune.data import synthetic
 from nlcse_tune.data.catalog import fingerprint
 from nlcse_tune.data.lines import csv_rows, read_lines, spaced
+from nlcse_tune.data.registry import how_to_get
 from nlcse_tune.errors import DataError
 
 Columns = tuple[list[str], ...]
 READING = "1"  # raised when the same file gives other sentences: what was made of them is kept between runs
 CSV_COLUMNS = ("sent0", "sent1", "hard_neg")
 SEPARATORS = {".csv": {",": "commas", ";": "semicolons", "\t": "tabs"}, ".tsv": {"\t": "tabs"}}
+FETCHABLE = " (or `nlcse-tune data fetch wiki1m`, or nli)"
 LOOKED_AT = 1000  # rows, to see whether a file holds columns
 # Of 70,000 sentences of Wikipedia 63% hold a comma (LOG.md); of a table's rows nearly all have two fields.
 SHARE = 0.9
@@ -56,7 +58,7 @@ def load_columns(config: TextConfig) -> Columns:
 def read_columns(path: Path, objective: Objective) -> Columns:
     """The columns in a file, however few their rows. DataError for what is wrong with it, with its line."""
     if not path.is_file():
-        raise DataError(f"{path}: no such file; set text.data to one (or `nlcse-tune data fetch wiki1m`, or nli)")
+        raise DataError(f"{path}: no such file; set text.data to one{how_to_get(path) or FETCHABLE}")
     return _read_sentences(path) if objective == "unsupervised" else _read_csv(path)
 
 

@@ -1,152 +1,186 @@
-"""SimCSE's public data: downloaded from the Hugging Face hub, checked and put where studies look for them.
+"""A data set in its place: there already, downloaded, or made of what one has; and what is recorded of it.
 
-`sts` is SentEval's archive (STS, SICK and the transfer tasks), `wiki1m` and `nli` are the training texts. The hub's
-library caches, resumes, and knows proxies, mirrors (HF_ENDPOINT) and HF_HUB_OFFLINE. What it has is moved or copied
-to its place in one motion: a kill leaves nothing half there.
+Licence and source are told before a byte is asked for. Downloads lie in `.downloads` of the data folder until the data
+set is made of them: what was cut there is gone on with, what was whole is not asked for again.
 """
 
-import lzma
+import hashlib
 import shutil
-import tarfile
-import tempfile
-import zlib
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from nlcse_tune.config import STS_TASKS
-from nlcse_tune.data import bounds
-from nlcse_tune.data.check import check_side, modalities_in
-from nlcse_tune.data.lines import MissingDataError, count_warning, csv_rows, read_lines
-from nlcse_tune.data.sts import load_dev, load_task
-from nlcse_tune.data.transfer import TRANSFER_TASKS, load_transfer
-from nlcse_tune.errors import DataError, RunError
-from nlcse_tune.files import replacing, writing
-from nlcse_tune.names import DataName
+from nlcse_tune.data.catalog import fingerprint
+from nlcse_tune.data.contents import Contents, contents_of
+from nlcse_tune.data.download import Progress, Remote, check_room, download, silent
+from nlcse_tune.data.hub import cached_file, offline, remote_files
+from nlcse_tune.data.manifest import Manifest, differences, files_at, record
+from nlcse_tune.data.prepare import Recipe, make
+from nlcse_tune.data.registry import DataSet, named
+from nlcse_tune.errors import ConfigError, DataError, plural
+from nlcse_tune.files import in_turn
+from nlcse_tune.paths import data_folder, data_path
 
-REPOSITORY = "princeton-nlp/datasets-for-simcse"
-FILES: dict[DataName, str] = {
-    "sts": "senteval.tar", "wiki1m": "wiki1m_for_simcse.txt", "nli": "nli_for_simcse.csv",
-}  # fmt: skip
-ITEMS: dict[DataName, int] = {"wiki1m": 1_000_000, "nli": 275_601}  # of the texts
-_FOLDERS = ("STS", "SICK", "MR", "CR", "SUBJ", "MPQA", "SST", "TREC", "MRPC")
+Say = Callable[[str], None]
+MADE_HERE = "made on the spot, wherever a study says `synthetic`: nothing to fetch, prepare or verify"
 
 
-class Contents(NamedTuple):
-    """What a check has counted, one line per set, and what is missing or odd."""
+class Verified(NamedTuple):
+    """What was compared, in words, and what was not as it was made."""
 
-    counts: list[str]
-    warnings: list[str]
+    said: str
+    problems: list[str]
 
 
-def fetch(name: DataName, to: Path | None = None) -> tuple[Path, Contents]:
-    """Puts `name` at `to` (default: where studies look), unless there and sound; says where it is and what it holds.
+def place_of(dataset: DataSet) -> Path:
+    """Where a data set lies, or will: where studies find it from here, else in the data folder."""
+    found = data_path(f"data/{dataset.place}")
+    return found.absolute() if found.exists() else data_folder() / dataset.place
 
-    RunError if the hub cannot be reached or lacks the file; DataError if what it sent, or what lies at `to`, is wrong.
+
+def fetch(
+    name: str, to: Path | None = None, say: Say = lambda text: None, told: Progress = silent
+) -> tuple[Path, Contents]:
+    """Puts a data set at `to`, or in its place, unless it is there and sound; says where it is and what it holds.
+
+    ConfigError for one that only people can get; RunError where it cannot be had, because this machine is offline or
+    the server refuses; DataError where what came, or what lies there, is wrong; StorageError on a full disk.
     """
-    if name == "sts":
-        folder = to or Path("data/senteval")
-        if not folder.is_dir() or check_sts(folder).warnings:
-            _unpack(_download(FILES[name]), folder)
-        return folder, check_sts(folder)
-    target = to or Path("data/text") / FILES[name]
-    if not target.is_file():
-        cached = _download(FILES[name])
-        _check_text(name, cached)
-        with replacing(target) as temporary:
-            shutil.copyfile(cached, temporary)
-    return target, Contents([f"{_check_text(name, target)} items"], [])
+    dataset = named(name)
+    if dataset.kind == "embedded":
+        return Path(), Contents([MADE_HERE], [])
+    target = to or place_of(dataset)
+    if (there := _sound(dataset, target)) is not None:
+        return target, there
+    if dataset.source is None:
+        raise ConfigError(f"{name}: {dataset.by_hand}")
+    with _alone(dataset):
+        if _sound(dataset, target) is None:  # another process may have brought it meanwhile
+            _fetch(dataset, target, say, told)
+    return target, contents_of(dataset, target) or Contents([], [])
 
 
-def check_folder(folder: Path) -> Contents:
-    """What there is in a folder of images or audio, by class, or else in one in SentEval's layout."""
-    if not (modalities := modalities_in(folder)):
-        return check_sts(folder)
-    contents = Contents([], [])
-    for modality in modalities:
-        count, problems = check_side(modality, folder)
-        contents.counts.append(count)
-        contents.warnings.extend(problems)
-    return contents
+def prepare(
+    name: str, given: Path, recipe: Recipe = Recipe(), to: Path | None = None, told: Progress = silent  # noqa: B008
+) -> tuple[Path, Contents]:
+    """Makes a data set of a file or folder of one's own; the rest as `fetch`.
+
+    DataError where another one, or one that was made otherwise, lies in its place.
+    """
+    dataset = named(name)
+    if dataset.kind == "embedded":
+        return Path(), Contents([MADE_HERE], [])
+    target = to or place_of(dataset)
+    with _alone(dataset):
+        if (there := _sound(dataset, target)) is not None:
+            manifest = Manifest.read(target)
+            made = manifest.recipe if manifest else "by another hand"
+            if dataset.kind in ("image", "audio") and made != recipe.words(dataset):
+                raise DataError(f"{target}: is there, made otherwise ({made}); move it away, or choose another --to")
+            return target, there
+        _make(dataset, given, target, recipe, {}, told)
+    return target, contents_of(dataset, target) or Contents([], [])
 
 
-def check_sts(folder: Path) -> Contents:
-    """What there is in a folder in SentEval's layout. DataError for a broken file."""
-    contents = Contents([], [])
-    for task in (*STS_TASKS, "sts-dev", *TRANSFER_TASKS):
-        try:
-            if task in TRANSFER_TASKS:
-                what, counts = "items", tuple(map(len, load_transfer(str(folder), task)))
-            else:
-                subsets = load_task(str(folder), task, warn=False) if task in STS_TASKS else [load_dev(str(folder))]
-                what, counts = "scored pairs", (sum(map(len, subsets)),)
-        except MissingDataError as error:
-            contents.warnings.append(f"{task}: {error}")
-            continue
-        contents.counts.append(f"{task}: {' + '.join(map(str, counts))} {what}")
-        if warning := count_warning(task, counts):
-            contents.warnings.append(warning)
-    return contents
+def verify(name: str) -> Verified:
+    """Compares a data set with what was recorded as it was made, byte by byte; without that, counts it."""
+    dataset = named(name)
+    if dataset.kind == "embedded":
+        return Verified(MADE_HERE, [])
+    place = place_of(dataset)
+    manifest = Manifest.read(place)
+    if manifest is None or not place.exists():
+        if (contents := contents_of(dataset, place)) is None:
+            return Verified("", [f"not there ({place}): run `{dataset.command}`"])
+        return Verified(f"{place}: nothing is recorded of it: {'; '.join(contents.counts)}", contents.warnings)
+    problems = differences(place, manifest, alone=dataset.kind in ("image", "audio"))
+    said = f"{place}: {plural(manifest.files, 'file')} compared with what was recorded {manifest.made}"
+    return Verified(said, problems)
 
 
-def _download(file: str) -> Path:
-    """The file's place in the hub's cache, where it is put unless it is there."""
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(REPOSITORY, file, repo_type="dataset"))
-    except Exception as error:  # whatever the transport raises: there is no common class
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise RunError(
-            f"{REPOSITORY}/{file}: cannot be downloaded ({reason}); set HF_ENDPOINT to the address of a mirror, or "
-            "fetch the file elsewhere, copy it here and give its place in the study"
-        ) from error
+def about(dataset: DataSet) -> list[str]:
+    """What to know of a data set before it is downloaded."""
+    lines = [f"{dataset.name}: {dataset.what}", f"  source: {dataset.page}", f"  licence: {dataset.licence}"]
+    return [*lines, f"  download: {dataset.size}"]
 
 
-def _unpack(archive: Path, target: Path) -> None:
-    """Unpacks beside `target`, then moves each task's folder into it."""
-    _check_archive(archive)
-    with writing(target):
-        target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
-            try:
-                with tarfile.open(archive) as tar:
-                    tar.extractall(scratch, filter="data")
-            except tarfile.TarError as error:
-                raise DataError(f"{archive}: not a tar archive that can be unpacked safely: {error}") from None
-            # The folder that holds STS/, whatever the archive calls it.
-            roots = [path.parent for path in Path(scratch).rglob("STS") if path.is_dir()]
-            if not roots:
-                raise DataError(f"{archive}: the archive holds no folder STS, so it is not SentEval's")
-            root = min(sorted(roots), key=lambda path: len(path.parts))
-            for folder in (root / name for name in _FOLDERS if (root / name).is_dir()):
-                shutil.rmtree(target / folder.name, ignore_errors=True)
-                folder.replace(target / folder.name)
+def _sound(dataset: DataSet, target: Path) -> Contents | None:
+    """What there is; None where nothing is, or less than must be."""
+    contents = contents_of(dataset, target)
+    lacks = contents is not None and contents.warnings and dataset.kind in ("evaluation", "translations")
+    return None if lacks else contents
 
 
-def _check_archive(archive: Path) -> None:
-    """DataError for what is no whole archive, or would unpack to more than any of SentEval's; nothing is written."""
-    most = min(bounds.UNPACKED_BYTES, bounds.UNPACKED_RATIO * archive.stat().st_size)
-    unpacked = 0
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                unpacked += tarfile.BLOCKSIZE + member.size
-                if unpacked > most:
-                    raise DataError(
-                        f"{archive}: unpacks to more than {most:,} bytes, and what unpacks to {bounds.UNPACKED_RATIO} "
-                        f"times its size, or to {bounds.UNPACKED_BYTES:,}, is not SentEval's; remove it and fetch it "
-                        "from another mirror"
-                    )
-    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        raise DataError(f"{archive}: not a tar archive that can be read: {error}") from None
+def _downloads(dataset: DataSet) -> Path:
+    return data_folder() / ".downloads" / dataset.name
 
 
-def _check_text(name: DataName, path: Path) -> int:
-    """Items of a training text, lines or rows under a header; DataError unless they are as many as they must be."""
-    count = len(read_lines(path)) if name == "wiki1m" else sum(1 for _ in csv_rows(path)) - 1
-    if count != ITEMS[name]:
+def _alone(dataset: DataSet) -> AbstractContextManager[None]:
+    """Makes a second process that wants the same data set wait for the first."""
+    return in_turn(data_folder() / ".downloads" / f"{dataset.name}.lock")
+
+
+def _fetch(dataset: DataSet, target: Path, say: Say, told: Progress) -> None:
+    for line in about(dataset):
+        say(line)
+    if (cached := cached_file(dataset)) is not None:
+        say(f"  from the hub's cache: {cached}")
+        return _make(dataset, cached, target, Recipe(), {}, told)
+    if offline():
         raise DataError(
-            f"{path}: {count} items, but {FILES[name]} has {ITEMS[name]}: it is another file or a damaged one; "
-            f"move it away and run `nlcse-tune data fetch {name}`"
+            f"{dataset.name}: is not at {target}, and HF_HUB_OFFLINE says that this machine is offline: unset it, or "
+            "fetch the data set on another machine and copy it there (with its .manifest.json and .sha256, for "
+            "`nlcse-tune data verify`)"
         )
-    return count
+    folder = _downloads(dataset)
+    _make(dataset, folder, target, Recipe(), _download_all(dataset, folder, target, say, told), told)
+    shutil.rmtree(folder, ignore_errors=True)
+    return None
+
+
+def _download_all(dataset: DataSet, folder: Path, target: Path, say: Say, told: Progress) -> dict[str, str]:
+    """The files of a data set in `folder`; their sha256 by address."""
+    manifest = Manifest.read(target)
+    known = manifest.downloads if manifest else {}
+    remotes = [replace(one, sha256=one.sha256 or known.get(one.url)) for one in remote_files(dataset)]
+    missing = [one for one in remotes if not _is_here(one, folder / one.name)]
+    check_room(folder, sum(one.size or 0 for one in missing))
+    unknown = sum(one.sha256 is None for one in remotes)
+    if unknown:
+        say(f"  checksum: none is known of {plural(unknown, 'file')}: this download is trusted, and remembered")
+    for one in missing:
+        download(one, folder / one.name, told)
+    return {one.url: _sha256(folder / one.name) for one in remotes}
+
+
+def _is_here(remote: Remote, path: Path) -> bool:
+    """Whether an earlier call brought the file, whole."""
+    if not path.is_file() or remote.size not in (None, path.stat().st_size):
+        return False
+    return remote.sha256 in (None, _sha256(path))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _make(
+    dataset: DataSet, given: Path, target: Path, recipe: Recipe, downloads: Mapping[str, str], told: Progress
+) -> None:
+    skipped = make(dataset, given, target, recipe, told)
+    record(
+        target,
+        files_at(target),
+        name=dataset.name,
+        source=tuple(downloads) or (str(given.absolute()),),
+        licence=dataset.licence,
+        recipe=recipe.words(dataset),
+        fingerprint=fingerprint(str(target)),
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        downloads=dict(downloads),
+        skipped=tuple(skipped),
+    )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nlcse_tune.config import SideConfig
+from nlcse_tune.data.registry import how_to_get
 from nlcse_tune.errors import DataError
 
 CLASSLESS = ("simclr",)  # losses to which an item's class is nothing; the others contrast it with another class
@@ -13,7 +14,8 @@ NAMED = 5  # of many, these are told
 def list_folder(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], list[int]]:
     """Files of a class-per-folder tree with their labels, in sorted order. DataError names each empty class."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; set side.data to one that holds a folder for each class")
+        how = how_to_get(folder)
+        raise DataError(f"{folder}: no such folder; set side.data to one that holds a folder for each class{how}")
     classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     files, labels, empty = [], [], []
     for label, name in enumerate(classes):

@@ -8,7 +8,7 @@ from typing import Literal
 from nlcse_tune.data.bounds import LINE
 from nlcse_tune.errors import DataError
 
-FETCH = "run `nlcse-tune data fetch sts`"
+FETCH = "run `nlcse-tune data fetch senteval`"
 OFFICIAL: dict[str, tuple[int, ...]] = {
     "sts12": (3108,), "sts13": (1500,), "sts14": (3750,), "sts15": (3000,), "sts16": (1186,), "stsb": (1379,),
     "sickr": (4927,), "mr": (10662,), "cr": (3775,), "subj": (10000,), "mpqa": (10606,), "sst2": (67349, 872, 1821),

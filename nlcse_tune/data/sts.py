@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from nlcse_tune.config import SYNTHETIC, StsTask
 from nlcse_tune.data import lines, synthetic
 from nlcse_tune.errors import DataError, nearest
+from nlcse_tune.paths import data_folder
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -99,9 +100,9 @@ def load_multilingual_dev(folder: Path, lang: str) -> Subset:
 
 
 def multilingual_folder(data: str) -> Path:
-    """`stsb_multi_mt` in a data folder or, where only that one holds languages, beside it."""
-    inside, beside = Path(data) / "stsb_multi_mt", Path(data).resolve().parent / "stsb_multi_mt"
-    return beside if languages(beside) and not languages(inside) else inside
+    """`stsb_multi_mt` in an evaluation folder or, where none is there, beside it or in the data folder."""
+    inside, *others = (folder / "stsb_multi_mt" for folder in (Path(data), Path(data).resolve().parent, data_folder()))
+    return inside if languages(inside) else next(filter(languages, others), inside)
 
 
 def multilingual_file(folder: Path, lang: str) -> Path:
@@ -111,7 +112,7 @@ def multilingual_file(folder: Path, lang: str) -> Path:
         known = languages(folder)
         raise lines.MissingDataError(
             f"{path}: not found{nearest(lang, known)}; languages there: {', '.join(known) or 'none'}; "
-            "get the file from https://github.com/PhilipMay/stsb-multi-mt (folder data)"
+            "run `nlcse-tune data fetch stsb_multi_mt`"
         )
     return path
 

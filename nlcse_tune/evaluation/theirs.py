@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from nlcse_tune.data.hub import MODULES_FILE, hub_fails
 from nlcse_tune.errors import ConfigError, reason_of
-from nlcse_tune.evaluation.lookup import MODULES_FILE, hub_fails
 from nlcse_tune.models.backbone import check_vocabulary, check_weights
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from pathlib import Path
 from nlcse_tune import __version__, storage
 from nlcse_tune.config import PATH_FIELDS, SYNTHETIC, RunConfig, flatten, override
 from nlcse_tune.data.catalog import dev_fingerprint, fingerprint, fingerprints, task_fingerprint
+from nlcse_tune.data.manifest import manifest_path
 from nlcse_tune.errors import DataError, StorageError
 from nlcse_tune.files import holder
 from nlcse_tune.launch.spec import RunSpec
@@ -143,6 +144,8 @@ def pack(lacking: Iterable[tuple[str, Path]], folder: Path) -> Path:
             there = folder / INPUTS / _key(path) / path.name / file.relative_to(path)
             there.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, there)
+        if (manifest := manifest_path(path)).is_file():  # what the run's record calls it
+            shutil.copyfile(manifest, folder / INPUTS / _key(path) / manifest.name)
     return folder / INPUTS
 
 

@@ -125,6 +125,7 @@ class RunRecord(Stored):
     total_steps: int | None = Field(None, description="steps of the whole run; a stopped one has fewer")
     workers: int = 1
     data: dict[str, str] = Field(description="fingerprint of each input")
+    sources: dict[str, str] = Field({}, description="inputs that are data sets this tool made, by their manifests")
     versions: Versions
     timings: Timings | None = None
     events: tuple[str, ...] = Field((), description="what the run did by itself: a restart, a halved micro-batch")

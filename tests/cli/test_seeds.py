@@ -48,4 +48,4 @@ def test_data_that_are_not_there_are_one_message(command: str, cli: Cli) -> None
     done = cli(command, "visualcse-bert")
     assert done.status == 1
     (line,) = done.stderr.splitlines()
-    assert "sts-dev.csv: not found: run `nlcse-tune data fetch sts`" in line
+    assert "sts-dev.csv: not found: run `nlcse-tune data fetch senteval`" in line

@@ -142,6 +142,15 @@ def test_rules_of_every_configuration_hold(pictures: Path, tmp_path: Path, tiny_
         check_inputs([override(tiny_config, {"text.data": str(tmp_path / "none.txt")})])
 
 
+def test_a_checkpoint_that_cannot_be_had_is_named_before_anything_else(tiny_config: RunConfig) -> None:
+    """These tests are offline."""
+    gone = {"text.data": "none.txt", "side.checkpoint": "nosuch/vit"}
+    with pytest.raises(DataError, match=r"side.checkpoint: nosuch/vit.* was not asked \(HF_HUB_OFFLINE\).*HF_HOME"):
+        check_inputs([override(tiny_config, gone)])
+    with pytest.raises(DataError, match=r"encoder.checkpoint: ./nosuch: no folder of this name, .* cannot have one"):
+        check_inputs([override(tiny_config, {"encoder.checkpoint": "./nosuch"})])
+
+
 def test_a_big_text_is_read_once_for_each_objective(
     tmp_path: Path, tiny_config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,7 +78,7 @@ def test_broken_files_name_file_and_line(sts12: Path, name: str, content: str | 
 
 @pytest.mark.parametrize("task", STS_TASKS)
 def test_missing_task_names_file_and_command(tmp_path: Path, task: StsTask) -> None:
-    with pytest.raises(MissingDataError, match="not found: run `nlcse-tune data fetch sts`") as caught:
+    with pytest.raises(MissingDataError, match="not found: run `nlcse-tune data fetch senteval`") as caught:
         sts.load_task(str(tmp_path), task)
     assert str(sts.task_files(str(tmp_path), task)[0]) in str(caught.value)
 

@@ -75,7 +75,7 @@ def test_broken_files(tmp_path: Path, task: TransferTask, file: str, content: by
 
 @pytest.mark.parametrize("task", TRANSFER_TASKS)
 def test_missing(tmp_path: Path, task: TransferTask) -> None:
-    with pytest.raises(MissingDataError, match="not found: run `nlcse-tune data fetch sts`"):
+    with pytest.raises(MissingDataError, match="not found: run `nlcse-tune data fetch senteval`"):
         transfer.load_transfer(str(tmp_path), task)
 
 

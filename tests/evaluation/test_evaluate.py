@@ -100,7 +100,7 @@ def test_missing_tasks_are_named_and_the_others_run(partial: EvaluationResult, m
     assert set(partial.missing) == {"sts12", "sts13", "sts14", "sts15", "sts16", "sickr", "mr"}
     for task, file in (("sts16", "STS16-en-test/STS.input.answer-answer.txt"), ("mr", "MR/rt-polarity.pos")):
         assert file in partial.missing[task]
-        assert "run `nlcse-tune data fetch sts`" in partial.missing[task]
+        assert "run `nlcse-tune data fetch senteval`" in partial.missing[task]
     assert partial.average() is None
     assert partial.average("accuracy") is None
 

@@ -117,7 +117,7 @@ def test_a_missing_task_is_named_and_the_others_run(folder: str, encoder: Senten
     assert set(missing) == {"sts12", "sickr"}
     assert "STS.input.MSRpar.txt" in missing["sts12"]
     assert "SICK_test_annotated.txt" in missing["sickr"]
-    assert all("run `nlcse-tune data fetch sts`" in reason for reason in missing.values())
+    assert all("run `nlcse-tune data fetch senteval`" in reason for reason in missing.values())
 
 
 def test_nothing_there_gives_no_score_at_all(tmp_path: Path, encoder: SentenceEncoder) -> None:
