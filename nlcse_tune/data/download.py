@@ -118,12 +118,12 @@ def _receive(remote: Remote, part: Path, told: Progress) -> None:
             had = 0
         length = answer.headers.get("Content-Length")
         total = had + int(length) if length else remote.size
+        if length:
+            check_room(part.parent, int(length))
         with writing(part, "--data"):
             if (tag := answer.headers.get("ETag") or "").startswith('"'):  # a strong one
                 _mark(part).write_text(tag)
             stream = part.open("ab" if had else "wb")
-        if total is not None and length:
-            check_room(part.parent, int(length))
         _write(answer, stream, remote, had, total, told)
     if total is not None and _size(part) < total:
         raise _Cut(f"{_size(part):,} of {total:,} bytes came")
