@@ -86,13 +86,10 @@ def _receive_all(remote: Remote, part: Path, told: Progress) -> None:
     while remote.size is None or _size(part) != remote.size:
         had = _size(part)
         try:
-            return _receive(remote, part, told)
+            _receive(remote, part, told)
+            return
         except urllib.error.HTTPError as error:
-            if error.code == 416:  # what is here is not the beginning of what is there
-                part.unlink(missing_ok=True)
-            elif error.code not in _AGAIN:
-                raise RunError(f"{remote.url}: {error.code} {error.reason}{_advice(error.code)}") from None
-            wait, why = _asked_to_wait(error), f"{error.code} {error.reason}"
+            wait, why = _refused(remote, part, error), f"{error.code} {error.reason}"
         except (*_BROKEN_OFF, _Cut) as error:
             wait, why = None, f"{type(error).__name__.lstrip('_')}: {error}"
         failed = 0 if _size(part) > had else failed + 1
@@ -103,6 +100,15 @@ def _receive_all(remote: Remote, part: Path, told: Progress) -> None:
                 "on from there; or fetch the file elsewhere and give it to `nlcse-tune data prepare`"
             )
         time.sleep(FIRST_WAIT * 2**failed / 2 if wait is None else wait)
+
+
+def _refused(remote: Remote, part: Path, error: urllib.error.HTTPError) -> float | None:
+    """Seconds that the server asks to wait, if it says; RunError where it will not give the file then either."""
+    if error.code == 416:  # what is here is not the beginning of what is there
+        part.unlink(missing_ok=True)
+    elif error.code not in _AGAIN:
+        raise RunError(f"{remote.url}: {error.code} {error.reason}{_advice(error.code)}") from None
+    return _asked_to_wait(error)
 
 
 def _receive(remote: Remote, part: Path, told: Progress) -> None:

@@ -64,7 +64,11 @@ def fetch(
 
 
 def prepare(
-    name: str, given: Path, recipe: Recipe = Recipe(), to: Path | None = None, told: Progress = silent  # noqa: B008
+    name: str,
+    given: Path,
+    recipe: Recipe = Recipe(),  # noqa: B008
+    to: Path | None = None,
+    told: Progress = silent,
 ) -> tuple[Path, Contents]:
     """Makes a data set of a file or folder of one's own; the rest as `fetch`.
 

@@ -245,7 +245,9 @@ def unreadable(modality: Modality, files: Sequence[Path], job: Job) -> dict[Path
         told = list(problems.values())
         more = f"\nand {len(told) - SHOWN:,} more" if len(told) > SHOWN else ""
         raise DataError(
-            f"{len(told):,} of {len(files):,} files cannot be used:\n" + "\n".join(told[:SHOWN]) + more
+            f"{len(told):,} of {len(files):,} files cannot be used:\n"
+            + "\n".join(told[:SHOWN])
+            + more
             + f"\nmend them, or run `nlcse-tune data prepare {job.dataset.name} --from {job.given} --skip-corrupt`, "
             "which leaves them out"
         )

@@ -29,10 +29,11 @@ _ENDS_ZH = re.compile("[。！？…]+[”’」』）]*")
 _CLOSED = re.compile("[.!?…。！？][\"'»“”’)\\]」』）]*$")  # a paragraph that is neither a heading nor a cell of a table
 _OPENING = "\"'«„“‘([「『（ "
 # What a full stop after does not end a sentence, besides initials, ordinals (3. Mai) and words with stops (z.B.).
-_SHORT = frozenset(
-    "dr prof st nr vgl bzw ca mr mrs ms vs jr sr no vol mme mlle év им тыс млн млрд гг см ул род geb gest sog hrsg jh "
-    "bd evtl ggf ing hl lat engl franz griech апр авг окт".split()
-)
+_SHORT = {
+    "dr", "prof", "st", "nr", "vgl", "bzw", "ca", "mr", "mrs", "ms", "vs", "jr", "sr", "no", "vol", "mme", "mlle",
+    "év", "им", "тыс", "млн", "млрд", "гг", "см", "ул", "род", "geb", "gest", "sog", "hrsg", "jh", "bd", "evtl",
+    "ggf", "ing", "hl", "lat", "engl", "franz", "griech", "апр", "авг", "окт",
+}  # fmt: skip
 _UNSEEN = {"table", "ref", "gallery", "math", "timeline", "score", "syntaxhighlight"}
 
 

@@ -63,9 +63,10 @@ def test_a_list_of_classes_is_a_file(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("n01440764 tench\n\nn09999999\n")
     done = cli("data", "prepare", "imagenet60", "--from", "ILSVRC", "--classes", "classes.txt")
     assert "2 of 2 classes are missing or empty: n01440764, n09999999" in done.stderr
-    assert "none.txt: not found: give a file to --classes" in cli(
-        "data", "prepare", "imagenet60", "--from", "ILSVRC", "--classes", "none.txt"
-    ).stderr
+    assert (
+        "none.txt: not found: give a file to --classes"
+        in cli("data", "prepare", "imagenet60", "--from", "ILSVRC", "--classes", "none.txt").stderr
+    )
 
 
 def test_a_missing_input_names_the_command(cli: Cli, tmp_path: Path) -> None:
@@ -108,7 +109,9 @@ def test_an_interrupted_fetch_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", ["list", "show nli", "verify demo"])
 def test_light_commands_import_nothing_heavy(words: str, tmp_path: Path) -> None:
-    code = f"import sys; sys.argv[1:] = ['data', *{words.split()!r}]\nfrom nlcse_tune.cli.main import main\ntry: main()\n"
+    code = (
+        f"import sys; sys.argv[1:] = ['data', *{words.split()!r}]\nfrom nlcse_tune.cli.main import main\ntry: main()\n"
+    )
     code += "except SystemExit: pass\nprint({'torch', 'ray', 'transformers', 'optuna'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert done.stdout.splitlines()[-1] == "set()", done.stderr

@@ -106,9 +106,7 @@ def test_it_waits_as_long_as_it_is_asked_to(
     assert 50 < waits[1] <= 100
 
 
-def test_it_does_not_wait_for_hours(
-    publisher: Publisher, remote: Remote, tmp_path: Path, waits: list[float]
-) -> None:
+def test_it_does_not_wait_for_hours(publisher: Publisher, remote: Remote, tmp_path: Path, waits: list[float]) -> None:
     publisher.bad_days = [BadDay(cut=100), BadDay(status=429, headers={"Retry-After": "7200"})]
     with pytest.raises(RunError, match=r"429 .*it asks to wait for 7200 s; what has come is kept"):
         download(remote, tmp_path / "file")

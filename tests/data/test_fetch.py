@@ -72,7 +72,9 @@ def test_source_licence_and_size_are_told_before_a_byte_is_asked_for(hub: Publis
     assert {asked for _, asked in told} == {0}
 
 
-def test_a_shipped_study_finds_what_was_fetched(hub: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shipped_study_finds_what_was_fetched(
+    hub: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     on_hub(hub, "wiki1m", WIKI)
     study = find_study("simcse-bert")
@@ -143,7 +145,9 @@ def test_the_hub_in_need_of_a_pause(hub: Publisher, tmp_path: Path) -> None:
     assert fetch("wiki1m")[1].counts == ["3 items"]
 
 
-def test_offline_is_told_and_the_hubs_cache_used(hub: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_is_told_and_the_hubs_cache_used(
+    hub: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     on_hub(hub, "wiki1m", WIKI)
     source = named("wiki1m").source
     assert isinstance(source, HubFiles)
@@ -270,7 +274,9 @@ def test_spoken_digits_are_sorted_by_speaker(publisher: Publisher, monkeypatch: 
 
 
 def test_what_only_people_can_get_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"imagenet60: ImageNet is given to people alone: register at .* data prepare"):
+    with pytest.raises(
+        ConfigError, match=r"imagenet60: ImageNet is given to people alone: register at .* data prepare"
+    ):
         fetch("imagenet60")
     with pytest.raises(DataError, match=r"none: no such file or folder. ImageNet is given to people alone"):
         prepare("imagenet60", tmp_path / "none")

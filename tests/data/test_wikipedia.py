@@ -61,7 +61,8 @@ def test_a_cut_dump(tmp_path: Path) -> None:
 
 def test_markup_goes() -> None:
     text = plain(
-        "{{Infobox|x=[[Datei:Y.jpg]]}}[[Datei:A.jpg|mini|Ein [[Bild]].]]Ein Satz<ref>Ein Beleg.</ref> mit [[Ziel|Text]].\n"
+        "{{Infobox|x=[[Datei:Y.jpg]]}}[[Datei:A.jpg|mini|Ein [[Bild]].]]Ein Satz<ref>Ein Beleg.</ref> mit "
+        "[[Ziel|Text]].\n"
         "== Titel ==\n{| class=x\n| Zelle.\n|}\n* Punkt\n[[Kategorie:Ort]]"
     )
     assert sentences(text, "de") == ["Ein Satz mit Text."]
@@ -77,7 +78,9 @@ def test_sentences_of_the_papers_languages() -> None:
 
 
 def articles(count: int) -> list[Article]:
-    return [(f"Title {n}", lambda n=n: f"This is one of {n} pages. And this is two of {n} pages.") for n in range(count)]  # type: ignore[misc]
+    return [
+        (f"Title {n}", lambda n=n: f"This is one of {n} pages. And this is two of {n} pages.") for n in range(count)
+    ]  # type: ignore[misc]
 
 
 def test_the_draw_hangs_on_seed_and_titles_alone() -> None:
