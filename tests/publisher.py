@@ -57,6 +57,8 @@ class _Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path.startswith("/api/datasets/"):
             return self._tree()
+        if self.path.startswith("/api/"):  # what the hub's library asks of its own accord
+            return self.send_error(404)
         self.server.asked.append(f"GET {self.headers.get('Range', '')}".strip())
         if self._refused():
             return None

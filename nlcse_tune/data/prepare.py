@@ -167,6 +167,8 @@ def _make_cifar10(job: Job) -> list[str]:
 
 def _make_side(job: Job) -> list[str]:
     """Classes drawn, every file of them read, the whole ones copied."""
+    if job.dataset.by_hand and job.given.is_file():
+        raise DataError(f"{job.given}: is a file, and folders of classes are wanted. {job.dataset.by_hand}")
     root = _unpacked(job) if job.given.is_file() or _has_archive(job.given) else job.given
     chosen = draw(layouts.CLASSES[job.dataset.name](root), job, job.given)
     files = [file for found in chosen.values() for file in found]

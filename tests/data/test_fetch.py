@@ -1,5 +1,6 @@
 """Data sets from a server on this machine that plays the hub and the other publishers."""
 
+import bz2
 import gzip
 import io
 from dataclasses import replace
@@ -15,11 +16,14 @@ from pyarrow import parquet
 from nlcse_tune.data import fetch as module
 from nlcse_tune.data.fetch import fetch, place_of, prepare, verify
 from nlcse_tune.data.manifest import Manifest, manifest_path
+from nlcse_tune.data.prepare import Recipe
 from nlcse_tune.data.registry import DATA_SETS, LANGUAGES, DataSet, File, HubFiles, how_to_get, named
+from nlcse_tune.data.wikipedia import plain, sentences
 from nlcse_tune.errors import ConfigError, DataError, RunError
 from nlcse_tune.paths import data_folder
 from nlcse_tune.study import find_study
 from tests.data.test_archive import archive
+from tests.data.test_wikipedia import GERMAN, dump, page
 from tests.publisher import BadDay, Publisher
 
 WIKI = b"a\nb\nc\n"
@@ -233,6 +237,16 @@ def test_a_wikipedia_of_the_hub(hub: Publisher) -> None:
     manifest = Manifest.read(place)
     assert manifest is not None
     assert (manifest.recipe, len(manifest.downloads)) == ("seed 42", 2)
+
+
+def test_a_wikipedia_of_ones_own_dump(tmp_path: Path) -> None:
+    (tmp_path / "dewiki.xml.bz2").write_bytes(bz2.compress(dump(page("Köln"), page("Bonn"), page("Talk", ns=1))))
+    place, contents = prepare("wiki-de", tmp_path / "dewiki.xml.bz2", Recipe(seed=7))
+    assert contents.counts == ["3 items"]
+    assert set(place.read_text().splitlines()) < {"Köln", "Bonn", *sentences(plain(GERMAN), "de")}
+    manifest = Manifest.read(place)
+    assert manifest is not None
+    assert (manifest.recipe, manifest.source) == ("seed 7", (str(tmp_path / "dewiki.xml.bz2"),))
 
 
 def cifar10() -> bytes:

@@ -91,7 +91,13 @@ def test_missing_and_short_classes_are_named(ilsvrc: Path, tmp_path: Path) -> No
     with pytest.raises(DataError, match=rf"fewer than 4 files in {SYNSETS[1]} \(1\); is the folder whole"):
         prepare("imagenet60", ilsvrc, Recipe(classes=(SYNSETS[1],)))
     with pytest.raises(DataError, match="0 folders of classes, and imagenet60 needs 3. ImageNet is given to people"):
-        prepare("imagenet60", tmp_path)
+        prepare("imagenet60", tmp_path / "ILSVRC/Data/CLS-LOC/train" / SYNSETS[0])
+
+
+def test_the_archive_of_imagenet_is_to_be_unpacked_first(tmp_path: Path) -> None:
+    (tmp_path / "ILSVRC2012_img_train.tar").touch()
+    with pytest.raises(DataError, match=r"train.tar: is a file, and folders of classes are wanted.*`for t in n\*.tar"):
+        prepare("imagenet60", tmp_path / "ILSVRC2012_img_train.tar")
 
 
 def test_speakers_keep_all_their_clips(librispeech: Path, tmp_path: Path) -> None:
