@@ -11,6 +11,7 @@ import pyarrow
 import pytest
 import soundfile
 from huggingface_hub import constants, hf_hub_download
+from PIL import Image
 from pyarrow import parquet
 
 from nlcse_tune.data import fetch as module
@@ -265,6 +266,9 @@ def test_cifar10_is_written_as_pictures(publisher: Publisher, monkeypatch: pytes
     at(publisher, monkeypatch, "cifar10", **{"cifar-10-binary.tar.gz": cifar10()})
     place, contents = fetch("cifar10")
     assert contents.counts == ["image: 20 files in 2 classes of 10"]
+    records = np.random.default_rng(0).integers(0, 256, (4, 3073), dtype=np.uint8)  # of the first part
+    with Image.open(place / "airplane" / "00003.png") as picture:  # red, then green, then blue, row by row
+        assert picture.getpixel((5, 2)) == tuple(records[3, 1 + channel * 1024 + 2 * 32 + 5] for channel in range(3))
     assert verify("cifar10").problems == []
     (place / "airplane" / "00000.png").write_bytes(b"")
     (place / "airplane" / "00003.png").unlink()
