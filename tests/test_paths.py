@@ -6,7 +6,7 @@ import pytest
 
 from nlcse_tune.errors import RunError
 from nlcse_tune.files import locked
-from nlcse_tune.paths import StudyPaths, data_folder, data_path
+from nlcse_tune.paths import StudyPaths, cache_folder, data_folder, data_path
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_folder_behind_a_link_is_set_aside_and_stays_one(linked: tuple[StudyPa
 
 def test_data_are_looked_for_here_and_then_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert data_folder() == tmp_path / "cache" / "data"
+    assert data_folder() == cache_folder() / "data"
     monkeypatch.setenv("NLCSE_DATA", "elsewhere")
     assert data_folder() == tmp_path / "elsewhere"
     assert data_path("data/text/a.txt") == Path("data/text/a.txt")  # nowhere: an error names the place here

@@ -18,7 +18,7 @@ app = typer.Typer(name="data", help="Get, make and check texts, images, audio, e
 
 Place = Annotated[
     Path | None,
-    Option("--data", help="the data folder [default: NLCSE_DATA, else ~/.cache/nlcse-tune/data]", metavar="FOLDER"),
+    Option("--data", help="the data folder; else NLCSE_DATA, else ~/.cache/nlcse-tune/data", metavar="FOLDER"),
 ]
 Name = Annotated[DataName, Argument(help="see `nlcse-tune data list`")]
 To = Annotated[Path | None, Option(help="another file or folder than where studies look")]
@@ -135,6 +135,8 @@ def verify(
 
     use(data)
     here = [one.name for one in DATA_SETS.values() if one.place and place_of(one).exists()]
+    if not names and not here:
+        typer.echo("no data set is here: `nlcse-tune data list` has their names")
     wrong = False
     for name in _names(names) if names else here:
         said, problems = run(name)

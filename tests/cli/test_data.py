@@ -40,6 +40,7 @@ def test_offline_and_by_hand_are_one_message(cli: Cli) -> None:
 
 
 def test_prepared_verified_and_shown(cli: Cli, tmp_path: Path) -> None:
+    assert "no data set is here" in cli("data", "verify", "--data", "mine").stdout
     (tmp_path / "given").mkdir()
     for name in DATA_SETS["stsb_multi_mt"].files:
         (tmp_path / "given" / name.url.rpartition("/")[2]).write_bytes(PAIRS)
