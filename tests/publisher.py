@@ -31,6 +31,7 @@ class Publisher(ThreadingHTTPServer):
         self.bad_days: list[BadDay] = []
         self.asked: list[str] = []  # method, and of a GET the range
         self.knows_ranges = True
+        self.elsewhere = ""  # an address below which the hub's large files are, as on its own network of servers
 
     @property
     def address(self) -> str:
@@ -86,12 +87,18 @@ class _Answer(BaseHTTPRequestHandler):
 
     def _answer(self) -> bytes:
         """Sends the headers that the hub's own client asks for; returns the bytes that belong to them."""
-        whole = self.server.files.get(urlsplit(self.path).path)
+        whole = self.server.files.get(urlsplit(self.path).path.removeprefix("/elsewhere"))
         content, tag = whole or b"", f'"{hashlib.sha256(whole or b"").hexdigest()}"'
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         if whole is None:
             self.send_response(404)
             self.send_header("X-Error-Code", "EntryNotFound")
+        elif self.server.elsewhere and self.path.startswith("/datasets/"):
+            self.send_response(302)
+            self.send_header("Location", self.server.elsewhere + self.path)
+            self.send_header("X-Linked-ETag", tag)
+            self.send_header("X-Linked-Size", str(len(whole)))
+            content, tag = b"", '"of the answer"'
         elif asked and self.server.knows_ranges and self.headers.get("If-Range", tag) == tag:
             content = whole[int(asked[1]) :]
             self.send_response(206 if content else 416)

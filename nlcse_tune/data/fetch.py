@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from nlcse_tune.data.catalog import fingerprint
 from nlcse_tune.data.contents import Contents, contents_of
-from nlcse_tune.data.download import Progress, Remote, check_room, download, silent
+from nlcse_tune.data.download import MB, Progress, Remote, check_room, download, silent
 from nlcse_tune.data.hub import cached_file, offline, remote_files
 from nlcse_tune.data.manifest import Manifest, differences, files_at, record
 from nlcse_tune.data.prepare import Recipe, make
@@ -151,7 +151,9 @@ def _download_all(dataset: DataSet, folder: Path, target: Path, say: Say, told: 
     known = manifest.downloads if manifest else {}
     remotes = [replace(one, sha256=one.sha256 or known.get(one.url)) for one in remote_files(dataset)]
     missing = [one for one in remotes if not _is_here(one, folder / one.name)]
-    check_room(folder, sum(one.size or 0 for one in missing))
+    check_room(folder, size := sum(one.size or 0 for one in missing))
+    if missing and all(one.size for one in missing):
+        say(f"  to come: {size / MB:,.1f} MB in {plural(len(missing), 'file')}")
     unknown = sum(one.sha256 is None for one in remotes)
     if unknown:
         say(f"  checksum: none is known of {plural(unknown, 'file')}: this download is trusted, and remembered")

@@ -25,7 +25,7 @@ from nlcse_tune.paths import data_folder
 from nlcse_tune.study import find_study
 from tests.data.test_archive import archive
 from tests.data.test_wikipedia import GERMAN, dump, page
-from tests.publisher import BadDay, Publisher
+from tests.publisher import BadDay, Publisher, publishing
 
 WIKI = b"a\nb\nc\n"
 
@@ -73,8 +73,9 @@ def test_source_licence_and_size_are_told_before_a_byte_is_asked_for(hub: Publis
     on_hub(hub, "wiki1m", WIKI)
     told: list[tuple[str, int]] = []
     fetch("wiki1m", say=lambda line: told.append((line, len(hub.asked))))
-    assert [line.split(":")[0].strip() for line, _ in told] == ["wiki1m", "source", "licence", "download"]
-    assert {asked for _, asked in told} == {0}
+    assert [line.split(":")[0].strip() for line, _ in told] == ["wiki1m", "source", "licence", "download", "to come"]
+    assert [asked for _, asked in told] == [0, 0, 0, 0, 1]  # the size is the hub's answer
+    assert told[-1][0] == "  to come: 0.0 MB in 1 file"
 
 
 def test_a_shipped_study_finds_what_was_fetched(
@@ -135,6 +136,19 @@ def test_the_hubs_own_checksum_is_compared(hub: Publisher, tmp_path: Path) -> No
     with pytest.raises(DataError, match="must be"):
         fetch("wiki1m")
     assert fetch("wiki1m")[1].counts == ["3 items"]  # from the beginning
+
+
+def test_large_files_of_the_hub_lie_elsewhere(hub: Publisher) -> None:
+    """As on the real one, which answers with a redirection that has the checksum."""
+    on_hub(hub, "wiki1m", WIKI)
+    with publishing() as other:
+        hub.elsewhere = f"{other.address}/elsewhere"
+        other.files.update(hub.files)
+        other.bad_days = [BadDay(cut=2)]
+        (remote,) = module.remote_files(named("wiki1m"))
+        assert (remote.size, len(remote.sha256 or "")) == (6, 64)
+        assert fetch("wiki1m")[1].counts == ["3 items"]
+    assert other.asked == ["GET", "GET bytes=2-"]
 
 
 def test_no_such_file(hub: Publisher, tmp_path: Path) -> None:
