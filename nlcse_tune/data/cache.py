@@ -113,12 +113,13 @@ def _make(path: Path, recipe: Recipe) -> None:
     """Writes both files of a table, the shapes first: once there are values there is all."""
     threads = min(_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
-        sizes = pool.map(lambda item: prod(recipe.shape(item)), range(recipe.count))
-        _check_room(path, recipe.what, sum(sizes) * np.dtype(recipe.dtype).itemsize)
+        chunks = [range(start, min(start + _CHUNK, recipe.count)) for start in range(0, recipe.count, _CHUNK)]
+        size = sum(sum(map(prod, pool.map(recipe.shape, chunk))) for chunk in chunks)
+        _check_room(path, recipe.what, size * np.dtype(recipe.dtype).itemsize)
         shapes = []
         with replacing(path) as temporary, temporary.open("wb") as stream:
-            for start in range(0, recipe.count, _CHUNK):
-                for array in pool.map(recipe.make, range(start, min(start + _CHUNK, recipe.count))):
+            for chunk in chunks:
+                for array in pool.map(recipe.make, chunk):
                     np.ascontiguousarray(array, dtype=recipe.dtype).tofile(stream)
                     shapes.append(array.shape)
             with replacing(path.with_suffix(SHAPES)) as beside, beside.open("wb") as other:

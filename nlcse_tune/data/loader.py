@@ -93,3 +93,5 @@ class SideLoader:
     def close(self) -> None:
         if self.pool is not None:
             self.pool.shutdown(wait=True, cancel_futures=True)
+        self.begun.clear()
+        self.memory.clear()

@@ -120,7 +120,8 @@ def _version(path: Path) -> str:
         state = path.stat()
     except OSError:  # a link to nowhere: its reader will say so
         return str(path)
-    return repr((str(path), state.st_size, state.st_mtime_ns, state.st_ino))
+    # The last cannot be set: unpacked archives have the first three of what they take the place of.
+    return repr((str(path), state.st_size, state.st_mtime_ns, state.st_ino, state.st_ctime_ns))
 
 
 def sent(tensor: Tensor, device: torch.device | str) -> Tensor:

@@ -66,6 +66,9 @@ def load_text(source: TextSource, tokenizer: PreTrainedTokenizerBase) -> TextDat
         raise DataError("the encoder's tokenizer has no padding token, which batches need")
     tables = cached_tables(source.key, lambda: source.columns, tokenizer, source.config.max_length)
     check_rows(source.config, len(tables[0]))
+    for table in tables:
+        if len(empty := np.flatnonzero(np.diff(table.offsets) == 0)):
+            raise DataError(f"{source.config.data}: the encoder's tokenizer has no token for sentence {empty[0] + 1}")
     return TextData(tables, int(tokenizer.pad_token_id))
 
 

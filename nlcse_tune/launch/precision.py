@@ -93,7 +93,10 @@ def least(cards: Iterable[Card]) -> HeldPrecision:
 def cards_of(environment: dict[str, str]) -> list[Card]:
     """This machine's cards, as torch sees them in this environment."""
     call = [sys.executable, "-c", ASK]
-    done = subprocess.run(call, capture_output=True, text=True, env=environment, timeout=LIMIT, check=False)
+    try:
+        done = subprocess.run(call, capture_output=True, text=True, env=environment, timeout=LIMIT, check=False)
+    except subprocess.TimeoutExpired:
+        raise RunError(f"train.precision: torch did not say within {LIMIT:g} s which GPUs there are; {_SAY}") from None
     if done.returncode:
         why = done.stderr.strip().splitlines()[-1:] or ["no word of why"]
         raise RunError(f"train.precision: torch could not be asked for GPUs: {why[0]}; {_SAY}")

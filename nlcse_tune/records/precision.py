@@ -36,7 +36,8 @@ def held_precision(paths: StudyPaths) -> HeldPrecision | None:
     fetch(paths.precision)
     if (kept := HeldPrecision.read(paths.precision)) is not None:
         return kept
-    if any(record.config.train.precision == "fp16" for record in ledger(paths).runs):
+    earlier = (record for record in ledger(paths).runs if record.versions.numerics == "1")
+    if any(record.config.train.precision == "fp16" for record in earlier):
         return HeldPrecision.found("fp16", f"the runs in {paths.folder}")
     return None
 

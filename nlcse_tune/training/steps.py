@@ -15,7 +15,6 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -230,14 +229,12 @@ class SideHalf(Half):
         assert config.side is not None  # there is side data
         self.data, self.side = data, config.side
         super().__init__(encoder, encoder.forward_side, data, config.side, config, seed, context, steps)
-        self.loader = SideLoader(
-            data, lambda step: self.order[step][self.own],
-            lambda step, place: self._generator(step, self.own.start + place), context.device,
-            config.train.loader_threads,
+        order, own = self.order, self.own
+        self._generator = generator = partial(numpy_generator, seed, "side-views")  # by step and position
+        self.loader = SideLoader(  # it knows nothing of this half: a ring of the two would outlive the run
+            data, lambda step: order[step][own], lambda step, place: generator(step, own.start + place),
+            context.device, config.train.loader_threads,
         )  # fmt: skip
-
-    def _generator(self, step: int, position: int) -> np.random.Generator:
-        return numpy_generator(self.seed, "side-views", step, position)
 
     def load(self, step: int) -> Tensor:
         return self.loader.load(step)

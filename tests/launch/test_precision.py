@@ -18,7 +18,7 @@ from nlcse_tune.seeds import planned_arms, run_seeds
 from nlcse_tune.space import parse_space
 from nlcse_tune.study import Study, find_study
 from tests.conftest import TINY
-from tests.synthetic_records import make_run
+from tests.synthetic_records import VERSIONS, make_run
 
 AUTO = {"train.precision": "auto"}
 ON_A_GPU = HeldPrecision.found("bf16", "NVIDIA H200")
@@ -88,7 +88,11 @@ def test_runs_from_before_there_was_auto_keep_their_names(tmp_path: Path) -> Non
     paths = StudyPaths(tmp_path, study.name)
     make_run(tmp_path, study, 1, np.random.default_rng(0), config=study.configure({"train.precision": "fp32"}))
     assert known(study, paths).config.train.precision == "auto"  # somebody's trial on a laptop
-    make_run(tmp_path, study, 1, np.random.default_rng(0), config=study.configure({"train.precision": "fp16"}))
+    fp16 = study.configure({"train.precision": "fp16"})
+    make_run(tmp_path, study, 2, np.random.default_rng(0), config=fp16)
+    assert known(study, paths).config.train.precision == "auto"  # of today: one was asked for, for one call
+    earlier = VERSIONS.model_copy(update={"numerics": "1"})
+    make_run(tmp_path, study, 1, np.random.default_rng(0), config=fp16, versions=earlier)
     assert known(study, paths).config.train.precision == "fp16"
 
 
