@@ -8,10 +8,11 @@ import json
 import reprlib
 from collections.abc import Iterable, Mapping
 from functools import cache, partial
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from nlcse_tune import plugins
 from nlcse_tune.errors import ConfigError, all_of, nearest
 from nlcse_tune.files import parse_yaml
 from nlcse_tune.paths import data_path
@@ -27,6 +28,8 @@ Modality = Literal["image", "audio"]
 Objective = Literal["unsupervised", "supervised"]
 StsTask = Literal["sts12", "sts13", "sts14", "sts15", "sts16", "stsb", "sickr"]
 STS_TASKS: tuple[StsTask, ...] = get_args(StsTask)
+AnySideLoss = Annotated[str, plugins.or_installed("side.loss", get_args(SideLoss))]
+AnyModality = Annotated[str, plugins.or_installed("side.modality", get_args(Modality))]
 
 
 class Frozen(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -75,9 +78,9 @@ class TextConfig(Frozen):
 class SideConfig(Frozen):
     """The non-linguistic half of a run (Eq. 4 to 7)."""
 
-    modality: Modality = Field("image", description="image or audio")
+    modality: AnyModality = Field("image", description="image, audio, or a package's")
     data: str = Field(min_length=1, description="folder with one folder a class (or speaker), or 'synthetic'")
-    loss: SideLoss = Field("supcon", description="Eq. 4/6, Eq. 5/7, Khosla's, or the released code's")
+    loss: AnySideLoss = Field("supcon", description="Eq. 4/6, 5/7, Khosla's, the released code's, or a package's")
     batch_size: int = Field(48, ge=2, description="global batch: images or clips a step, over all workers")
     learning_rate: float = Field(1e-6, gt=0, description="peak; then cosine to zero")
     temperature: float = Field(0.07, gt=0, description="tau of Eq. 4 to 7")
@@ -152,7 +155,8 @@ class RunConfig(Frozen):
     @property
     def method(self) -> str:
         """The paper's name for this kind of run."""
-        return {"image": "VisualCSE", "audio": "AudioCSE"}[self.side.modality] if self.side else "SimCSE"
+        own = {"image": "VisualCSE", "audio": "AudioCSE"}
+        return own.get(self.side.modality, f"{self.side.modality}CSE") if self.side else "SimCSE"
 
 
 # Fields that change where data lies, or how fast and in how much memory a run goes, but never its numbers.

@@ -13,7 +13,7 @@ import pytest
 import nlcse_tune
 
 PACKAGE = Path(nlcse_tune.__file__).parent
-BASE = {"config", "errors", "files", "paths"}
+BASE = {"config", "errors", "files", "paths", "plugins"}
 RECORDS = {"records", "saved_model"}
 # What each room may import. A room that is not here, or an import that is not, fails.
 ROOMS: dict[str, set[str]] = {
@@ -25,7 +25,8 @@ ROOMS: dict[str, set[str]] = {
     "files": {"errors"},
     "storage": {"errors", "files", "paths"},
     "stats": {"errors"},
-    "config": {"errors", "files", "paths"},
+    "plugins": {"errors"},
+    "config": {"errors", "files", "paths", "plugins"},
     "space": {"config", "errors", "files"},
     "study": {"config", "errors", "files", "space", "names"},
     "records": {*BASE, "names", "stats", "versions", "saved_model"},
@@ -47,6 +48,7 @@ ROOMS: dict[str, set[str]] = {
 LIGHT = (
     "names",
     "versions",
+    "plugins",
     "config",
     "space",
     "study",

@@ -95,7 +95,9 @@ def test_every_problem_of_a_space_is_told() -> None:
         "x.yaml: side.weight: must be a list of values, or low and high, got 3",
         "x.yaml: side.temperature: high: must be given",
         "x.yaml: side.weigt: no such field; did you mean 'side.weight'?",
-        "x.yaml: side.loss: must be 'simclr', 'supcon', 'supcon_khosla' or 'supcon_as_released', got 'supkon'",
+        "x.yaml: side.loss: must be 'simclr', 'supcon', 'supcon_khosla' or 'supcon_as_released', or one of an "
+        "installed package (none is installed; `pip install` brings it, see docs/own-method.md), got 'supkon'; did you "
+        "mean 'supcon'?",
     ]
     assert lines[-1] == "x.yaml: descriptoin: unknown key; did you mean 'description'?"
 

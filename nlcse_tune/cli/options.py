@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -103,6 +103,12 @@ def parse_configurations(texts: Sequence[str] | None) -> dict[str, str]:
         if not re.fullmatch("[^=]+=.+", text):
             raise ConfigError(f"--config {text}: must be STUDY=ID, for instance visualcse-bert=1a2b3c4d5e6f")
     return dict(text.split("=", 1) for text in texts or ())
+
+
+def refuse(where: str, given: Mapping[str, object]) -> None:
+    """ConfigError for what was given though it means nothing there."""
+    if stray := [name for name, value in given.items() if value]:
+        raise ConfigError(f"{', '.join(stray)}: nothing to do {where}; leave {'it' if len(stray) == 1 else 'them'} out")
 
 
 def command_line(*words: str, sets: Sequence[str] | None = None, out: Path = Path("runs")) -> str:

@@ -18,6 +18,16 @@ Configs = Annotated[
 ]
 
 
+Test = Annotated[
+    TestName | None, Option(help="another test than the study declares, as exploratory [default: the declared]")
+]
+Notes = Annotated[bool, Option("--notes", help="print the notes on tests, data and limits too")]
+Margin = Annotated[
+    float | None,
+    Option(min=0.001, help="of given scores: the gap that does not matter, in their own unit [default: 0.5]"),
+]
+
+
 def report(
     studies: Annotated[
         list[str] | None,
@@ -27,16 +37,22 @@ def report(
             autocompletion=options.studies_that_begin,
         ),
     ] = None,
-    test: Annotated[
-        TestName | None, Option(help="another test than the study declares, as exploratory [default: the declared]")
+    given: Annotated[
+        Path | None,
+        Option("--from", help="in place of studies: scores of runs trained elsewhere", metavar="SCORES.csv"),
     ] = None,
+    baseline: Annotated[
+        str | None, Option(help="of given scores: the method to compare with [default: the first]", metavar="METHOD")
+    ] = None,
+    margin: Margin = None,
+    test: Test = None,
     correct: Annotated[
         Correction, Option(help="holm: the declared tests of all methods are one family, not each study's")
     ] = "none",
     format: Annotated[
         ReportFormat, Option("--format", help="what is printed; every format is written to files")
     ] = "terminal",
-    notes: Annotated[bool, Option("--notes", help="print the notes on tests, data and limits too")] = False,
+    notes: Notes = False,
     pairs: Annotated[
         int,
         Option(min=0, help="resamples of sentence pairs, for the test sets' own error; 1000 is plenty"),
@@ -44,17 +60,25 @@ def report(
     config: Configs = None,
     any_version: options.AnyVersion = False,
     figures: Annotated[bool, Option("--figures", help="draw the figures too (2 to 4 s more)")] = False,
-    write: Annotated[bool, Option(help="write files to OUT/STUDY/report")] = True,
+    write: Annotated[
+        bool, Option(help="write files to OUT/STUDY/report, of given scores to OUT/NAME-scores/report")
+    ] = True,
     out: options.Records = Path("runs"),
 ) -> None:
     """Verdict, tables and figures from the records of `seeds`: mean ± std, p, effect size, what they can show."""
     from nlcse_tune import report as reports
     from nlcse_tune.cli import show
-    from nlcse_tune.paths import studies_with_tests
+    from nlcse_tune.paths import StudyPaths, studies_with_tests
 
     choose = options.parse_configurations(config)
     how = reports.ReportOptions(test, correct, pair_resamples=pairs, any_version=any_version, choose=choose)
-    made = reports.build(studies or _known_studies(studies_with_tests(out)), out, how)
+    if given is None:
+        options.refuse("without --from", {"--baseline": baseline, "--margin": margin})
+        made = reports.build(studies or _known_studies(studies_with_tests(out)), out, how)
+    else:
+        options.refuse("with --from", {"STUDY": studies, "--pairs": pairs, "--config": config})
+        folder = StudyPaths(out, f"{given.stem}-scores").report
+        made = reports.build_given(reports.read_scores(given), folder, how, baseline=baseline, margin=margin)
     if format == "terminal":
         show.console.print(reports.terminal(made, notes=notes))
     else:
@@ -83,10 +107,25 @@ def _known_studies(named: list[str]) -> list[str]:
 
 
 def compare(
-    baseline: Annotated[str, Argument(help="mean,std,n of the baseline", metavar="MEAN,STD,N")],
-    method: Annotated[str, Argument(help="mean,std,n of the method", metavar="MEAN,STD,N")],
+    baseline: Annotated[str, Argument(help="of the baseline: mean,std,n or a file", metavar="MEAN,STD,N|SCORES.csv")],
+    method: Annotated[str, Argument(help="of the method", metavar="MEAN,STD,N|SCORES.csv")],
+    test: Annotated[TestName | None, Option(help="of two files [default: welch]")] = None,
+    margin: Margin = None,
+    notes: Notes = False,
 ) -> None:
-    """The tests that published numbers allow: `compare 75.74,0.90,5 76.96,0.38,5` is Table 3's first row."""
+    """The tests that published numbers allow (`compare 75.74,0.90,5 76.96,0.38,5`), or two files of scores."""
+    files = [Path(text) for text in (baseline, method) if Path(text).suffix.lower() in (".csv", ".tsv", ".txt")]
+    if len(files) == 1:
+        raise ConfigError(f"{baseline} {method}: must be MEAN,STD,N twice, or two files of scores")
+    if files:
+        from nlcse_tune import report as reports
+        from nlcse_tune.cli import show
+
+        how = reports.ReportOptions(test)
+        made = reports.build_given(reports.read_pair(*files), files[1].parent, how, margin=margin)
+        show.console.print(reports.terminal(made, notes=notes))
+        return
+    options.refuse("with MEAN,STD,N", {"--test": test, "--margin": margin, "--notes": notes})
     from nlcse_tune.report.plan import compare_words, parse_summary
 
     for line in compare_words(parse_summary(baseline), parse_summary(method)):

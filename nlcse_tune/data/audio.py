@@ -23,7 +23,7 @@ from nlcse_tune.config import SideConfig
 from nlcse_tune.data import decode, synthetic
 from nlcse_tune.data.cache import Recipe
 from nlcse_tune.data.decode import RATE
-from nlcse_tune.data.side import VIEWS, Room, SideData, sent
+from nlcse_tune.data.side import VIEWS, FolderData, Room, sent
 
 MEL_BINS, FRAMES = 128, 1024
 MASK_BINS, MASK_FRAMES = 48, 192
@@ -67,7 +67,7 @@ def mix(wave: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
     return mixed.astype(np.float32)
 
 
-class AudioData(SideData):
+class AudioData(FolderData):
     """WAV and FLAC files, or voiced tones; an item is a mono wave at 16 kHz, float32 (samples,)."""
 
     modality = "audio"

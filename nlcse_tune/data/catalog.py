@@ -14,6 +14,7 @@ from nlcse_tune.data.sts import Split, multilingual_file, multilingual_folder, t
 from nlcse_tune.errors import StorageError
 from nlcse_tune.files import write_text
 from nlcse_tune.paths import cache_folder
+from nlcse_tune.plugins import with_packages
 
 REMEMBERED_FROM = 1_000_000  # bytes; less is read in a moment
 # Seconds since a file's last change from which on another one would show in its times: these advance by up to 10 ms on
@@ -97,7 +98,7 @@ def fingerprints(config: RunConfig) -> dict[str, str]:
             prints["decoding"] = DECODING
         if config.side.checkpoint:
             prints["side_checkpoint"] = fingerprint(config.side.checkpoint)
-    return prints
+    return with_packages(prints, config.side)
 
 
 def dev_fingerprint(config: EvalConfig) -> str:

@@ -39,7 +39,7 @@ def check_inputs(configs: Iterable[RunConfig]) -> None:
         text, side = config.text, config.side
         if text.data != SYNTHETIC:
             check_rows(text, rows(text.data, text.objective))
-        if side and side.data != SYNTHETIC:
+        if side and side.data != SYNTHETIC and side.modality in SUFFIXES:  # a package reads its own data itself
             files, labels = listed(side.modality, side.data)
             check_labels(side, labels)
             whole(side.modality, side.data, files)

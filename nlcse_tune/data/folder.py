@@ -7,7 +7,7 @@ from nlcse_tune.config import SideConfig
 from nlcse_tune.data.registry import how_to_get
 from nlcse_tune.errors import DataError
 
-CLASSLESS = ("simclr",)  # losses to which an item's class is nothing; the others contrast it with another class
+CONTRASTING = ("supcon", "supcon_khosla", "supcon_as_released")  # losses that contrast an item with other classes
 NAMED = 5  # of many, these are told
 
 
@@ -46,7 +46,7 @@ def check_labels(config: SideConfig, labels: Sequence[int]) -> None:
         raise DataError(
             f"{config.data}: {len(labels)} items do not fill one batch; side.batch_size is {config.batch_size}"
         )
-    if config.loss not in CLASSLESS and len(set(labels)) < 2:
+    if config.loss in CONTRASTING and len(set(labels)) < 2:
         raise DataError(
             f"{config.data}: holds one class, and side.loss {config.loss} learns from items of different classes; "
             "give two or more folders of files, or set side.loss=simclr, which needs no classes"

@@ -12,10 +12,10 @@ from torch import Tensor
 from nlcse_tune.data import decode, synthetic, views
 from nlcse_tune.data.cache import Recipe
 from nlcse_tune.data.decode import DECODING, SIZE
-from nlcse_tune.data.side import VIEWS, Room, SideData
+from nlcse_tune.data.side import VIEWS, FolderData, Room
 
 
-class ImageData(SideData):
+class ImageData(FolderData):
     """Pictures with labels: JPEG and PNG files, or textured shapes by class; an item is uint8 (height, width, 3)."""
 
     modality = "image"

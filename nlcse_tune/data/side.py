@@ -25,14 +25,53 @@ Room = tuple[Tensor, ...]
 
 
 class SideData(ABC):
-    """Labelled items, each giving two views: those of a folder that holds a folder per class, or "synthetic" ones.
+    """Labelled items, each giving two views.
 
     On a CPU an item's views are made one by one (`render`), on another device those of a batch at once (`render_all`).
     """
 
+    shape: tuple[int, int, int]  # (C, H, W) of a view
+    labels: NDArray[np.int64]  # (items,)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def render(self, item: int, rng: np.random.Generator, out: Tensor) -> None:
+        """Makes both views of an item, as the embedding wants them, in `out`, float (V, C, H, W) on the CPU.
+
+        Every random choice comes from `rng`.
+        """
+
+    def views(self, item: int, rng: np.random.Generator) -> Tensor:
+        """Both views of an item, float (V, C, H, W)."""
+        views = torch.empty(VIEWS, *self.shape)
+        self.render(item, rng, views)
+        return views
+
+    @abstractmethod
+    def room(self, items: int, *, pinned: bool) -> Room:
+        """Memory of the host for what a device needs to make the views of so many items."""
+
+    @abstractmethod
+    def fill(self, room: Room, place: int, item: int, rng: np.random.Generator) -> None:
+        """Puts in its place what a device needs to make the views of an item; draws from `rng` as `render` does."""
+
+    @abstractmethod
+    def render_all(self, room: Room, device: torch.device | str) -> Tensor:
+        """The views (R, C, H, W) of all items in a room, on the device; nothing waits for it."""
+
+    def labels_of(self, items: NDArray[np.int64], generator: Callable[[int], np.random.Generator]) -> NDArray[np.int64]:
+        """The labels of a batch's items (B,), as views are made of them with the generator of each place."""
+        labels: NDArray[np.int64] = self.labels[items]
+        return labels
+
+
+class FolderData(SideData):
+    """The files of a folder that holds a folder per class, or "synthetic" items."""
+
     modality: ClassVar[Modality]
     synthetic: ClassVar[tuple[int, int]]  # classes, items of each
-    shape: ClassVar[tuple[int, int, int]]  # (C, H, W) of a view
 
     def __init__(self, data: str | Path) -> None:
         classes, each = self.synthetic
@@ -41,16 +80,13 @@ class SideData(ABC):
             self.files, labels = None, np.repeat(np.arange(classes), each).tolist()
         else:
             self.files, labels = list_folder(Path(data), SUFFIXES[self.modality])
-        self.labels = np.asarray(labels, dtype=np.int64)  # (items,)
+        self.labels = np.asarray(labels, dtype=np.int64)
         self._table: ArrayTable | None = None
 
     @classmethod
     def of(cls, config: SideConfig) -> Self:
         """The data of a side, with the settings that its modality has."""
         return cls(config.data)
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
     def open(self, item: int) -> Any:
         """An item as `read` or `make` gives it."""
@@ -82,36 +118,6 @@ class SideData(ABC):
         if self.files is None:
             return synthetic.VERSION
         return "\n".join(map(_version, self.files))
-
-    @abstractmethod
-    def render(self, item: int, rng: np.random.Generator, out: Tensor) -> None:
-        """Makes both views of an item, as the embedding wants them, in `out`, float (V, C, H, W) on the CPU.
-
-        Every random choice comes from `rng`.
-        """
-
-    def views(self, item: int, rng: np.random.Generator) -> Tensor:
-        """Both views of an item, float (V, C, H, W)."""
-        views = torch.empty(VIEWS, *self.shape)
-        self.render(item, rng, views)
-        return views
-
-    @abstractmethod
-    def room(self, items: int, *, pinned: bool) -> Room:
-        """Memory of the host for what a device needs to make the views of so many items."""
-
-    @abstractmethod
-    def fill(self, room: Room, place: int, item: int, rng: np.random.Generator) -> None:
-        """Puts in its place what a device needs to make the views of an item; draws from `rng` as `render` does."""
-
-    @abstractmethod
-    def render_all(self, room: Room, device: torch.device | str) -> Tensor:
-        """The views (R, C, H, W) of all items in a room, on the device; nothing waits for it."""
-
-    def labels_of(self, items: NDArray[np.int64], generator: Callable[[int], np.random.Generator]) -> NDArray[np.int64]:
-        """The labels of a batch's items (B,), as views are made of them with the generator of each place."""
-        labels: NDArray[np.int64] = self.labels[items]
-        return labels
 
 
 def _version(path: Path) -> str:

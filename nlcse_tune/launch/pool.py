@@ -26,6 +26,7 @@ from nlcse_tune.launch.nodes import check_nodes
 from nlcse_tune.launch.room import Room
 from nlcse_tune.launch.shown import Naming, as_actor, spec_of
 from nlcse_tune.launch.spec import Launch, Needs, Resources, RunSpec
+from nlcse_tune.plugins import RECORDED
 from nlcse_tune.records import Opening
 
 import ray  # isort: skip
@@ -171,4 +172,4 @@ def trial(config: dict[str, Any], resources: Resources, opening: Opening | None)
     """One Ray Tune trial, in a process of its own: what trains is imported there and not in the driver."""
     from nlcse_tune.launch.trial import run_trial
 
-    run_trial(RunSpec.model_validate(config["spec"]), resources, opening)
+    run_trial(RunSpec.model_validate(config["spec"], context=RECORDED), resources, opening)

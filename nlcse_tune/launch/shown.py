@@ -10,6 +10,7 @@ from typing import Any
 
 from nlcse_tune.launch import cluster  # noqa: F401 # sets Ray's environment before ray's import
 from nlcse_tune.launch.spec import RunSpec
+from nlcse_tune.plugins import RECORDED
 
 from ray import tune  # isort: skip
 from ray.tune.experiment import Trial  # isort: skip
@@ -28,7 +29,7 @@ def as_actor(function: Callable[[dict[str, Any]], None], study: str, *, reused: 
 
 def spec_of(config: dict[str, Any]) -> RunSpec:
     """The run that a trial is about."""
-    return RunSpec.model_validate(config["spec"])
+    return RunSpec.model_validate(config["spec"], context=RECORDED)
 
 
 class Naming(tune.Callback):

@@ -12,6 +12,7 @@ from nlcse_tune import storage
 from nlcse_tune.config import Frozen, RunConfig
 from nlcse_tune.errors import plural
 from nlcse_tune.paths import RunPaths, StudyPaths
+from nlcse_tune.plugins import with_packages
 from nlcse_tune.records import run_id
 
 LONGEST = 150  # bytes of a folder's name that is made of a run's title; Ray adds to it
@@ -52,7 +53,7 @@ class RunSpec(Frozen):
 def run_spec(paths: StudyPaths, config: RunConfig, seed: int, data: Mapping[str, str]) -> RunSpec:
     """The run of `config` at `seed` on inputs with the fingerprints `data`, in the study's folder."""
     folder, store = paths.folder.resolve(), storage.address_of(paths.folder)
-    name, label = run_id(config, seed, data), f"{paths.study} seed {seed}"
+    name, label = run_id(config, seed, with_packages(data, config.side)), f"{paths.study} seed {seed}"
     return RunSpec(folder=folder, store=store, run_id=name, seed=seed, config=config, label=label)
 
 

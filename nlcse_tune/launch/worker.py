@@ -19,6 +19,7 @@ from nlcse_tune.launch.pulse import Pulse
 from nlcse_tune.launch.runlog import logging_run
 from nlcse_tune.launch.spec import Resources, RunSpec
 from nlcse_tune.launch.travel import at_hand, check_node
+from nlcse_tune.plugins import RECORDED
 from nlcse_tune.records import RunRecord
 from nlcse_tune.records.ledger import is_under_way, keep_record, kept_record
 from nlcse_tune.records.progress import RunProgress
@@ -127,7 +128,7 @@ def _train_worker(settings: dict[str, Any]) -> None:
 
     place = ray.train.get_context()
     torch.set_num_threads(max(1, int(settings["cpus"])))
-    spec = RunSpec.model_validate(settings["spec"])
+    spec = RunSpec.model_validate(settings["spec"], context=RECORDED)
     check_node(spec)
     rank, workers = place.get_world_rank(), place.get_world_size()
     device, report = str(ray.train.torch.get_device()), reporting(ray.train.report)

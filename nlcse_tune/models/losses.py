@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nlcse_tune.config import SideLoss
+from nlcse_tune import plugins
 
 
 def cosines(left: Tensor, right: Tensor, temperature: float) -> Tensor:
@@ -92,6 +92,30 @@ def supcon_as_released(view1: Tensor, view2: Tensor, labels: Tensor, *, temperat
     return F.cross_entropy(logits, rank)
 
 
-SIDE_LOSSES: dict[SideLoss, Callable[..., Tensor]] = {
+SIDE_LOSSES: dict[str, Callable[..., Tensor]] = {
     "simclr": simclr, "supcon": supcon, "supcon_khosla": supcon_khosla, "supcon_as_released": supcon_as_released,
 }  # fmt: skip
+
+
+def side_loss(name: str) -> Callable[..., Tensor]:
+    """A side loss by its name in a study: one of SIDE_LOSSES, or an installed package's, which is imported."""
+    return SIDE_LOSSES[name] if name in SIDE_LOSSES else _watched(plugins.find("side.loss", name))
+
+
+def _watched(plugin: plugins.Plugin) -> Callable[..., Tensor]:
+    """A package's loss. RunError, which names it, where it raises or returns what no run can go on with."""
+    function, rule = plugin.load(), "must return one finite number with a gradient"
+
+    def loss(view1: Tensor, view2: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
+        with plugin.blamed():
+            value = function(view1, view2, labels, temperature=temperature)
+        if not isinstance(value, Tensor) or value.shape != ():
+            got = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise plugin.wrong(rule, got)
+        if not value.isfinite():
+            raise plugin.wrong(rule, f"{value.item():g}")
+        if not value.requires_grad:
+            raise plugin.wrong(rule, "one without a gradient")
+        return value
+
+    return loss

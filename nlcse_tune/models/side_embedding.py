@@ -6,11 +6,11 @@ R rows of side input (views x items), D width. A new modality is one line in SHA
 import torch
 from torch import Tensor, nn
 
-from nlcse_tune.config import Modality
+from nlcse_tune import plugins
 from nlcse_tune.errors import ConfigError, reason_of
 
 # Channels, height and width, patch size of each modality's inputs.
-SHAPES: dict[Modality, tuple[int, tuple[int, int], int]] = {
+SHAPES: dict[str, tuple[int, tuple[int, int], int]] = {
     "image": (3, (224, 224), 16),  # 14 x 14 patches and [CLS]: 197 states
     "audio": (1, (128, 1024), 24),  # mel bins, frames of 10 ms: 5 x 42 patches and [CLS]: 211 states
 }
@@ -65,10 +65,18 @@ class PatchEmbedding(nn.Module):
 class SideTower(nn.Module):
     """What a side has of its own: an embedding below the shared layers and a tanh head above them."""
 
-    def __init__(self, modality: Modality, width: int, dropout: float, positions: bool = True) -> None:
+    def __init__(self, modality: str, width: int, dropout: float, positions: bool = True) -> None:
         super().__init__()
-        self.embedding = PatchEmbedding(*SHAPES[modality], width, dropout, positions)
+        self.embedding = PatchEmbedding(*_shape(modality), width, dropout, positions)
         self.head = tanh_head(width)
+
+
+def _shape(modality: str) -> tuple[int, tuple[int, int], int]:
+    """As in SHAPES, or as an installed package says it."""
+    if modality in SHAPES:
+        return SHAPES[modality]
+    own = plugins.own_side(modality)
+    return own.shape[0], own.shape[1:], own.patch
 
 
 def tanh_head(width: int) -> nn.Sequential:

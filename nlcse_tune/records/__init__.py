@@ -18,6 +18,7 @@ from nlcse_tune.config import Frozen, RunConfig, StsTask, digest
 from nlcse_tune.errors import DataError
 from nlcse_tune.files import write_text
 from nlcse_tune.names import Setting, TestName
+from nlcse_tune.plugins import RECORDED
 from nlcse_tune.records.scores import TaskScore
 from nlcse_tune.stats import Decision, StoppingRule
 from nlcse_tune.versions import NUMERICS, Versions
@@ -60,7 +61,7 @@ class Stored(Frozen):
     def read(cls, path: Path) -> Self | None:
         """What `path` holds; None where there is no such file."""
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(path.read_bytes(), context=RECORDED)
         except FileNotFoundError:
             return None
         except OSError as error:

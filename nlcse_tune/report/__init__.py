@@ -8,7 +8,9 @@ from nlcse_tune.report.comparison import ReportOptions
 from nlcse_tune.report.declared import declared_test
 from nlcse_tune.report.figures import write_block_figures
 from nlcse_tune.report.formats import as_json, seeds_csv, summary_csv
+from nlcse_tune.report.given import build_given
 from nlcse_tune.report.remarks import next_command
+from nlcse_tune.report.score_files import read_pair, read_scores
 from nlcse_tune.report.tables import latex, markdown, terminal
 
 FILES = {
@@ -21,8 +23,8 @@ FILES = {
 
 
 def write_report(report: Report, *, figures: bool = True) -> list[Path]:
-    """Writes `FILES` and the figures to the report folder of the first block's first method; returns the files."""
-    folder = report.blocks[0].methods[0].paths.report
+    """Writes `FILES` and the figures to the folder of the report; returns the files."""
+    folder = report.folder
     for name, render in FILES.items():
         write_text(folder / name, render(report))
     written = [folder / name for name in FILES]

@@ -34,6 +34,11 @@ class Run:
     def seed(self) -> int:
         return self.record.seed
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """By task, in the setting of its test record."""
+        return {task: score for task in self.test.scores if (score := self.test.score(task)) is not None}
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -46,7 +51,25 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Arm:
+class ScoredArm:
+    """What a table or a test takes of an arm, wherever its runs were trained: a name, and scores by seed and task."""
+
+    name: str
+    by_seed: Mapping[int, Mapping[str, float]]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(self.by_seed)
+
+    def scores(self, column: Column, tasks: Sequence[str]) -> dict[int, float]:
+        """Score by seed; a seed without that task, or without one of the average's tasks, is not in it."""
+        wanted = tasks if column == AVERAGE else (column,)
+        whole = {seed: own for seed, own in self.by_seed.items() if wanted and all(task in own for task in wanted)}
+        return {seed: sum(own[task] for task in wanted) / len(wanted) for seed, own in whole.items()}
+
+
+@dataclass(frozen=True)
+class Arm(ScoredArm):
     """The runs of one study that share configuration, data and evaluation, by seed."""
 
     study: Study
@@ -55,14 +78,6 @@ class Arm:
     left_out: LeftOut
     choice: Choice | None  # of the study's last search
     openings: tuple[Opening, ...]
-
-    @property
-    def name(self) -> str:
-        return self.study.name
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        return tuple(run.seed for run in self.runs)
 
     @property
     def config(self) -> RunConfig:
@@ -78,11 +93,6 @@ class Arm:
     def search_seeds(self) -> set[int]:
         """The study's own, and those that searches of its folder chose by."""
         return {self.study.search_seed, *(self.choice.search_seeds if self.choice else ())}
-
-    def scores(self, column: Column, tasks: tuple[StsTask, ...]) -> dict[int, float]:
-        """Score by seed; a run without that task, or without one of the average's tasks, is not in it."""
-        scores = {r.seed: r.test.average(tasks) if column == AVERAGE else r.test.score(column) for r in self.runs}
-        return {seed: score for seed, score in scores.items() if score is not None}
 
     def unpublished(self) -> list[str]:
         """Fields in which the runs are not the study as published, less what a search may change."""
@@ -100,9 +110,9 @@ class Arm:
         return differing(ours, theirs, ours) + others
 
 
-def task_order(arms: Iterable[Arm]) -> tuple[StsTask, ...]:
+def task_order(arms: Iterable[ScoredArm]) -> tuple[StsTask, ...]:
     """The tasks that any of the arms has scores of, in the order of the published tables."""
-    scored = {task for arm in arms for run in arm.runs for task in run.test.scores}
+    scored = {task for arm in arms for own in arm.by_seed.values() for task in own}
     return tuple(task for task in STS_TASKS if task in scored)
 
 
@@ -133,7 +143,7 @@ def collect(
         choice = Choice.read(paths.search)
     except DataError as error:
         misfits.append(str(error).removeprefix(f"{paths.folder}/"))
-    arm = Arm(study, paths, runs, LeftOut(), choice, openings)
+    arm = Arm(study.name, {run.seed: run.scores for run in runs}, study, paths, runs, LeftOut(), choice, openings)
     tested_by = filter(None, map(split_run_id, [*tests, *(run for opening in opened for run in opening.runs)]))
     others = {run.configuration for run in tested_by} - own
     return replace(arm, left_out=replace(_left_out(arm, records, tests, misfits), configurations=len(others)))

@@ -6,10 +6,11 @@ from functools import cache
 from pathlib import Path
 
 from nlcse_tune import stats
-from nlcse_tune.config import StsTask
 from nlcse_tune.errors import DataError
-from nlcse_tune.report.arms import Arm, SeveralConfigurations, collect, task_order
+from nlcse_tune.paths import StudyPaths
+from nlcse_tune.report.arms import Arm, ScoredArm, SeveralConfigurations, collect, task_order
 from nlcse_tune.report.comparison import Comparison, ReportOptions, check_comparable, compare
+from nlcse_tune.report.numbers import WIDEST
 from nlcse_tune.study import Study, find_study
 
 
@@ -17,32 +18,43 @@ from nlcse_tune.study import Study, find_study
 class Block:
     """One table: a baseline (if the studies have one) and the methods that are compared with it."""
 
-    baseline: Arm | None
-    methods: tuple[Arm, ...]
-    tasks: tuple[StsTask, ...]
+    baseline: ScoredArm | None
+    methods: tuple[ScoredArm, ...]
+    tasks: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
 
     @property
-    def arms(self) -> tuple[Arm, ...]:
+    def arms(self) -> tuple[ScoredArm, ...]:
         """Every row of the table, the baseline first."""
         return (self.baseline, *self.methods) if self.baseline else self.methods
 
     @property
-    def tested(self) -> tuple[Arm, ...]:
-        return tuple(arm for arm in self.arms if arm.runs)
+    def tested(self) -> tuple[ScoredArm, ...]:
+        return tuple(arm for arm in self.arms if arm.by_seed)
 
     @property
-    def setting(self) -> str:
+    def recorded(self) -> tuple[Arm, ...]:
+        """The rows of which this tool has records; those of a block whose scores were given are none."""
+        return tuple(arm for arm in self.arms if isinstance(arm, Arm))
+
+    @property
+    def setting(self) -> str | None:
         """How sub-sets of a task were joined: the same for all runs of the block, which `build` checked."""
-        return self.tested[0].runs[0].test.setting
+        return next((arm.runs[0].test.setting for arm in self.recorded if arm.runs), None)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The tasks that have a column in the table and a panel in the figure: none where they are too many."""
+        return self.tasks if len(self.tasks) <= WIDEST else ()
 
 
 @dataclass(frozen=True)
 class Report:
-    """All blocks, and what they were computed with."""
+    """All blocks, what they were computed with, and the folder that it is written to."""
 
     blocks: tuple[Block, ...]
     options: ReportOptions
+    folder: Path
 
     @property
     def comparisons(self) -> list[Comparison]:
@@ -87,8 +99,12 @@ def build(studies: Sequence[Study | str], root: Path, options: ReportOptions | N
             f"no test scores of {', '.join(chosen) or 'any study'} under {root}: run `nlcse-tune seeds` first, or name "
             "the folder with --out"
         )
-    report = Report(tuple(blocks), options)
-    families = [report.corrected] if options.correct == "holm" else [[c] for c in report.comparisons]
+    return adjusted(Report(tuple(blocks), options, StudyPaths(root, blocks[0].methods[0].name).report))
+
+
+def adjusted(report: Report) -> Report:
+    """The report with Holm's correction in each family of its declared tests."""
+    families = [report.corrected] if report.options.correct == "holm" else [[c] for c in report.comparisons]
     for family in families:
         _correct(family)
     return report

@@ -1,6 +1,6 @@
 """Method against baseline: every column's gap with its test, interval and effect sizes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from nlcse_tune.config import StsTask
 from nlcse_tune.errors import DataError
 from nlcse_tune.names import Correction, TestName
 from nlcse_tune.records import KeptRule
-from nlcse_tune.report.arms import Arm, differing, scoring_differences
+from nlcse_tune.report.arms import Arm, ScoredArm, differing, scoring_differences
 from nlcse_tune.report.declared import Declared, declaration_of, declared_before, looks_taken
 from nlcse_tune.report.numbers import AVERAGE, Column
 from nlcse_tune.report.resampling import pairs_error
@@ -127,8 +127,8 @@ class Superseded:
 class Comparison:
     """All columns of a method against its baseline; a column that one of the two lacks is not in it."""
 
-    method: Arm
-    baseline: Arm
+    method: ScoredArm
+    baseline: ScoredArm
     gaps: dict[Column, Gap]
     test: TestName
     declared: Declared
@@ -171,10 +171,29 @@ def check_comparable(method: Arm, baseline: Arm, *, any_version: bool = False) -
 
 
 def compare(method: Arm, baseline: Arm, tasks: tuple[StsTask, ...], options: ReportOptions) -> Comparison:
-    """Every column in which both arms have scores, each tested alone; a correction comes when all are known."""
+    """Two arms by what their studies declared, with the stopping rule that they were compared under."""
     rng = np.random.default_rng(options.seed)
     kept = KeptRule.read(method.paths.rule((method.runs[0].record.key, baseline.runs[0].record.key)))
-    declared = declaration_of(method, baseline, kept)
+    made = compare_scores(method, baseline, tasks, declaration_of(method, baseline, kept), options, rng)
+    average = made.gaps.get(AVERAGE)
+    if options.pair_resamples and average and average.result:
+        seeds = list(average.seeds.values())
+        two = pairs_error((method, baseline), seeds, tasks, options.pair_resamples, rng, paired=made.paired)
+        made.gaps[AVERAGE] = replace(average, two_level=two)
+    look = _look(method, baseline, tasks, kept) if kept and kept.taken else None
+    superseded = _superseded(method, baseline, tasks, kept, rng) if kept else None
+    return replace(made, kept=kept, look=look, superseded=superseded)
+
+
+def compare_scores(
+    method: ScoredArm,
+    baseline: ScoredArm,
+    tasks: Sequence[str],
+    declared: Declared,
+    options: ReportOptions,
+    rng: np.random.Generator,
+) -> Comparison:
+    """Every column in which both arms have scores, each tested alone; a correction comes when all are known."""
     test = options.test or declared.test
     gaps: dict[Column, Gap] = {}
     for column in (*tasks, AVERAGE):
@@ -183,14 +202,7 @@ def compare(method: Arm, baseline: Arm, tasks: tuple[StsTask, ...], options: Rep
             a, b = ({seed: scores[seed] for seed in sorted(a.keys() & b.keys())} for scores in (a, b))
         if a and b:
             gaps[column] = _gap(column, a, b, test, declared.margin, rng)
-    average = gaps.get(AVERAGE)
-    if options.pair_resamples and average and average.result:
-        seeds = list(average.seeds.values())
-        two = pairs_error((method, baseline), seeds, tasks, options.pair_resamples, rng, paired=test in PAIRED)
-        gaps[AVERAGE] = replace(average, two_level=two)
-    look = _look(method, baseline, tasks, kept) if kept and kept.taken else None
-    superseded = _superseded(method, baseline, tasks, kept, rng) if kept else None
-    return Comparison(method, baseline, gaps, test, declared, kept=kept, look=look, superseded=superseded)
+    return Comparison(method, baseline, gaps, test, declared)
 
 
 def _superseded(

@@ -7,7 +7,7 @@ from itertools import groupby
 from nlcse_tune.config import RunConfig
 from nlcse_tune.names import TestName
 from nlcse_tune.records import Declaration, Declarations, KeptRule, split_run_id
-from nlcse_tune.report.arms import Arm, config_differences, differing
+from nlcse_tune.report.arms import Arm, ScoredArm, config_differences, differing
 from nlcse_tune.report.numbers import AVERAGE, Column
 from nlcse_tune.study import Confirm
 
@@ -80,7 +80,9 @@ def _terms(declaration: Declaration) -> dict[str, object]:
     return {**vars(declaration), "seeds": ", ".join(map(str, declaration.looks))}
 
 
-def looks_taken(method: Arm, baseline: Arm, *, planned: int | None, apart: Collection[int] = ()) -> tuple[int, ...]:
+def looks_taken(
+    method: ScoredArm, baseline: ScoredArm, *, planned: int | None, apart: Collection[int] = ()
+) -> tuple[int, ...]:
     """Seeds that both arms had scores of after each command that scored new ones: more than one number is peeking.
 
     A command that is given again goes on with the same look; one that ends short of the `planned` number has not
@@ -90,6 +92,7 @@ def looks_taken(method: Arm, baseline: Arm, *, planned: int | None, apart: Colle
     events = [
         (opening.time, opening.command, i, run.seed)
         for i, arm in enumerate((method, baseline))
+        if isinstance(arm, Arm)
         for opening in arm.openings
         if opening.by != "evaluate"
         for run in filter(None, map(split_run_id, opening.runs))

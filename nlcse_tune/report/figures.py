@@ -94,7 +94,7 @@ def write_block_figures(block: Block, folder: Path, *, prefix: str = "") -> list
 
 def _seeds_figure(block: Block) -> "Figure | None":
     """A panel per test set: each seed a dot, the mean with its 95% t interval beside them; shared seeds joined."""
-    columns: list[Column] = [AVERAGE, *block.tasks]
+    columns: list[Column] = [AVERAGE, *block.shown]
     wide = min(4, len(columns))
     high = -(-len(columns) // wide)
     figure = new_figure(2.4 * wide + 0.4, 2.5 * high + 0.9)
@@ -105,7 +105,7 @@ def _seeds_figure(block: Block) -> "Figure | None":
     for axes in panels[len(columns) :]:
         axes.set_visible(False)
     for axes in panels[::wide]:
-        axes.set_ylabel("Spearman x 100")
+        axes.set_ylabel("Spearman x 100" if block.recorded else "score")
     figure.suptitle(
         "Dots: each seed (grey: the same seed). Bars: mean and its own 95% t interval, not the gap's", fontsize=9
     )
@@ -133,11 +133,12 @@ def _seeds_panel(axes: "Axes", block: Block, column: Column) -> None:
 
 def _dev_figure(block: Block) -> "Figure | None":
     """STS-B dev against step: each seed thin, the mean bold where all seeds have a value, best steps marked."""
-    if not any(run.record.dev_curve for arm in block.tested for run in arm.runs):
+    arms = [arm for arm in block.recorded if arm.runs]
+    if not any(run.record.dev_curve for arm in arms for run in arm.runs):
         return None
     figure, axes = new_axes(7, 4.4, xlabel="training step", ylabel="STS-B dev, Spearman x 100")
     axes.set_title("Thin: each seed, marked at its best step. Bold: mean, band: min to max over all seeds", fontsize=9)
-    for i, arm in enumerate(block.tested):
+    for i, arm in enumerate(arms):
         _dev_curves(axes, arm, **look(i))
     return _with_legend(figure, block)
 
@@ -162,7 +163,7 @@ def _geometry_figure(block: Block) -> "Figure | None":
     )
     axes.set_title("Small: each seed. Large: mean over seeds", fontsize=9)
     axes.margins(0.12)
-    for i, arm in enumerate(block.tested):
+    for i, arm in enumerate(arm for arm in block.recorded if arm.runs):
         known = [run.test.geometry for run in arm.runs if "positives" in run.test.geometry]
         if known:
             x, y = ([geometry[name] for geometry in known] for name in ("uniformity", "alignment"))
@@ -174,7 +175,7 @@ def _geometry_figure(block: Block) -> "Figure | None":
 def _with_legend(figure: "Figure", block: Block) -> "Figure":
     from matplotlib.lines import Line2D
 
-    arms = [(f"{arm.name} (n={len(arm.runs)})", look(i)) for i, arm in enumerate(block.tested)]
+    arms = [(f"{arm.name} (n={len(arm.seeds)})", look(i)) for i, arm in enumerate(block.tested)]
     handles = [Line2D([], [], linewidth=1.6, label=label, **style) for label, style in arms]
     columns = min(len(arms), int(figure.get_figwidth() // 2.3))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)

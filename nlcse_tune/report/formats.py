@@ -9,7 +9,7 @@ from functools import reduce
 from typing import Any
 
 from nlcse_tune import stats
-from nlcse_tune.report.arms import Arm
+from nlcse_tune.report.arms import Arm, ScoredArm
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Gap
 from nlcse_tune.report.numbers import AVERAGE
@@ -54,17 +54,21 @@ def as_json(report: Report) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _arm(arm: Arm, block: Block) -> dict[str, Any]:
+def _arm(arm: ScoredArm, block: Block) -> dict[str, Any]:
     by_column = {column: arm.scores(column, block.tasks) for column in (*block.tasks, AVERAGE)}
+    columns = {
+        column: {"seeds": scores, "summary": asdict(stats.summarise([*scores.values()])) if scores else None}
+        for column, scores in by_column.items()
+    }
+    return {"study": arm.name, "columns": columns, **(_of_records(arm) if isinstance(arm, Arm) else {})}
+
+
+def _of_records(arm: Arm) -> dict[str, Any]:
+    """What only runs of this tool have."""
     published = arm.study.published
     return {
-        "study": arm.name,
         "config": arm.config.model_dump(mode="json") if arm.runs else None,
         "runs": [run.record.run_id for run in arm.runs],
-        "columns": {
-            column: {"seeds": scores, "summary": asdict(stats.summarise([*scores.values()])) if scores else None}
-            for column, scores in by_column.items()
-        },
         "left_out": arm.left_out.lines,
         "search_runs": arm.left_out.search_runs,
         "published": published.model_dump(mode="json") if published else None,
@@ -73,13 +77,16 @@ def _arm(arm: Arm, block: Block) -> dict[str, Any]:
 
 
 def seeds_csv(report: Report) -> str:
-    """One line per run and column: study, method, seed, run_id, column, score, setting."""
+    """One line per run and column: study, method, seed, run_id, column, score, setting; of given scores their part."""
     header = ("study", "method", "seed", "run_id", "column", "score", "setting", "opened")
     rows: list[tuple[Any, ...]] = []
     for _, arm, column, scores, _ in _columns(report):
-        for run in (run for run in arm.runs if run.seed in scores):
-            identity = arm.name, run.record.config.method, run.seed, run.record.run_id
-            rows.append((*identity, column, f"{scores[run.seed]:.4f}", run.test.setting, run.test.opened))
+        runs = {run.seed: run for run in arm.runs} if isinstance(arm, Arm) else {}
+        for seed, score in scores.items():
+            run = runs.get(seed)
+            method, name = (run.record.config.method, run.record.run_id) if run else (None, None)
+            setting, opened = (run.test.setting, run.test.opened) if run else (None, None)
+            rows.append((arm.name, method, seed, name, column, f"{score:.4f}", setting, opened))
     return _csv(header, rows)
 
 
@@ -94,7 +101,7 @@ def summary_csv(report: Report) -> str:
     return _csv(header, rows)
 
 
-def _columns(report: Report) -> Iterator[tuple[Block, Arm, str, dict[int, float], Gap | None]]:
+def _columns(report: Report) -> Iterator[tuple[Block, ScoredArm, str, dict[int, float], Gap | None]]:
     """Each arm's columns with scores, these by seed, and the gap; `avg` alone is the seven tasks' average."""
     for block in report.blocks:
         gaps = {(c.method.name, column): gap for c in block.comparisons for column, gap in c.gaps.items()}

@@ -5,14 +5,15 @@ from itertools import groupby
 from typing import Literal
 
 from nlcse_tune import stats
-from nlcse_tune.config import STS_TASKS, StsTask
+from nlcse_tune.config import STS_TASKS
 from nlcse_tune.errors import plural as plural  # of numbers too, to whoever words a report
 from nlcse_tune.names import TestName
 
-Column = StsTask | Literal["avg"]
+Column = str  # a task, or AVERAGE
 AVERAGE: Literal["avg"] = "avg"
 DASH = "-"
-TASK_LABELS: dict[StsTask, str] = {task: task.upper() for task in STS_TASKS} | {"stsb": "STS-B", "sickr": "SICK-R"}
+WIDEST = 12  # columns of tasks that a table has at most
+TASK_LABELS: dict[str, str] = {**{task: task.upper() for task in STS_TASKS}, "stsb": "STS-B", "sickr": "SICK-R"}
 TEST_LABELS: dict[TestName, str] = {
     "welch": "Welch's t-test",
     "student": "Student's t-test (pooled variance)",
@@ -27,7 +28,7 @@ def column_label(column: Column, tasks: int) -> str:
     """`Avg.` is the seven tasks' average; of fewer tasks the label says how many."""
     if column == AVERAGE:
         return "Avg." if tasks == len(STS_TASKS) else f"Avg. of {tasks}"
-    return TASK_LABELS[column]
+    return TASK_LABELS.get(column, column)
 
 
 def p_value(p: float | None) -> str:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import nlcse_tune.report.numbers as numbers
 import nlcse_tune.report.words as words
 from nlcse_tune import stats
-from nlcse_tune.config import STS_TASKS, StsTask
+from nlcse_tune.config import STS_TASKS
 from nlcse_tune.records import constant_side_loss
 from nlcse_tune.report.arms import Arm, config_differences
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Comparison, Gap
+from nlcse_tune.report.given import given
 from nlcse_tune.report.numbers import AVERAGE, TASK_LABELS
 from nlcse_tune.report.rank import Line, Rank
 from nlcse_tune.report.tried import by_rule, declared, multiplicity
@@ -50,7 +51,7 @@ def next_command(report: Report, study: str | None = None) -> list[str]:
         return []
     (comparison,) = report.comparisons
     gap, name, kept = headline(comparison), study or comparison.method.name, comparison.kept
-    if gap is None:
+    if gap is None or not isinstance(comparison.method, Arm):
         return []
     last = kept.taken[-1] if kept and kept.taken else None
     if kept and not (last and last.stop):
@@ -72,14 +73,18 @@ def _lines(block: Block, report: Report) -> Iterator[Line]:
     for comparison in block.comparisons:
         yield from _comparison(comparison, report, several=len(block.comparisons) > 1)
     options = report.options
-    compared = sum(1 for arm in block.arms for _, text in _published(arm, block) if "Welch" in text)
+    compared = sum(1 for arm in block.recorded for _, text in _published(arm, block) if "Welch" in text)
     yield from multiplicity(block, report, published=compared)
     yield from _data(block)
-    for arm in block.arms:
+    sizes = {arm.name: len(arm.seeds) for arm in block.tested}
+    if len(set(sizes.values())) > 1:
+        yield Rank.N, words.UNEQUAL_N.format(sizes=", ".join(f"{name} {n}" for name, n in sizes.items()))
+    for arm in block.recorded:
         yield from _arm(arm, block)
-    if any(len(arm.runs) == 1 for arm in block.tested):
+    yield from given(block)
+    if any(len(arm.seeds) == 1 for arm in block.tested):
         yield Rank.N, words.ONE_SEED
-    if block.comparisons:
+    if block.comparisons and block.recorded:
         yield Rank.NOTE, words.SCOPE_OF_SEEDS
         if not options.pair_resamples:
             yield Rank.NOTE, words.SCOPE_OF_PAIRS
@@ -93,13 +98,16 @@ def _comparison(comparison: Comparison, report: Report, *, several: bool) -> Ite
         for rank, text in _own_numbers(comparison, gap, report):
             yield rank, f"{method.name}: {text}" if several else text
         yield from _reach(comparison, gap, report)
-    columns = [(gap.why, TASK_LABELS[c]) for c, gap in comparison.gaps.items() if not gap.result and c != AVERAGE]
+    columns = [
+        (gap.why, TASK_LABELS.get(c, c)) for c, gap in comparison.gaps.items() if not gap.result and c != AVERAGE
+    ]
     for why in dict.fromkeys(why for why, _ in columns):
         names = ", ".join(label for reason, label in columns if reason == why)
         yield Rank.NOTE, words.UNTESTED_COLUMNS.format(pair=comparison.pair, columns=names, why=why)
     if comparison.paired and (alone := set(method.seeds) ^ set(comparison.baseline.seeds)):
         yield Rank.N, words.SEEDS_NOT_SHARED.format(pair=comparison.pair, seeds=numbers.seed_list(alone))
-    yield from _fairness(method, comparison.baseline)
+    if isinstance(method, Arm) and isinstance(comparison.baseline, Arm):
+        yield from _fairness(method, comparison.baseline)
 
 
 def _own_numbers(comparison: Comparison, gap: Gap, report: Report) -> Iterator[Line]:
@@ -170,14 +178,16 @@ def _fairness(method: Arm, baseline: Arm) -> Iterator[Line]:
 
 
 def _data(block: Block) -> Iterator[Line]:
-    """Test sets, and the devices, packages and commits in which runs differ."""
+    """Test sets, and the devices, packages and commits in which recorded runs differ."""
+    if not block.recorded:
+        return
     labels = ", ".join(TASK_LABELS[task] for task in block.tasks)
     yield Rank.NOTE, words.TEST_SETS.format(tasks=labels, setting=block.setting)
     if len(block.tasks) < len(STS_TASKS):
         tasks = numbers.plural(len(block.tasks), "task")
         yield Rank.OTHER_SETTING, words.FEWER_TASKS.format(tasks=tasks, published=len(STS_TASKS))
     arms_by_value: dict[str, dict[str, set[str]]] = {}
-    for arm in block.tested:
+    for arm in block.recorded:
         for run in arm.runs:
             v = run.record.versions
             facts = {"device": v.device, "commit": v.commit or "unknown", "numerics": v.numerics, "python": v.python}
@@ -189,9 +199,6 @@ def _data(block: Block) -> Iterator[Line]:
             described = "; ".join(f"{value} ({', '.join(sorted(arms))})" for value, arms in sorted(values.items()))
             rank, part = (Rank.WITH_METHOD, words.WITH_THE_METHOD) if split else (Rank.NOTE, "")
             yield rank, words.RUNS_DIFFER.format(what=name, part=part, values=described)
-    sizes = {arm.name: len(arm.runs) for arm in block.tested}
-    if len(set(sizes.values())) > 1:
-        yield Rank.N, words.UNEQUAL_N.format(sizes=", ".join(f"{name} {n}" for name, n in sizes.items()))
 
 
 def _arm(arm: Arm, block: Block) -> Iterator[Line]:
@@ -216,19 +223,18 @@ def _arm(arm: Arm, block: Block) -> Iterator[Line]:
         yield Rank.IDLE_SIDE, words.IDLE_SIDE.format(arm=arm, seeds=numbers.named_seeds(idle))
     if arm.left_out.lines:
         yield Rank.LEFT_OUT, words.NOT_IN_TABLE.format(arm=arm, records="; ".join(arm.left_out.lines))
-    wanted: set[int] = set().union(*(other.recorded for other in block.arms))
+    wanted: set[int] = set().union(*(other.recorded for other in block.recorded))
     if absent := wanted - arm.recorded:
         yield Rank.LEFT_OUT, words.SEEDS_ABSENT.format(arm=arm, seeds=numbers.named_seeds(absent))
     planned = set(arm.study.seeds)
     if arm.recorded & planned and (unrun := planned - wanted):
         missing = numbers.seed_list(unrun)
         yield Rank.NOTE, words.SEEDS_NOT_RUN.format(arm=arm, planned=numbers.seed_list(planned), missing=missing)
-    seeds_without: dict[tuple[StsTask, str], list[int]] = {}
+    seeds_without: dict[tuple[str, str], list[int]] = {}
     for run in arm.runs:
-        for task in block.tasks:
-            if task not in run.test.scores:
-                why = run.test.missing.get(task, "not asked for")
-                seeds_without.setdefault((task, why), []).append(run.seed)
+        scored, reasons = run.scores, {str(task): why for task, why in run.test.missing.items()}
+        for task in (task for task in block.tasks if task not in scored):
+            seeds_without.setdefault((task, reasons.get(task, "not asked for")), []).append(run.seed)
     for (task, why), seeds in seeds_without.items():
         told = {"seeds": numbers.named_seeds(seeds), "task": TASK_LABELS[task], "why": why}
         yield Rank.NO_SCORE, words.NO_SCORE.format(arm=arm, **told)

@@ -12,7 +12,7 @@ import nlcse_tune.report.numbers as numbers
 import nlcse_tune.report.words as words
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS
-from nlcse_tune.report.arms import Arm
+from nlcse_tune.report.arms import Arm, ScoredArm
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
 from nlcse_tune.report.numbers import AVERAGE, DASH
@@ -34,7 +34,7 @@ class Grid:
 
 def grids(block: Block, options: ReportOptions) -> list[Grid]:
     """Table 3 widened: a row per method with seven tasks, average, n, p and g, the published too; then the gaps."""
-    columns = [numbers.column_label(column, len(block.tasks)) for column in (*block.tasks, AVERAGE)]
+    columns = [numbers.column_label(column, len(block.tasks)) for column in (*block.shown, AVERAGE)]
     corrected = _corrected(block, options)
     rows = [r for a in block.arms for r in (_arm_row(a, block, corrected=corrected), *_published_rows(a, block))]
     header = ("", *columns, "n", "p (Holm)" if corrected else "p", "g")
@@ -55,12 +55,13 @@ def caption(block: Block, options: ReportOptions) -> str:
         fixed = words.N_FIXED if any(c.kept for c in block.comparisons) else ""
         names = {"test": " or ".join(tests), "baseline": block.baseline.name, "fixed": fixed}
         against = words.AGAINST_BASELINE.format(corrected=corrected, **names)
-    return words.CAPTION.format(setting=block.setting, against=against)
+    what = words.OF_RECORDS.format(setting=block.setting) if block.recorded else words.AS_GIVEN
+    return words.CAPTION.format(what=what, against=against)
 
 
-def _arm_row(arm: Arm, block: Block, *, corrected: bool) -> tuple[str, ...]:
-    cells, n = [], len(arm.runs)
-    for column in (*block.tasks, AVERAGE):
+def _arm_row(arm: ScoredArm, block: Block, *, corrected: bool) -> tuple[str, ...]:
+    cells, n = [], len(arm.seeds)
+    for column in (*block.shown, AVERAGE):
         scores = [*arm.scores(column, block.tasks).values()]
         fewer = "" if len(scores) == n else f" (n={len(scores)})"
         cells.append(numbers.mean_std(stats.summarise(scores)) + fewer if scores else DASH)
@@ -70,13 +71,14 @@ def _arm_row(arm: Arm, block: Block, *, corrected: bool) -> tuple[str, ...]:
     return (arm.name, *cells, str(n), p, g)
 
 
-def _published_rows(arm: Arm, block: Block) -> list[tuple[str, ...]]:
-    published = arm.study.published
-    if published is None or arm.unpublished():  # a warning says so
+def _published_rows(arm: ScoredArm, block: Block) -> list[tuple[str, ...]]:
+    published = arm.study.published if isinstance(arm, Arm) and not arm.unpublished() else None  # a warning says so
+    if published is None:
         return []
     rows, seven = [], len(block.tasks) == len(STS_TASKS)
     # A published average is over seven tasks, so it stands beside ours only where ours is too.
-    scores = [published.scores.get(c) if c != AVERAGE or seven else None for c in (*block.tasks, AVERAGE)]
+    theirs = {str(column): score for column, score in published.scores.items() if column != AVERAGE or seven}
+    scores = [theirs.get(column) for column in (*block.tasks, AVERAGE)]
     if any(score is not None for score in scores):
         rows.append(("  published", *(DASH if s is None else f"{s:.2f}" for s in scores), "", "", ""))
     if published.seeds and seven:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import nlcse_tune.report.numbers as numbers
 import nlcse_tune.report.verdict_words as verdict_words
 import nlcse_tune.report.words as words
+from nlcse_tune.report.arms import Arm
 from nlcse_tune.report.build import Block, Report
 from nlcse_tune.report.comparison import Comparison, Gap
 from nlcse_tune.report.numbers import AVERAGE
@@ -19,7 +20,9 @@ def declared(comparison: Comparison) -> Iterator[Line]:
     terms, name = comparison.declared, comparison.method.name
     yield (
         Rank.DECLARED if terms.openings else Rank.NOTE,
-        verdict_words.declaration(terms, name, rule=bool(comparison.kept)),
+        verdict_words.declaration(
+            terms, name, rule=bool(comparison.kept), given=not isinstance(comparison.method, Arm)
+        ),
     )
     if comparison.superseded:
         yield Rank.DECLARED, verdict_words.superseded(comparison.superseded, name)
@@ -67,7 +70,7 @@ def multiplicity(block: Block, report: Report, *, published: int) -> Iterator[Li
         told = {"names": ", ".join(c.method.name for c in rules), "chance": numbers.percent(round(min(1.0, joint), 3))}
         yield Rank.MANY_TESTS, words.RULES_UNCORRECTED.format(**told)
     if block.comparisons:
-        configurations = {arm.name: arm.left_out.configurations for arm in block.arms}
+        configurations = {arm.name: arm.left_out.configurations for arm in block.recorded}
         text = words.besides(
             sum(c.declared_tests for c in block.comparisons),
             {**_looked_at(block), PUBLISHED: published},

@@ -53,7 +53,7 @@ def _result(comparison: Comparison, report: Report) -> str:
 def _growth(comparison: Comparison) -> list[str]:
     """Whether n is what was declared, or came about otherwise."""
     declared, name = comparison.declared, comparison.method.name
-    n = min(len(comparison.method.runs), len(comparison.baseline.runs))
+    n = min(len(comparison.method.seeds), len(comparison.baseline.seeds))
     planned = None if declared.openings else declared.seeds  # a number that was written after a look plans nothing
     if planned and n < planned:
         return [words.EARLY.format(n=n, declared=planned, method=name)]

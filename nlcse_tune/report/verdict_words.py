@@ -62,6 +62,7 @@ DECLARED_BEFORE = ", written down before its test sets were opened"
 DECLARED_WITH_RULE = ", written down before the rule's first look"
 DECLARED_LATE = "; it was written down when the method had been scored {times}, so it is no declaration beforehand"
 NOT_DECLARED = "; none of it was written down before the test sets were opened, so it is what the study says now"
+GIVEN = "; nothing here shows that this was chosen before the scores were seen"
 DECLARED_RULE = " over all looks of its stopping rule"
 MARGIN_NOT_DECLARED = "; the margin was not written down with the rule, so it is what the study says now"
 SUPERSEDED = (
@@ -105,7 +106,6 @@ N_AS_FIXED = (
     "average {p} there, {outcome} if n had been fixed."
 )
 LOOK_CHANGED = "{method}: the seeds of the rule's last look give {p} today, not the {then} that the rule went by."
-LABELS: dict[str, str] = {str(task): label for task, label in TASK_LABELS.items()}
 APART_FROM_RULE = "{seeds}, tested apart from the rule, are no part of its looks."
 
 
@@ -116,7 +116,7 @@ def found(column: Column, gap: Gap, interval: str, p: str) -> str:
 
 def column_name(column: Column) -> str:
     """`the average`, `STS-B`."""
-    return "the average" if column == AVERAGE else TASK_LABELS[column]
+    return "the average" if column == AVERAGE else TASK_LABELS.get(column, column)
 
 
 def not_tested(comparison: Comparison, first: tuple[Column, Gap] | None) -> str:
@@ -189,14 +189,14 @@ def repeated(interval: Interval | None, margin: float) -> str:
 
 def stopping(kept: KeptRule) -> str:
     """How seeds were added; test sets are on record by the names of their settings."""
-    scored = re.sub(r"\w+", lambda name: LABELS.get(name[0], name[0]), kept.scored)
+    scored = re.sub(r"\w+", lambda name: TASK_LABELS.get(name[0], name[0]), kept.scored)
     looks, spending = ", ".join(map(str, kept.rule.looks)), SPENDING[kept.rule.spending]
     return STOPPING.format(spending=spending, looks=looks, scored=scored, alpha=kept.rule.alpha)
 
 
-def declaration(declared: Declared, method: str, *, rule: bool) -> str:
-    """What was declared, and when; a rule was written down before the first of its looks."""
-    when = MARGIN_NOT_DECLARED if rule else NOT_DECLARED
+def declaration(declared: Declared, method: str, *, rule: bool, given: bool = False) -> str:
+    """What was declared, and when; a rule was written down before the first of its looks, nothing of given scores."""
+    when = MARGIN_NOT_DECLARED if rule else GIVEN if given else NOT_DECLARED
     if declared.openings is not None:
         late = DECLARED_LATE.format(times=plural(declared.openings, "time"))
         when = late if declared.openings else DECLARED_WITH_RULE if rule else DECLARED_BEFORE

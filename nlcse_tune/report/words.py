@@ -104,6 +104,21 @@ SEARCH_SEEDS = (
 )
 UNEQUAL_N = "Unequal n: {sizes}."
 
+# Scores that were given
+GIVEN = "{name}: scores of {n} ({seeds}) as they were given."
+GIVEN_SCOPE = (
+    "These runs were trained elsewhere. What a seed varies in them, how they were tuned and what was left out, only "
+    "who ran them knows; no p here is about other data, hardware or hyper-parameters. t-tests and t intervals assume "
+    "normal scores, which few seeds cannot check."
+)
+GIVEN_WIDE = "The table has no room for {tasks}: the list of gaps has a row for each, and summary.csv every mean."
+GIVEN_SHARES = (
+    "{name}: every score lies from {least:g} to {most:g}; where these are shares of 1, give them x 100: the margin, "
+    "{margin:g}, is in the unit of the scores."
+)
+GIVEN_ABSENT = "{name} has no scores of {seeds}, which another row has."
+GIVEN_MISSING = "{name}, {seeds}: no score on {tasks}, and so in no mean of these or of the average."
+
 # Published numbers
 OTHER_SETTING = (
     "{arm.name}: the published numbers ({published.source}) are of another setting, so nothing here compares with "
@@ -119,7 +134,8 @@ PUBLISHED_SCORE = (
 )
 
 # The table
-CAPTION = 'Spearman x 100, "{setting}" setting, mean ± sample std over n seeds{against}'
+CAPTION = "{what}, mean ± sample std over n seeds{against}"
+OF_RECORDS, AS_GIVEN = 'Spearman x 100, "{setting}" setting', "Scores as given"
 AGAINST_BASELINE = "; p{corrected} ({test}{fixed}) and Hedges' g of the average against {baseline}"
 GAPS = "{method.name} minus {baseline.name} (declared: {declared}; all else is exploratory{fixed})"
 N_FIXED = "; n taken as fixed"

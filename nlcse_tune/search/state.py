@@ -110,8 +110,10 @@ class SearchState:
 
     def belongs(self, name: str, config: RunConfig) -> bool:
         """Whether a run is one that this search could make: of a point of its space, under its seed and the rest."""
-        point, own = self.point_of(config), run_spec(self.paths, config, self.seed, self.data).run_id
-        return self.space.contains(point) and name == own == self.spec(point).run_id
+        point = self.point_of(config)
+        if not self.space.contains(point) or name != self.spec(point).run_id:
+            return False  # nor are packages looked for that it names
+        return name == run_spec(self.paths, config, self.seed, self.data).run_id
 
     def candidates(self) -> tuple[Candidate, ...]:
         """What is on record, best first: finished runs, then stopped ones, then failed ones."""
@@ -240,7 +242,8 @@ def prior(state: SearchState, paths: StudyPaths) -> list[tuple[Point, float]]:
             continue
         point = state.point_of(record.config)
         if state.space.contains(point):
-            base = digest(record.config, record.data, without=state.space.fields)
+            data = {name: value for name, value in record.data.items() if name not in state.space.fields}
+            base = digest(record.config, data, without=state.space.fields)
             groups.setdefault(base, {}).setdefault(repr(point), (point, []))[1].append(record.best_dev)
     if not groups:
         raise ConfigError(f"--from {paths.folder}: no finished run there is in the space {state.space.name}")

@@ -25,7 +25,7 @@ from nlcse_tune.data.text import TextBatch, TextData
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.models.dropout import MaskSource, masks_from
 from nlcse_tune.models.encoder import SentenceEncoder
-from nlcse_tune.models.losses import SIDE_LOSSES, info_nce
+from nlcse_tune.models.losses import info_nce, side_loss
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.distributed import gather_embeddings, share, sum_gradients
 from nlcse_tune.training.optim import make_optimizer
@@ -227,7 +227,7 @@ class SideHalf(Half):
         self, encoder: SentenceEncoder, data: SideData, config: RunConfig, seed: int, context: RunContext, steps: int
     ) -> None:
         assert config.side is not None  # there is side data
-        self.data, self.side = data, config.side
+        self.data, self.side, self.criterion = data, config.side, side_loss(config.side.loss)
         super().__init__(encoder, encoder.forward_side, data, config.side, config, seed, context, steps)
         order, own = self.order, self.own
         self._generator = generator = partial(numpy_generator, seed, "side-views")  # by step and position
@@ -245,7 +245,7 @@ class SideHalf(Half):
     def loss(self, embeddings: Tensor, step: int) -> Tensor:
         labels = torch.from_numpy(self.data.labels_of(self.order[step], partial(self._generator, step)))
         labels = labels.to(embeddings.device, non_blocking=True)
-        return self.side.weight * SIDE_LOSSES[self.side.loss](*embeddings, labels, temperature=self.side.temperature)
+        return self.side.weight * self.criterion(*embeddings, labels, temperature=self.side.temperature)
 
     def close(self) -> None:
         self.loader.close()

@@ -169,3 +169,36 @@ def test_what_comes_next_is_said_with_the_same_options(tmp_path: Path, run: Call
     arguments = "report", METHOD.name, "--no-write", "--any-version", "--out", str(tmp_path)
     assert run(*arguments).splitlines()[-1] == f"next: nlcse-tune plan {METHOD.name} --any-version --out {tmp_path}"
     assert "next:" not in run(*arguments, "--format", "markdown")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    """Scores of two methods that were trained elsewhere, in a file for each."""
+    for name, low in (("plain", 70.0), ("new", 71.0)):
+        rows = "".join(f"{name},{seed},mrpc,{low + seed * 0.37 % 1:.2f}\n" for seed in range(1, 6))
+        (tmp_path / f"{name}.csv").write_text(f"method,seed,task,score\n{rows}")
+    return [str(tmp_path / "plain.csv"), str(tmp_path / "new.csv")]
+
+
+def test_compare_takes_two_files_of_scores(files: list[str], run: Run) -> None:
+    text = " ".join(run("compare", *files).split())
+    assert "new against plain: +1.00 on the average" in text
+    assert "Welch's t-test, 5 seeds per arm" in text
+    assert "over 5 shared seeds" in " ".join(run("compare", *files, "--test", "signflip").split())
+    with pytest.raises(ConfigError, match="must be MEAN,STD,N twice, or two files of scores"):
+        run("compare", files[0], "70,1,5")
+    with pytest.raises(ConfigError, match="--test: nothing to do with MEAN,STD,N; leave it out"):
+        run("compare", "70,1,5", "71,1,5", "--test", "welch")
+
+
+def test_report_takes_a_file_of_scores(files: list[str], tmp_path: Path, run: Run) -> None:
+    both = tmp_path / "both.csv"
+    both.write_text(Path(files[0]).read_text() + Path(files[1]).read_text().partition("\n")[2])
+    text = run("report", "--from", str(both), "--figures", "--baseline", "new", "--out", str(tmp_path))
+    assert "plain minus new" in text
+    written = {path.name for path in (tmp_path / "both-scores" / "report").iterdir()}
+    assert {"report.md", "seeds.svg"} <= written
+    with pytest.raises(ConfigError, match="STUDY, --pairs: nothing to do with --from; leave them out"):
+        run("report", METHOD.name, "--pairs", "10", "--from", str(both))
+    with pytest.raises(ConfigError, match="--margin: nothing to do without --from; leave it out"):
+        run("report", METHOD.name, "--margin", "1", "--out", str(tmp_path))
