@@ -70,6 +70,10 @@ class TextConfig(Frozen):
     max_length: int = Field(32, ge=4, description="tokens of a training sentence")
     warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps with a rising rate")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's, not on biases and LayerNorm")
+    limit: int | None = Field(None, ge=2, description="rows that are kept, the same at each seed; null: all (Figure 2)")
+    deletion: float = Field(0.0, ge=0, lt=1, description="share of the words deleted from each sentence (Figure 3)")
+    insertions: int = Field(0, ge=0, description="words of the text put into each sentence (Figure 3)")
+    swaps: int = Field(0, ge=0, description="pairs of words exchanged in each sentence (Figure 3)")
 
 
 class SideConfig(Frozen):
@@ -162,7 +166,8 @@ TEST_FIELDS = ("eval.tasks", "eval.setting")  # what is done with a finished run
 # Fields younger than the first records. At its default, which is what every run did before, each is left out of a
 # digest, so that runs keep their ids.
 LATER_FIELDS = (
-    "train.optimizers", "eval.language", "side.dropout", "side.mixup", "side.normalise", "side.positions"
+    "train.optimizers", "eval.language", "side.dropout", "side.mixup", "side.normalise", "side.positions",
+    "text.limit", "text.deletion", "text.insertions", "text.swaps",
 )  # fmt: skip
 
 
