@@ -27,7 +27,7 @@ def draw_page(page: Page, path: Path) -> list[Path]:
 
 
 def _levels(page: Page) -> Any:  # matplotlib is report's
-    """A figure, or None: mean and std over seeds at each level; the last row, which has no level, as a line; crosses are the paper's."""
+    """A figure, or None: mean ± std at each level; the last row, which has none, as a line; the paper's as crosses."""
     column, (*levels, last) = page.table.columns[-1], page.lines
     measured = [(i, stats.summarise(values)) for i, line in enumerate(levels) if (values := line.values(column))]
     if not measured:
