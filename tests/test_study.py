@@ -267,3 +267,35 @@ config: {text: {batch_size: 1}}
     for part in (*fields, "name", "seeds", "baseline", "config.text.batch_size"):
         assert any(f"bad.yaml: {part}: " in line for line in lines), part
     assert len(lines) == 9  # two of the batch sizes
+
+
+APPENDIX_G = {
+    "de": "bert-base-german-cased", "fr": "dbmdz/bert-base-french-europeana-cased",
+    "ru": "DeepPavlov/rubert-base-cased", "zh": "bert-base-chinese",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", APPENDIX_G)
+@pytest.mark.parametrize("method", ["simcse", "visualcse"])
+def test_a_language_has_its_encoder_text_and_dev_set(method: str, language: str) -> None:
+    config = find_study(f"{method}-{language}").config
+    found = config.encoder.checkpoint, config.text.data, config.eval.language
+    assert found == (APPENDIX_G[language], f"data/text/wiki-{language}.txt", language)
+
+
+def test_what_rows_of_the_paper_are_about() -> None:
+    """Losses (Tables 4, G.1), images (H.1), parts and noise (Figures 2, 3); in all else they are the study below."""
+    changes: dict[str, tuple[str, dict[str, object]]] = {
+        f"{study}-{name}": (study, {"side.loss": loss})
+        for study in ("visualcse-bert", "visualcse-roberta", "audiocse-bert", "audiocse-roberta")
+        for name, loss in (("simclr", "simclr"), ("khosla", "supcon_khosla"))
+    }
+    for encoder in ("bert", "roberta"):
+        changes[f"visualcse-{encoder}-cifar"] = (f"visualcse-{encoder}", {"side.data": "data/images/cifar10"})
+    for k in (10, 30, 100):
+        changes[f"simcse-bert-sup-{k}k"] = ("simcse-bert-sup", {"text.limit": 1000 * k})
+    for number, share, times in ((1, 0.1, 1), (3, 0.3, 2), (5, 0.5, 3)):
+        noise: dict[str, object] = {"text.deletion": share, "text.insertions": times, "text.swaps": times}
+        changes[f"simcse-bert-sup-noise-{number}"] = ("simcse-bert-sup", noise)
+    for name, (below, values) in changes.items():
+        assert flatten(find_study(name).config) == {**flatten(find_study(below).config), **values}, name

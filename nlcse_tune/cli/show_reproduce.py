@@ -75,10 +75,16 @@ def _trials(source: Source) -> int:
 
 
 def _cells(cost: Cost) -> tuple[str, ...]:
-    assumed = cost.assumed_hours
-    hours = f"{cost.hours:.2f}" if cost.hours is not None else f"~{assumed:.2g}" if assumed is not None else "-"
+    hours = _amount(cost.hours) if cost.hours is not None else _amount(cost.assumed_hours, "~")
     steps = "" if cost.steps is None else f"{cost.steps:,}"
-    return (str(cost.runs), steps, "-" if cost.petaflop is None else f"{cost.petaflop:.3g}", hours)
+    return (str(cost.runs), steps, _amount(cost.petaflop), hours)
+
+
+def _amount(value: float | None, sign: str = "") -> str:
+    """`~9.90`, `1,780`, `< 0.01`; a dash for what is not known."""
+    if value is None:
+        return "-"
+    return "< 0.01" if 0 < value < 0.005 else f"{sign}{value:,.0f}" if value >= 100 else f"{sign}{value:.2f}"
 
 
 def page(made: Page) -> None:
