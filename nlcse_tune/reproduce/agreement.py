@@ -40,6 +40,8 @@ def agreement(ours: Sequence[float], printed: float, std: float | None, n: int, 
     if len(ours) < 2:
         raise DataError(f"{len(ours)} seeds; a comparison needs 2")
     mine = stats.summarise(list(ours))
+    if not mine.std:
+        raise DataError("the scores do not vary from seed to seed")
     if std is None:
         t = stats.paired_t(list(ours), [printed] * len(ours))
         half = (stats.mean_interval(mine).high - mine.mean) * (mine.n + 1) ** 0.5  # of one more seed

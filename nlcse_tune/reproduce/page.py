@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from nlcse_tune import stats
+from nlcse_tune.data.transfer import TRANSFER_TASKS
 from nlcse_tune.report.numbers import DASH, TASK_LABELS, mean_std, p_equals, p_value, signed, signed_range
 from nlcse_tune.report.tables import Grid, markdown_grid
 from nlcse_tune.reproduce.agreement import LEVEL
@@ -16,7 +17,9 @@ SMALL_SCALE = (
     "SMALL SCALE: a small encoder, small data and a few steps stand in for the paper's. These numbers show that the "
     "path works, and nothing about the paper."
 )
-LABELS = {**{str(task): name for task, name in TASK_LABELS.items()}, "avg": "Avg.", "dev": "Spearman", "sst2": "SST"}
+LABELS: dict[str, str] = {
+    **TASK_LABELS, **{task: task.upper() for task in TRANSFER_TASKS}, "sst2": "SST", "avg": "Avg.", "dev": "Spearman"
+}  # fmt: skip
 OUTCOMES = {
     "agrees": "agrees: within the margin",
     "differs": "differs: {how}, and not shown to be within the margin",
@@ -40,9 +43,10 @@ def grids(page: Page) -> list[Grid]:
 def _rows(line: Line, page: Page, *, tested: bool) -> Iterator[tuple[str, ...]]:
     columns, settings = page.table.columns, page.table.measure == "settings"
     values = {column: line.values(column) for column in columns}
-    own = [_cell(values[column], settings=settings) for column in columns]
+    digits = 4 if page.table.measure == "geometry" else 2
+    own = [_cell(values[column], digits, settings=settings) for column in columns]
     n = "" if settings else str(max(map(len, values.values()), default=0))
-    outcome = _settings_outcome(line) if settings else line.agreement.outcome if line.agreement else DASH
+    outcome = _settings_outcome(line, page) if settings else line.agreement.outcome if line.agreement else DASH
     yield (line.row.name, *own, *((p_value(line.p) if line.row.p else "",) if tested else ()), n, outcome)
     if line.printed:
         std, count = line.row.std, page.table.n
@@ -50,10 +54,10 @@ def _rows(line: Line, page: Page, *, tested: bool) -> Iterator[tuple[str, ...]]:
         yield ("  paper", *texts, *((line.row.p or "",) if tested else ()), "" if settings else str(count), "")
 
 
-def _cell(values: list[float], *, settings: bool) -> str:
+def _cell(values: list[float], digits: int, *, settings: bool) -> str:
     if not values:
         return DASH
-    return number(_whole(values[0])) if settings else mean_std(stats.summarise(values))
+    return number(_whole(values[0])) if settings else mean_std(stats.summarise(values), digits)
 
 
 def _printed(value: float, std: float | None, n: int, *, settings: bool) -> str:
@@ -66,7 +70,9 @@ def _whole(value: float) -> float | int:
     return int(value) if value == int(value) else value
 
 
-def _settings_outcome(line: Line) -> str:
+def _settings_outcome(line: Line, page: Page) -> str:
+    if page.scale == "small":
+        return "made small"
     own = {column: line.values(column)[0] for column in line.printed}
     chosen = "chosen by search" if line.source.searched else "as shipped"
     return f"{'the same' if own == line.printed else 'others'}, {chosen}"

@@ -120,7 +120,8 @@ def values_for(name: str, sets: Sequence[str]) -> dict[str, Any]:
 def small_values(config: RunConfig) -> dict[str, Any]:
     """What makes a configuration one that a laptop trains in seconds, on what is embedded: nothing is downloaded."""
     values: dict[str, Any] = {
-        "encoder.checkpoint": SCRATCH, "text.data": SYNTHETIC, "text.batch_size": 32, "text.learning_rate": 1e-3,
+        "encoder.checkpoint": SCRATCH, "encoder.pooler": "avg", "text.data": SYNTHETIC,
+        "text.batch_size": 32, "text.learning_rate": 1e-3,
         "train.epochs": 1, "train.max_steps": STEPS, "train.eval_every": STEPS // 2, "train.precision": "fp32",
         "eval.data": SYNTHETIC, "eval.language": None,
     }  # fmt: skip
