@@ -32,7 +32,7 @@ def _levels(page: Page) -> Any:  # matplotlib is report's
     measured = [(i, stats.summarise(values)) for i, line in enumerate(levels) if (values := line.values(column))]
     if not measured:
         return None
-    small = " (SMALL SCALE)" if page.scale == "small" else ""
+    small = "\nSMALL SCALE" if page.scale == "small" else ""
     figure, axes = new_axes(6.0, 4.0, ylabel="STS average, Spearman x 100", title=page.title + small)
     places, own = zip(*measured, strict=True)
     errors = [summary.std or 0.0 for summary in own]
