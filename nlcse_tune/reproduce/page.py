@@ -18,7 +18,8 @@ SMALL_SCALE = (
     "path works, and nothing about the paper."
 )
 LABELS: dict[str, str] = {
-    **TASK_LABELS, **{task: task.upper() for task in TRANSFER_TASKS}, "sst2": "SST", "avg": "Avg.", "dev": "Spearman"
+    **{str(task): name for task, name in TASK_LABELS.items()}, **{str(task): task.upper() for task in TRANSFER_TASKS},
+    "sst2": "SST", "avg": "Avg.", "dev": "Spearman",
 }  # fmt: skip
 OUTCOMES = {
     "agrees": "agrees: within the margin",
