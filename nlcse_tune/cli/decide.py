@@ -60,7 +60,7 @@ def decide(
         for line in _missing(searches, chosen, values, out):
             show.console.print(f"  {line}")
         raise Exit(interrupted_status()) from None
-    show.console.print(f"verdict: {verdict}")
+    show.console.print(f"verdict: {verdict}", soft_wrap=True)
 
 
 @contextmanager
