@@ -73,6 +73,10 @@ class TextConfig(Frozen):
     max_length: int = Field(32, ge=4, description="tokens of a training sentence")
     warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps with a rising rate")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's, not on biases and LayerNorm")
+    limit: int | None = Field(None, ge=2, description="rows that are kept, the same at each seed; null: all (Figure 2)")
+    deletion: float = Field(0.0, ge=0, lt=1, description="share of the words deleted from each sentence (Figure 3)")
+    insertions: int = Field(0, ge=0, description="words of the text put into each sentence (Figure 3)")
+    swaps: int = Field(0, ge=0, description="pairs of words exchanged in each sentence (Figure 3)")
 
 
 class SideConfig(Frozen):
@@ -84,9 +88,7 @@ class SideConfig(Frozen):
     batch_size: int = Field(48, ge=2, description="global batch: images or clips a step, over all workers")
     learning_rate: float = Field(1e-6, gt=0, description="peak; then cosine to zero")
     temperature: float = Field(0.07, gt=0, description="tau of Eq. 4 to 7")
-    weight: float = Field(
-        1.0, gt=0, description="omega of Eq. 1; nearly inert under two AdamWs, which do not see a gradient's scale"
-    )
+    weight: float = Field(1.0, gt=0, description="omega of Eq. 1; nearly inert under two AdamWs, blind to its scale")
     warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps with a rising rate")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's, not on biases and LayerNorm")
     checkpoint: str | None = Field(None, description="ViT whose patch embedding starts the side; else initialised")
@@ -119,9 +121,7 @@ class TrainConfig(Frozen):
         "else fp16, fp32 on a CPU, and what was found first holds for the study's folder",
     )
     tf32: bool = Field(False, description="TF32 matrix products on GPUs that have them")
-    compile: bool = Field(
-        False, description="torch.compile of training passes; changes speed only, and no gain on a CPU"
-    )
+    compile: bool = Field(False, description="torch.compile of training passes: speed alone, and none on a CPU")
     micro_batch: int | None = Field(None, ge=1, description="items a forward; changes memory only")
     loader_threads: int = Field(2, ge=0, description="threads that decode images and audio ahead")
 
@@ -166,7 +166,8 @@ TEST_FIELDS = ("eval.tasks", "eval.setting")  # what is done with a finished run
 # Fields younger than the first records. At its default, which is what every run did before, each is left out of a
 # digest, so that runs keep their ids.
 LATER_FIELDS = (
-    "train.optimizers", "eval.language", "side.dropout", "side.mixup", "side.normalise", "side.positions"
+    "train.optimizers", "eval.language", "side.dropout", "side.mixup", "side.normalise", "side.positions",
+    "text.limit", "text.deletion", "text.insertions", "text.swaps",
 )  # fmt: skip
 
 

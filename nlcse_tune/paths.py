@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nlcse_tune.errors import ConfigError
 
+_PACKAGE = Path(__file__).parent
 POOLING_FILE = "nlcse_pooling.json"  # in every model folder that this tool writes
 CHECKPOINTS, SEARCH = "checkpoints", "search.json"
 # In a run's folder: the best dev checkpoint, a Hugging Face folder with its pooling (a link to the folder of its
@@ -39,6 +40,8 @@ class RunPaths:
     record = _Below("records/{run_id}.json")  # RunRecord: written once, when the run ends
     test = _Below("tests/{run_id}.json")  # TestRecord: written by `seeds`, never by a search
     similarities = _Below("tests/{run_id}.npz")  # cosine of every test pair, compressed
+    transfer = _Below("evaluations/{run_id}-transfer.json")  # Evaluated, by `reproduce`: accuracies of transfer tasks
+    retrieval = _Below("evaluations/{run_id}-retrieval.json")  # the same: sentences that the best model retrieved
     folder = _Below(_RUN)
     lock = _Below(f"{_RUN}/lock")  # held by `nlcse-tune train`; searches and seed studies hold the study's
     begun = _Below(f"{_RUN}/run.json")  # configuration and seed of a run that a search began
@@ -152,6 +155,12 @@ def run_of(model: Path) -> RunPaths | None:
     study = folder.parent.parent
     is_run = folder.parent.name == CHECKPOINTS and (study / "records").is_dir()
     return RunPaths(study, folder.name) if is_run else None
+
+
+def shipped(kind: str, checkout: Path) -> Path:
+    """The folder of what the package ships: in an installed wheel, or else in the `checkout`."""
+    installed = _PACKAGE / "_shipped" / kind
+    return installed if installed.is_dir() else checkout
 
 
 def cache_folder() -> Path:

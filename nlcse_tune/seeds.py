@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nlcse_tune import records, report, stats
-from nlcse_tune.config import RunConfig, digest, override
+from nlcse_tune.config import RunConfig, override
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.errors import ConfigError, RunError
@@ -25,6 +25,7 @@ from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import KeptRule, RunRecord, split_run_id
 from nlcse_tune.records.ledger import is_whole, kept_test, ledger, read_openings
 from nlcse_tune.records.precision import HeldPrecision, held_precision, hold
+from nlcse_tune.report.arms import searched
 from nlcse_tune.study import Study
 
 Origin = Literal["search", "study", "changed", "method"]
@@ -67,23 +68,15 @@ def planned_arms(study: Study, root: StudyPaths, values: dict[str, Any]) -> list
     A baseline that was not searched itself takes the method's text, encoder and training settings, so that the two
     differ in the side alone.
     """
-    config = _searched(study, root)
+    config = searched(study, root)
     unsearched: Origin = "changed" if root.search.is_file() else "study"
     method = PlannedArm(study, root, config or study.config, "search" if config else unsearched)
     if (baseline := study.baseline_study(values)) is None:
         return [method]
     paths = StudyPaths(root.root, baseline.name)
-    config = _searched(baseline, paths)
+    config = searched(baseline, paths)
     own = config or override(method.config, {"side": None})
     return [method, PlannedArm(baseline, paths, own, "search" if config else "method")]
-
-
-def _searched(study: Study, paths: StudyPaths) -> RunConfig | None:
-    """The configuration that the study's search chose, if it searched the study as it stands."""
-    if (choice := records.Choice.read(paths.search)) is None:
-        return None
-    own = override(study.config, choice.point)  # how it is tested, or how fast it runs, may be another
-    return own if digest(own, {}) == digest(choice.config, {}) else None
 
 
 def missing_runs(arms: Sequence[PlannedArm], seeds: Sequence[int], *, any_version: bool = False) -> list[RunSpec]:
@@ -151,8 +144,8 @@ def run_seeds(
 
 
 def declaration(arms: Sequence[PlannedArm], n: int) -> records.Declaration | None:
-    """What is declared of a comparison that `n` seeds per arm, or its stopping rule, decide; None for one arm."""
-    if len(arms) < 2:
+    """What is declared of a comparison that `n` seeds per arm, or its stopping rule, decide; None but for two arms."""
+    if len(arms) != 2:
         return None
     method, baseline = arms
     keys, confirm = (method.key, baseline.key), method.study.confirm

@@ -11,6 +11,8 @@ from nlcse_tune.config import AUTO, Frozen, RunConfig, StsTask, flatten, overrid
 from nlcse_tune.errors import ConfigError, all_of, nearest
 from nlcse_tune.files import read_yaml
 from nlcse_tune.names import MAX_SEED, TestName
+from nlcse_tune.paths import shipped
+from nlcse_tune.published import Published, published_of
 from nlcse_tune.space import SearchSpace, load_space, parse_space
 
 Kind = Literal["studies", "search_spaces"]
@@ -37,22 +39,6 @@ def distinct_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if again := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
         raise ValueError(f"must differ, got {', '.join(map(str, again))} more than once")
     return seeds
-
-
-class SeedScores(Frozen):
-    """A published mean ± sample std of the average score over n seeds."""
-
-    mean: float
-    std: float = Field(ge=0)
-    n: int = Field(ge=2)
-
-
-class Published(Frozen):
-    """What a paper reports for a study, to stand beside one's own numbers."""
-
-    source: str
-    scores: dict[StsTask | Literal["avg"], float] = {}
-    seeds: SeedScores | None = None
 
 
 class Rounds(Frozen):
@@ -171,12 +157,6 @@ def folders(kind: Kind) -> list[Path]:
     return [Path.cwd() / kind, shipped(kind, _PACKAGE.parent / kind)]
 
 
-def shipped(kind: str, checkout: Path) -> Path:
-    """The folder of what the package ships: in an installed wheel, or else in the `checkout`."""
-    installed = _PACKAGE / "_shipped" / kind
-    return installed if installed.is_dir() else checkout
-
-
 def names(kind: Kind) -> list[str]:
     """Every known name, sorted."""
     return sorted({path.stem for folder in folders(kind) for path in folder.glob("*.yaml")})
@@ -198,10 +178,18 @@ def find_study(name: str) -> Study:
     """The study that `name` resolves to, with what it `extends:` underneath; one error lists every problem."""
     path = resolve("studies", name)
     raw = {"name": path.stem, **_read_extended(path, ())}
+    if "published" not in raw and _is_shipped(path):
+        raw["published"] = published_of(path.stem)
     space = raw.pop("space", None)
     whole, bare = partial(_space, space, path), partial(validate, Study, raw, where=str(path))
     space, study, _ = all_of([whole, bare, partial(_check_baseline, raw.get("baseline"), path)])
     return validate(Study, {**dict(study), "space": space}, where=str(path))
+
+
+def _is_shipped(path: Path) -> bool:
+    """Whether a study is the package's own, or a copy of it, which travels with a job."""
+    own = folders("studies")[-1] / path.name
+    return own.is_file() and own.read_bytes() == path.read_bytes()
 
 
 def _space(written: Any, path: Path) -> Any:

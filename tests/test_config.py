@@ -161,7 +161,7 @@ def test_fields_that_came_later_count_where_they_are_set() -> None:
 
 LATER_VALUES: dict[str, object] = {
     "train.optimizers": "one", "eval.language": "de", "side.dropout": 0.0, "side.mixup": 0.5, "side.normalise": False,
-    "side.positions": False,
+    "side.positions": False, "text.limit": 64, "text.deletion": 0.1, "text.insertions": 1, "text.swaps": 1,
 }  # fmt: skip
 
 

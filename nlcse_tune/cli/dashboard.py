@@ -132,6 +132,6 @@ def follow(prometheus: "Prometheus") -> None:
 def grafana_dashboard() -> Path:
     """The file of Grafana's dashboard, in the checkout or as the package ships it."""
     import nlcse_tune
-    from nlcse_tune.study import shipped
+    from nlcse_tune.paths import shipped
 
     return shipped("grafana", Path(nlcse_tune.__file__).parents[1] / "deploy" / "grafana") / "nlcse-tune.json"

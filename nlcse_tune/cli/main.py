@@ -9,7 +9,7 @@ import typer
 from typer import Argument, Option
 
 from nlcse_tune import errors
-from nlcse_tune.cli import dashboard, data, evaluate, options, report, search, seeds, status
+from nlcse_tune.cli import dashboard, data, decide, evaluate, options, report, reproduce, search, seeds, status
 from nlcse_tune.cli.command import Command, Verbose, be_verbose, with_verbose
 from nlcse_tune.files import named
 from nlcse_tune.names import MAX_SEED
@@ -125,8 +125,8 @@ def export(
 
 
 for command in (
-    train, studies, export, search.search, seeds.seeds, report.report, report.compare, report.plan, evaluate.evaluate,
-    status.status, status.stop, status.logs, dashboard.dashboard,
+    train, studies, export, search.search, seeds.seeds, decide.decide, reproduce.reproduce, report.report,
+    report.compare, report.plan, evaluate.evaluate, status.status, status.stop, status.logs, dashboard.dashboard,
 ):  # fmt: skip
     app.command(cls=Command)(with_verbose(command))
 app.add_typer(data.app)

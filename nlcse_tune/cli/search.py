@@ -1,9 +1,9 @@
 """`search`: the command with the most options, in a file of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Context, Exit, Option
 
@@ -71,7 +71,7 @@ def search(
 ) -> None:
     """Search a study's hyper-parameters on STS-B dev; the best configuration and its checkpoint come out."""
     from nlcse_tune.config import assignments
-    from nlcse_tune.launch.precision import expected, known
+    from nlcse_tune.launch.precision import expected
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths
     from nlcse_tune.search.state import SearchOptions, check_call, load_state
@@ -101,20 +101,27 @@ def search(
         prior=StudyPaths(out, prior) if prior else None, seconds=options.parse_time(max_time), keep=keep, fresh=fresh,
     )  # fmt: skip
     launch = Launch(workers, cpus_per_worker, gpus_per_worker, concurrent, address)
-    searches = [(chosen, how)]
-    if with_baseline:
-        paths = StudyPaths(out, chosen.name)
-        if (baseline := known(chosen, paths, fresh=fresh).baseline_study(values)) is None:
-            raise ConfigError(f"{chosen.name}: --with-baseline: the study has no baseline; add `baseline:` to it")
-        baseline = baseline.copied(search_seed=baseline.search_seed if seed is None else seed)
-        how = how.on_equal_terms(chosen)
-        # The method's points and prior mean nothing to the baseline.
-        half = None if how.seconds is None else how.seconds / 2
-        searches = [(baseline, replace(how, tries=(), prior=None, seconds=half)), (chosen, how)]
+    searches = both_searches(chosen, out, values, how, seed) if with_baseline else [(chosen, how)]
     watchers = [trackers(searched, StudyPaths(out, searched.name), "search", track) for searched, _ in searches]
     for searched, asked in searches:
         check_call(searched, StudyPaths(out, searched.name), asked, launch)
     _run(searches, watchers, out, launch, options.command_line("seeds", study, sets=sets, out=out))
+
+
+def both_searches(
+    study: "Study", out: Path, values: "Mapping[str, Any]", how: "SearchOptions", seed: int | None = None
+) -> "list[tuple[Study, SearchOptions]]":
+    """The search of a study's baseline, then its own, with the same budget; ConfigError where it has no baseline."""
+    from nlcse_tune.launch.precision import known
+    from nlcse_tune.paths import StudyPaths
+
+    if (baseline := known(study, StudyPaths(out, study.name), fresh=how.fresh).baseline_study(values)) is None:
+        raise ConfigError(f"{study.name}: the study has no baseline to search or compare with; add `baseline:` to it")
+    baseline = baseline.copied(search_seed=baseline.search_seed if seed is None else seed)
+    how = how.on_equal_terms(study)
+    # The method's points and prior mean nothing to the baseline.
+    half = None if how.seconds is None else how.seconds / 2
+    return [(baseline, replace(how, tries=(), prior=None, seconds=half)), (study, how)]
 
 
 def _run(
@@ -131,12 +138,12 @@ def _run(
     spent = 0.0
     for (study, how), told in zip(searches, watchers, strict=True):
         left = None if how.seconds is None else max(0.0, how.seconds - spent)
-        result = _search(study, StudyPaths(out, study.name), replace(how, seconds=left), launch, told)
+        result = search_and_show(study, StudyPaths(out, study.name), replace(how, seconds=left), launch, told)
         spent += result.seconds
     show_search.next_step(result, following)
 
 
-def _search(
+def search_and_show(
     study: "Study", paths: "StudyPaths", how: "SearchOptions", launch: "Launch", watchers: "Sequence[Watcher]"
 ) -> "SearchResult":
     """Searches, and prints what came of it."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nlcse_tune.config import SYNTHETIC, Objective, TextConfig
 from nlcse_tune.data import synthetic
+from nlcse_tune.data.altered import altered, settings_of
 from nlcse_tune.data.catalog import fingerprint
 from nlcse_tune.data.lines import csv_rows, read_lines, spaced
 from nlcse_tune.data.registry import how_to_get
@@ -33,7 +34,8 @@ class TextSource:
     @property
     def key(self) -> str:
         """What the columns hang on, as text."""
-        return f"reading {READING}, {self.config.objective}, {self.content}"
+        changed = "".join(f", {name} {value}" for name, value in settings_of(self.config).items())
+        return f"reading {READING}, {self.config.objective}, {self.content}{changed}"
 
     @cached_property
     def columns(self) -> Columns:
@@ -45,12 +47,17 @@ class TextSource:
 
 
 def load_columns(config: TextConfig) -> Columns:
-    """The distinct columns of the text: one of sentences, or two or three (with hard negatives) of equal length."""
-    if config.data == SYNTHETIC:
-        if config.objective == "unsupervised":
-            return (synthetic.sentences(),)
-        return tuple(list(column) for column in zip(*synthetic.triplets(), strict=True))
-    columns = read_columns(Path(config.data), config.objective)
+    """The distinct columns of the text: one of sentences, or two or three (with hard negatives) of equal length.
+
+    Made smaller or noisy where the configuration says so.
+    """
+    if config.data != SYNTHETIC:
+        columns = read_columns(Path(config.data), config.objective)
+    elif config.objective == "unsupervised":
+        columns = (synthetic.sentences(),)
+    else:
+        columns = tuple(list(column) for column in zip(*synthetic.triplets(), strict=True))
+    columns = altered(columns, config)
     check_rows(config, len(columns[0]))
     return columns
 
@@ -63,7 +70,8 @@ def read_columns(path: Path, objective: Objective) -> Columns:
 
 
 def check_rows(config: TextConfig, rows: int) -> None:
-    """DataError unless so many rows fill a batch."""
+    """DataError unless so many rows, or those of them that are kept, fill a batch."""
+    rows = min(rows, config.limit or rows)
     if rows < config.batch_size:
         raise DataError(f"{config.data}: {rows} rows do not fill one batch; text.batch_size is {config.batch_size}")
 

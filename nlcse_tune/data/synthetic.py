@@ -76,6 +76,25 @@ def triplets(count: int = 4000, seed: int = 0) -> list[tuple[str, str, str]]:
     return rows
 
 
+def labelled(task: str, count: int) -> list[tuple[list[str], int]]:
+    """Items of a transfer task: a sentence and which half of a slot's concepts it has; in TREC which sixth.
+
+    Of MRPC: two sentences, and whether they share their event.
+    """
+    rng = np.random.default_rng([106, *task.encode()])
+    slot, concepts = sum(task.encode()) % 4, 2 if task == "trec" else 6
+    items = []
+    for _ in range(count):
+        event = _event(rng)
+        if task == "mrpc":
+            same = int(rng.integers(2))
+            other = event if same else _changed(event, [int(rng.integers(4))], rng)
+            items.append(([_say(event, rng), _say(other, rng)], same))
+        else:
+            items.append(([_say(event, rng)], event[slot] // concepts))
+    return items
+
+
 def sts_pairs(split: str, count: int = 400) -> list[tuple[str, str, float]]:
     """(sentence, sentence, gold 0 to 5): the gold score adds WEIGHTS over the slots that the two events share."""
     rng = np.random.default_rng([103, *split.encode()])

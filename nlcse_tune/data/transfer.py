@@ -18,12 +18,15 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from nlcse_tune.config import SYNTHETIC
+from nlcse_tune.data import synthetic
 from nlcse_tune.data.lines import read_lines, spaced, tab_rows
 from nlcse_tune.errors import DataError
 
 TransferTask = Literal["mr", "cr", "subj", "mpqa", "sst2", "trec", "mrpc"]
 TRANSFER_TASKS: tuple[TransferTask, ...] = get_args(TransferTask)
 TREC_CLASSES = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
+_EMBEDDED = 200  # items of a part of the embedded tasks
 _Item = tuple[list[str], int]  # a sentence or, for MRPC, two; label
 
 
@@ -43,13 +46,22 @@ Parts = tuple[Labelled, ...]
 
 
 def load_transfer(data: str, task: TransferTask) -> Parts:
-    """A task from a folder in SentEval's layout. MissingDataError or DataError as for STS."""
+    """A task from a folder in SentEval's layout, or "synthetic". MissingDataError or DataError as for STS."""
+    if data == SYNTHETIC:
+        return _synthetic(task)
     if task in _BINARY:
         # SentEval counts the few empty lines of CR and MPQA as sentences, so they are kept.
         read = ((label, read_lines(Path(data, name), encoding="latin-1")) for label, name in _BINARY[task].items())
         return (_labelled([([spaced(line)], label) for label, lines in read for line in lines]),)
     of_file, files = _SPLIT[task]
     return tuple(_labelled(of_file(Path(data, name))) for name in files)
+
+
+def _synthetic(task: TransferTask) -> Parts:
+    """As many parts as the task has, of `_EMBEDDED` items each."""
+    count = len(_SPLIT[task][1]) if task in _SPLIT else 1
+    items = synthetic.labelled(task, _EMBEDDED * count)
+    return tuple(_labelled(items[_EMBEDDED * part : _EMBEDDED * (part + 1)]) for part in range(count))
 
 
 def _labelled(items: list[_Item]) -> Labelled:

@@ -147,14 +147,14 @@ def _load(task: str, data: str) -> list[Subset] | Parts:
         return [load_dev(data)]
     if task == "geometry":
         return load_geometry(data)
+    if task in TRANSFER_TASKS:
+        return load_transfer(data, task)
     if data == SYNTHETIC:
         raise MissingDataError(
             f"{task}: the synthetic data have no such task; give a folder in SentEval's layout as --data"
         )
     if task == "sickr-dev":
         return [load_split(data, "sickr", "dev")]
-    if task in TRANSFER_TASKS:
-        return load_transfer(data, task)
     return [load_dev(data, task.removeprefix("stsb-"))]
 
 

@@ -6,7 +6,17 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from nlcse_tune.config import PATH_FIELDS, SPEED_FIELDS, STS_TASKS, TEST_FIELDS, RunConfig, StsTask, digest, flatten
+from nlcse_tune.config import (
+    PATH_FIELDS,
+    SPEED_FIELDS,
+    STS_TASKS,
+    TEST_FIELDS,
+    RunConfig,
+    StsTask,
+    digest,
+    flatten,
+    override,
+)
 from nlcse_tune.errors import DataError
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import Choice, Opening, RunRecord, TestRecord, split_run_id
@@ -108,6 +118,14 @@ class Arm(ScoredArm):
         free = (*searched, "train.eval_every", "train.precision", "train.tf32")
         others = [line for line in config_differences(self.config, written) if line.split(":")[0] not in free]
         return differing(ours, theirs, ours) + others
+
+
+def searched(study: Study, paths: StudyPaths) -> RunConfig | None:
+    """The configuration that the study's search chose, if it searched the study as it stands."""
+    if (choice := Choice.read(paths.search)) is None:
+        return None
+    own = override(study.config, choice.point)  # how it is tested, or how fast it runs, may be another
+    return own if digest(own, {}) == digest(choice.config, {}) else None
 
 
 def task_order(arms: Iterable[ScoredArm]) -> tuple[StsTask, ...]:

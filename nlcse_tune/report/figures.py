@@ -182,11 +182,12 @@ def _with_legend(figure: "Figure", block: Block) -> "Figure":
     return figure
 
 
-def draw_geometry(points: Mapping[str, tuple[float, float, float | None]], path: Path) -> None:
+def draw_geometry(points: Mapping[str, tuple[float, float, float | None]], path: Path, title: str = "") -> None:
     """Figure 4: (uniformity, alignment, STS average) per model; the average is its colour where all have one."""
 
     def draw() -> "Figure":
-        figure, axes = new_axes(5.5, 4.5, xlabel="uniformity (lower is better)", ylabel="alignment (lower is better)")
+        labels = {"xlabel": "uniformity (lower is better)", "ylabel": "alignment (lower is better)"}
+        figure, axes = new_axes(5.5, 4.5, title=title, **labels)
         uniformity, alignment, averages = zip(*points.values(), strict=True)
         coloured = None not in averages
         colours = {"c": averages, "cmap": "viridis"} if coloured else {"color": COLOURS[0]}

@@ -43,9 +43,10 @@ def p_equals(p: float) -> str:
     return f"p {'' if p < 0.0001 else '= '}{p_value(p)}"
 
 
-def mean_std(summary: stats.Summary) -> str:
+def mean_std(summary: stats.Summary, digits: int = 2) -> str:
     """`76.96 ± 0.38`; one seed has no std and shows none."""
-    return f"{summary.mean:.2f}" + (f" ± {summary.std:.2f}" if summary.std is not None else "")
+    std = "" if summary.std is None else f" ± {summary.std:.{digits}f}"
+    return f"{summary.mean:.{digits}f}{std}"
 
 
 def percent(share: float) -> str:

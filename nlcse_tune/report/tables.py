@@ -123,7 +123,7 @@ def terminal(report: Report, *, notes: bool = False) -> RenderableType:
     hidden = 0
     for block, said in zip(report.blocks, remarks(report), strict=True):
         parts += [part for text in said.verdict for part in (Text(text), "")]
-        parts += [part for grid in grids(block, report.options) for part in (_rich_table(grid), "")]
+        parts += [part for grid in grids(block, report.options) for part in (rich_table(grid), "")]
         for title, texts in (("Warnings", said.warnings), ("Notes", said.notes if notes else ())):
             if texts:
                 listed = Table.grid(padding=(0, 1))
@@ -134,7 +134,7 @@ def terminal(report: Report, *, notes: bool = False) -> RenderableType:
     return Group(*parts, *([Text(words.NOTES_HIDDEN.format(notes=numbers.plural(hidden, "note")))] if hidden else []))
 
 
-def _rich_table(grid: Grid) -> Table:
+def rich_table(grid: Grid) -> Table:
     """No lines between columns, mean and std on two lines, and names and intervals that wrap: 80 characters do."""
     table = Table(
         title=grid.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=0, show_edge=False
@@ -153,13 +153,18 @@ def markdown(report: Report) -> str:
     for block, said in zip(report.blocks, remarks(report), strict=True):
         lines += [part for text in said.verdict for part in (_markdown_cell(text), "")]
         for grid in grids(block, report.options):
-            rule = ["---", *["---:"] * (len(grid.header) - 1)]
-            rows = [grid.header, rule, *(map(_markdown_cell, row) for row in grid.rows)]
-            lines += [f"**{grid.title}**", "", *(f"| {' | '.join(row)} |" for row in rows), ""]
+            lines += markdown_grid(grid)
         for title, texts in (("Warnings", said.warnings), ("Notes", said.notes)):
             if texts:
                 lines += [f"**{title}**", "", *(f"- {_markdown_cell(text)}" for text in texts), ""]
     return "\n".join(lines)
+
+
+def markdown_grid(grid: Grid) -> list[str]:
+    """The lines of one table."""
+    rule = ["---", *["---:"] * (len(grid.header) - 1)]
+    rows = [grid.header, rule, *(map(_markdown_cell, row) for row in grid.rows)]
+    return [f"**{grid.title}**", "", *(f"| {' | '.join(row)} |" for row in rows), ""]
 
 
 def _markdown_cell(text: str) -> str:

@@ -84,3 +84,13 @@ def test_missing(tmp_path: Path, task: TransferTask) -> None:
 def test_official_counts(task: TransferTask) -> None:
     loaded = transfer.load_transfer(str(DATA / "senteval"), task)
     assert tuple(map(len, loaded)) == OFFICIAL[task]
+
+
+def test_the_embedded_tasks_have_the_parts_and_classes_of_the_real_ones() -> None:
+    parts = {task: transfer.load_transfer("synthetic", task) for task in TRANSFER_TASKS}
+    assert {task: len(own) for task, own in parts.items()} == {task: len(OFFICIAL[task]) for task in TRANSFER_TASKS}
+    assert {int(label) for part in parts["trec"] for label in part.labels} == set(range(6))
+    assert {len(part.columns) for part in parts["mrpc"]} == {2}
+    assert {int(label) for task in ("mr", "sst2", "mrpc") for part in parts[task] for label in part.labels} == {0, 1}
+    again = transfer.load_transfer("synthetic", "mr")
+    assert again[0].columns == parts["mr"][0].columns
