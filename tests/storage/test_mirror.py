@@ -29,6 +29,7 @@ def mirror(folder: Path) -> Mirror:
 
 
 def test_what_is_written_here_is_found_there(address: str, machine: Machine) -> None:
+    machine("cache")
     here = refreshed(address)
     write_text(here / "demo/records/a.json", "one")
     write_text(here / "demo/search.json", "two")
