@@ -29,13 +29,8 @@ import numpy as np
 import soundfile
 import torch
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional as F
-from torchaudio import functional as AF
-from torchaudio import transforms as AT
-from torchaudio.compliance import kaldi
-from torchvision import transforms as T
 
+from benchmarks.peers import Clips, Pictures, SideFiles
 from nlcse_tune.data import synthetic
 from nlcse_tune.data.audio import AudioData
 from nlcse_tune.data.image import ImageData
@@ -43,59 +38,29 @@ from nlcse_tune.data.loader import SideLoader
 from nlcse_tune.data.side import SideData
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-VIEW = T.Compose(
-    [
-        T.RandomResizedCrop(224, scale=(0.2, 1.0)),
-        T.RandomHorizontalFlip(),
-        T.RandomApply([T.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
-        T.RandomGrayscale(p=0.2),
-        T.ToTensor(),
-        T.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    ]
-)
-MASKS = torch.nn.Sequential(AT.FrequencyMasking(48), AT.TimeMasking(192))
 
 
-def their_views(path: Path) -> Tensor:
-    """Two views of a picture, (2, 3, 224, 224)."""
-    picture = Image.open(path).convert("RGB")
-    return torch.stack([VIEW(picture) for _ in range(2)])
-
-
-def their_bank(path: Path) -> Tensor:
-    """A masked filter bank twice, (2, 1, 128, 1024)."""
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    wave = AF.resample(torch.from_numpy(samples.mean(axis=1))[None], rate, 16_000)
-    bank = kaldi.fbank(
-        wave - wave.mean(), htk_compat=True, sample_frequency=16_000, use_energy=False, window_type="hanning",
-        num_mel_bins=128, dither=0.0, frame_shift=10,
-    )[:1024]  # fmt: skip
-    bank = MASKS(F.pad(bank, (0, 0, 0, 1024 - len(bank))).T[None])
-    return torch.stack([(bank + 4.2677393) / (2 * 4.5689974)] * 2)
-
-
-def in_processes(work: Callable[[Path], Tensor], files: Sequence[Path], pool: ProcessPoolExecutor | None) -> None:
+def in_processes(theirs: type[SideFiles], files: Sequence[Path], pool: ProcessPoolExecutor | None) -> None:
     """One sample after another, here or in a pool's processes, which keep what they make."""
     if pool is None:
-        _all(work, files)
+        _all(theirs(files))
     else:
-        list(pool.map(partial(_all, work), [files[start::2] for start in range(2)]))
+        list(pool.map(_all, [theirs(files[start::2]) for start in range(2)]))
 
 
-def _all(work: Callable[[Path], Tensor], files: Sequence[Path]) -> None:
-    for path in files:
-        work(path)
+def _all(samples: SideFiles) -> None:
+    for number in range(len(samples)):
+        samples[number]
 
 
 def loaded(loader: SideLoader, step: Iterator[int], batches: int) -> None:
-    """So many batches of this code's."""
+    """So many batches of this code's: the first is there from the call before, and one more is made for the next."""
     for _ in range(batches):
         loader.load(next(step))
+    loader.wait()
 
 
-def compared(
-    what: str, data: SideData, theirs: Callable[[Path], Tensor], items: int, rounds: int, size: int = 48
-) -> None:
+def compared(what: str, data: SideData, theirs: type[SideFiles], items: int, rounds: int, size: int = 48) -> None:
     """A line a way."""
     assert data.files is not None
     files, batches = list(islice(cycle(data.files), items)), items // size
@@ -182,9 +147,9 @@ def main() -> None:
         small = small if small.is_dir() else made(folder / "small", (32, 32))
         audio = options.audio if options.audio.is_dir() else spoken(folder / "audio")
         print(f"{'':46}{'':17}{'ratio':>8}{'a view':>11}", flush=True)
-        compared("photographs", ImageData(large), their_views, options.items, options.rounds)
-        compared("small pictures", ImageData(small), their_views, options.items, options.rounds)
-        compared("clips", AudioData(audio), their_bank, options.items, options.rounds)
+        compared("photographs", ImageData(large), Pictures, options.items, options.rounds)
+        compared("small pictures", ImageData(small), Pictures, options.items, options.rounds)
+        compared("clips", AudioData(audio), Clips, options.items, options.rounds)
         cache([path.resolve() for path in ImageData(large).files or ()], min(3, options.rounds))
 
 

@@ -54,7 +54,7 @@ class SideLoader:
     def load(self, step: int) -> Tensor:
         """The views (R, C, H, W) of a step, on the device; on a CPU they last until the next are loaded."""
         if step not in self.begun:
-            self._wait()
+            self.wait()
             self.begun = {step: self._begin(step)}
         done, ready = self.begun.pop(step)
         self.begun = {step + 1: self._begin(step + 1)}  # while this step is computed
@@ -85,8 +85,8 @@ class SideLoader:
         room = self.data.room(count, pinned=self.device.type == "cuda")
         return partial(self.data.fill, room), partial(self.data.render_all, room, self.device)
 
-    def _wait(self) -> None:
-        """Until no thread writes into memory that may be handed out again."""
+    def wait(self) -> None:
+        """Until what was begun is made: no thread writes into memory that may be handed out again."""
         for done, _ in self.begun.values() if self.pool else ():
             deque(done, maxlen=0)
 

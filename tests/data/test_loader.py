@@ -44,7 +44,7 @@ def test_a_batch_in_use_is_left_alone_while_the_next_is_made(data: SideData) -> 
     for step in range(4):
         batch = loader.load(step)
         kept = batch.clone()
-        loader._wait()
+        loader.wait()
         assert torch.equal(batch, kept)
     assert len(loader.memory) == 2
     loader.close()
@@ -59,7 +59,7 @@ def test_the_next_batch_is_begun_before_it_is_asked_for(data: SideData) -> None:
 
     loader = SideLoader(data, items, noted, "cpu", 1)
     loader.load(4)
-    loader._wait()
+    loader.wait()
     assert drawn == {4, 5}
     loader.close()
 

@@ -25,9 +25,9 @@ TASKS = "/api/v0/tasks?detail=1&limit=1000&filter_keys=name&filter_predicates=%3
 LONG = {"train.max_steps": 100_000, "train.epochs": 10_000}
 
 
-def spec_of(study: Study, folder: Path, seed: int, **fields: object) -> RunSpec:
+def spec_of(study: Study, folder: Path, seed: int, *, name: str = "demo", **fields: object) -> RunSpec:
     config = override(study.config, fields)
-    spec = run_spec(StudyPaths(folder, "demo"), config, seed, fingerprints(config))
+    spec = run_spec(StudyPaths(folder, name), config, seed, fingerprints(config))
     return spec.model_copy(update={"label": f"demo 00{seed} side.learning_rate=1e-6 seed {seed}"})
 
 

@@ -1,6 +1,9 @@
 """The smallest real runs, and functions run in processes of their own (forked: an import would cost 12 s each)."""
 
 import os
+import signal
+import tempfile
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -72,7 +75,7 @@ def halves(
 
 def forked(function: Callable[..., Any], folder: Path, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
     """`function(*one)` for each of `arguments`, at the same time, each in a process of its own."""
-    children = []
+    children: dict[int, Path] = {}
     for number, one in enumerate(arguments):
         answer = folder / f"answer{number}.pt"
         if (child := os.fork()) == 0:
@@ -84,18 +87,29 @@ def forked(function: Callable[..., Any], folder: Path, arguments: Sequence[tuple
                 traceback.print_exc()
             finally:
                 os._exit(status)
-        children.append((child, answer))
-    failures = [child for child, _ in children if os.waitpid(child, 0)[1] != 0]
-    assert not failures, f"{len(failures)} of {len(children)} processes failed"
-    return [torch.load(answer, weights_only=False) for _, answer in children]
+        children[child] = answer
+    left, failed = set(children), 0
+    while left:
+        for child in list(left):
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                left.remove(child)
+            if status:  # the others would wait for it without end
+                failed += 1
+                for other in left:
+                    os.kill(other, signal.SIGKILL)
+        time.sleep(0.01)
+    assert not failed, f"{failed} of {len(children)} processes failed, or were ended for it"
+    return [torch.load(answer, weights_only=False) for answer in children.values()]
 
 
 def on_workers(count: int, function: Callable[..., Any], folder: Path, *arguments: Any) -> list[Any]:
     """`function(context, *arguments)` on `count` workers that talk through gloo; their answers by rank."""
+    meeting = tempfile.mkdtemp(dir=folder)  # of its own: a worker that reads an earlier call's addresses finds nobody
 
     def work(rank: int) -> Any:
         context = RunContext(folder, rank=rank, world_size=count)
-        dist.init_process_group("gloo", init_method=f"file://{folder}/store{count}", rank=rank, world_size=count)
+        dist.init_process_group("gloo", init_method=f"file://{meeting}/store", rank=rank, world_size=count)
         try:
             return function(context, *arguments)
         finally:
