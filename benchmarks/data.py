@@ -35,11 +35,12 @@ from transformers import AutoTokenizer, DataCollatorWithPadding, PreTrainedToken
 
 from benchmarks.forks import HEAD, Line, compared, in_process, rate
 from benchmarks.generated import generate
-from nlcse_tune.config import SCRATCH, EncoderConfig, RunConfig, override
+from nlcse_tune.config import SCRATCH, EncoderConfig, RunConfig
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.data.columns import TextSource
 from nlcse_tune.data.text import TextData, load_text, train_tokenizer
 from nlcse_tune.evaluation.sts import DevEvaluator
+from nlcse_tune.fields import override
 from nlcse_tune.models.encoder import build_encoder
 from nlcse_tune.run import run_one
 from nlcse_tune.training.context import Progress, RunContext
@@ -240,7 +241,7 @@ def evaluated(work: Work, anew: bool) -> float:
     torch.set_num_threads(work.threads)
     config = work.config
     tokenizer = work.words() if config.encoder.checkpoint == SCRATCH else None
-    encoder = build_encoder(config.encoder, supervised=False, side=None, tokenizer=tokenizer)
+    encoder = build_encoder(config.encoder, supervised=False, tokenizer=tokenizer)
     evaluator = DevEvaluator(config.eval.data, encoder)
     evaluator(encoder, "fp32")
     started = time.perf_counter()

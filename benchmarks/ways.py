@@ -42,10 +42,10 @@ def halves_of(config: RunConfig) -> tuple[SentenceEncoder, list[Half]]:
     data = fingerprints(config)
     source = TextSource(config.text, data["text"])
     tokenizer = scratch_tokenizer(source, config.encoder) if config.encoder.checkpoint == SCRATCH else None
-    encoder = build_encoder(config.encoder, supervised=True, side=config.side, tokenizer=tokenizer)
+    encoder = build_encoder(config.encoder, supervised=True, sides=config.sides, tokenizer=tokenizer)
     text = load_text(source, encoder.tokenizer)
-    side = load_side(config.side) if config.side else None
-    return encoder, make_halves(encoder, text, side, config, 1, RunContext(Path("nowhere")), STEPS)
+    sides = [load_side(side) for side in config.sides]
+    return encoder, make_halves(encoder, text, sides, config, 1, RunContext(Path("nowhere")), STEPS)
 
 
 def this_code(config: RunConfig) -> Steps:

@@ -1,21 +1,13 @@
 """What a run is: frozen, self-checking models. A value that exists is legal.
 
-The text beside each field is its documentation: `nlcse-tune studies NAME` prints it.
+The text beside each field is its documentation: `nlcse-tune studies NAME` prints it. `fields.py` names fields by dots.
 """
 
-import hashlib
-import json
-import reprlib
-from collections.abc import Iterable, Mapping
-from functools import cache, partial
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Discriminator, Field, Tag, field_validator, model_validator
 
 from nlcse_tune import plugins
-from nlcse_tune.errors import ConfigError, all_of, nearest
-from nlcse_tune.files import parse_yaml
-from nlcse_tune.paths import data_path
 
 SYNTHETIC = "synthetic"  # the embedded data set, made on the spot
 AUTO = "auto"  # a precision that stands for one of the others until a run is named
@@ -143,158 +135,39 @@ class EvalConfig(Frozen):
         return self
 
 
+ONE, SEVERAL = "one side", "several sides"  # tags of the two ways to write `side:`, which no error names
+Sides = Annotated[SideConfig, Tag(ONE)] | Annotated[tuple[SideConfig, ...], Tag(SEVERAL)]
+
+
+def _way(side: Any) -> str:
+    return SEVERAL if isinstance(side, list | tuple) else ONE
+
+
 class RunConfig(Frozen):
-    """Everything that defines a run but its seed. `side: null` is SimCSE."""
+    """Everything that defines a run but its seed. `side: null` is SimCSE; each of a list of sides has its own step."""
 
     encoder: EncoderConfig = EncoderConfig()
     text: TextConfig = TextConfig()
-    side: SideConfig | None = None
+    side: Annotated[Sides, Discriminator(_way)] | None = None
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
 
+    @field_validator("side")
+    @classmethod
+    def _a_list_holds_several(cls, side: SideConfig | tuple[SideConfig, ...] | None) -> Any:
+        """One side in a list is the same run as that side without the list."""
+        if side == ():
+            raise ValueError("must be a side, several in a list, or null")
+        return side[0] if isinstance(side, tuple) and len(side) == 1 else side
+
+    @property
+    def sides(self) -> tuple[SideConfig, ...]:
+        """None, one or several, in the order of their steps."""
+        return self.side if isinstance(self.side, tuple) else (self.side,) if self.side else ()
+
     @property
     def method(self) -> str:
-        """The paper's name for this kind of run."""
-        own = {"image": "VisualCSE", "audio": "AudioCSE"}
-        return own.get(self.side.modality, f"{self.side.modality}CSE") if self.side else "SimCSE"
-
-
-# Fields that change where data lies, or how fast and in how much memory a run goes, but never its numbers.
-PATH_FIELDS = ("encoder.checkpoint", "text.data", "side.data", "side.checkpoint", "eval.data")
-SPEED_FIELDS = ("train.checkpoint_every", "train.compile", "train.micro_batch", "train.loader_threads")
-TEST_FIELDS = ("eval.tasks", "eval.setting")  # what is done with a finished run
-# Fields younger than the first records. At its default, which is what every run did before, each is left out of a
-# digest, so that runs keep their ids.
-LATER_FIELDS = (
-    "train.optimizers", "eval.language", "side.dropout", "side.mixup", "side.normalise", "side.positions",
-    "text.limit", "text.deletion", "text.insertions", "text.swaps",
-)  # fmt: skip
-
-
-def flatten(config: RunConfig | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"text.learning_rate": 3e-05, ...}`; an absent side is the single entry `"side": None`."""
-    flat: dict[str, Any] = {}
-    for key, value in (config.model_dump(mode="json") if isinstance(config, RunConfig) else config).items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
-
-
-def digest(config: RunConfig, data: Mapping[str, str], *, without: tuple[str, ...] = ()) -> str:
-    """Hex digest of what decides a run's numbers: the configuration less paths and speed, plus data fingerprints.
-
-    `without` leaves out further dotted fields: a search leaves out those of its space, so that all its points
-    share one digest. Without a side there is one gradient, and `train.optimizers` says nothing.
-    """
-    flat = flatten(config)
-    if flat["train.precision"] == AUTO:
-        raise ConfigError("train.precision: auto stands for no run before it is found out; give fp32, bf16 or fp16")
-    unchanged = (key for key in LATER_FIELDS if flat.get(key) == known_fields()[key].default)
-    without_side = () if config.side else ("train.optimizers",)
-    left_out = {*PATH_FIELDS, *SPEED_FIELDS, *TEST_FIELDS, *without, *unchanged, *without_side}
-    kept = {key: value for key, value in flat.items() if key not in left_out}
-    return hashlib.sha256(json.dumps({"config": kept, "data": dict(data)}, sort_keys=True).encode()).hexdigest()
-
-
-@cache
-def known_fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> Mapping[str, Any]:
-    """Every dotted field (leaves only) of RunConfig, or of another model, with its pydantic FieldInfo."""
-    fields: dict[str, Any] = {}
-    for name, info in model.model_fields.items():
-        kinds = (kind for kind in (info.annotation, *get_args(info.annotation)) if isinstance(kind, type))
-        inner = next((kind for kind in kinds if issubclass(kind, BaseModel)), None)
-        fields |= known_fields(inner, f"{prefix}{name}.") if inner else {prefix + name: info}
-    return fields
-
-
-def check_field(field: str) -> None:
-    """Raises ConfigError, naming the nearest known field, unless `field` is a dotted field of RunConfig."""
-    if field != "side" and field not in known_fields():
-        raise ConfigError(f"{field}: no such field{nearest(field, known_fields())}")
-
-
-def override(config: RunConfig, values: Mapping[str, Any], *, where: str = "--set") -> RunConfig:
-    """`config` with dotted fields replaced (`side=None` removes the side), checked anew; every problem in one error."""
-    raw = config.model_dump(mode="json")
-    put = [partial(_put, raw, field, value) for field, value in values.items()]
-    changed: RunConfig = all_of([*put, partial(validate, RunConfig, raw, where=where)])[-1]
-    return changed
-
-
-def _put(raw: dict[str, Any], field: str, value: Any) -> None:
-    """Puts a dotted field's value into a configuration's nested mapping."""
-    check_field(field)
-    if field == "side" and value is not None:
-        raise ConfigError(f"side: can only be set to null; set its fields instead, got {value!r}")
-    *parents, leaf = field.split(".")
-    node = raw
-    for parent in parents:
-        if node[parent] is None:
-            raise ConfigError(f"{field}: this run has no side (SimCSE), so there is nothing to set")
-        node = node[parent]
-    node[leaf] = value
-
-
-def assign(values: dict[str, Any], text: str) -> None:
-    """Enters `text.learning_rate=2e-5` into `values`; what follows the sign is read as YAML."""
-    field, sign, value = text.partition("=")
-    if not sign or not field.strip():
-        raise ConfigError(f"--set {text}: must look like field=value, for instance text.learning_rate=2e-5")
-    values[field.strip()] = parse_yaml(value, where=f"--set {text}")
-
-
-def assignments(texts: Iterable[str]) -> dict[str, Any]:
-    """`["text.learning_rate=2e-5"]` -> `{"text.learning_rate": 2e-05}`; every problem in one error."""
-    values: dict[str, Any] = {}
-    all_of(partial(assign, values, text) for text in texts)
-    return values
-
-
-def with_absolute_paths(config: RunConfig) -> RunConfig:
-    """Paths made absolute: Ray's workers run in folders of their own (docs/ray.md, point 17). Hub names stay."""
-    flat, changes = flatten(config), {}
-    for field in PATH_FIELDS:
-        if (value := flat.get(field)) not in (None, SYNTHETIC, SCRATCH):
-            path = data_path(value)
-            changes[field] = value if field.endswith("checkpoint") and not path.exists() else str(path.resolve())
-    return override(config, changes)
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def validate(model: type[Model], raw: Any, *, where: str) -> Model:
-    """`raw` as `model`; one ConfigError lists every problem as `where: key: rule, got value`."""
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        problems = error.errors(include_url=False)
-        raise ConfigError("\n".join(_describe(problem, model, where) for problem in problems)) from None
-
-
-_SHORT = reprlib.Repr()  # a file can hold a value that takes minutes to print whole
-_SHORT.maxstring = _SHORT.maxother = 100
-_SHORT.maxlevel = 2
-
-
-def _describe(problem: Any, model: type[BaseModel], where: str) -> str:
-    key = ".".join(map(str, problem["loc"]))
-    if problem["type"] == "extra_forbidden":
-        unknown = str(problem["loc"][-1])
-        parent = key.removesuffix(unknown)
-        below = (field.removeprefix(parent) for field in known_fields(model) if field.startswith(parent))
-        near = nearest(unknown, dict.fromkeys(name.split(".")[0] for name in below))
-        return f"{where}: {key}: unknown key{_place(unknown, model) or near}"
-    if problem["type"] == "missing":
-        return f"{where}: {key}: must be given"
-    rule = problem["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
-    whole = not key and isinstance(problem["input"], dict)  # of the file: nobody wants to read it here
-    told = whole or (problem["type"] == "value_error" and ", got " in rule)
-    return f"{where}: {key + ': ' if key else ''}{rule}" + ("" if told else f", got {_SHORT.repr(problem['input'])}")
-
-
-def _place(key: str, model: type[BaseModel]) -> str:
-    """`"; it belongs under `config:`"`: where the model has a key of this name, empty where nowhere."""
-    paths = [field.split(".") for field in known_fields(model)]
-    parents = dict.fromkeys(".".join(path[:i]) for path in paths for i, name in enumerate(path) if name == key)
-    named = [f"under `{parent}:`" if parent else "at the top" for parent in parents]
-    return f"; it belongs {' or '.join(named)}" if named else ""
+        """The paper's name for this kind of run: `VisualAudioCSE` where there are both sides."""
+        own = {"image": "Visual", "audio": "Audio"}
+        names = dict.fromkeys(own.get(side.modality, side.modality) for side in self.sides)
+        return "".join(names or ["Sim"]) + "CSE"

@@ -6,7 +6,7 @@ trains calls it.
 
 import hashlib
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -138,8 +138,14 @@ def own_side(modality: str) -> OwnSide:
     return OwnSide(plugin, made, shape, patch)
 
 
-def with_packages(data: Mapping[str, str], side: Any | None) -> dict[str, str]:
-    """Fingerprints of a run's inputs with those of the packages that its side's fields name, and of no others."""
-    named = {kind: getattr(side, kind.removeprefix("side.")) for kind in GROUPS} if side else {}
-    found = {str(kind): find(kind, name).fingerprint for kind, name in named.items() if name not in _ours[kind]}
+def with_packages(data: Mapping[str, str], sides: Sequence[Any]) -> dict[str, str]:
+    """Fingerprints of a run's inputs with those of the packages that its sides' fields name, and of no others.
+
+    Two of one kind are one text, in the order of the sides.
+    """
+    found: dict[str, str] = {}
+    for kind in GROUPS:
+        names = dict.fromkeys(getattr(side, kind.removeprefix("side.")) for side in sides)
+        if prints := [find(kind, name).fingerprint for name in names if name not in _ours[kind]]:
+            found[kind] = ", ".join(prints)
     return {**{key: value for key, value in data.items() if key not in GROUPS}, **found}

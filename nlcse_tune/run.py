@@ -45,11 +45,11 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "init"))
         encoder = build_encoder(
-            config.encoder, supervised=config.text.objective == "supervised", side=config.side, tokenizer=tokenizer
+            config.encoder, supervised=config.text.objective == "supervised", sides=config.sides, tokenizer=tokenizer
         )
     encoder.to(context.device)
     text = load_text(source, encoder.tokenizer)
-    side = load_side(config.side) if config.side else None
+    sides = [load_side(side) for side in config.sides]
     evaluator = DevEvaluator(config.eval.data, encoder, config.eval.language)
     dev_score = partial(evaluator, precision="fp32" if config.train.precision == "fp32" else "bf16")
     setup = time.perf_counter() - clock
@@ -81,7 +81,7 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
             finished=now(),
         )
 
-    return snapshot(train(encoder, text, side, dev_score, snapshot, config, seed, context))
+    return snapshot(train(encoder, text, sides, dev_score, snapshot, config, seed, context))
 
 
 def score_run(record: RunRecord, paths: RunPaths, asked: EvalConfig, opening: Opening) -> None:

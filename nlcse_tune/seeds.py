@@ -10,11 +10,12 @@ from typing import Any, Literal
 import numpy as np
 
 from nlcse_tune import records, report, stats
-from nlcse_tune.config import RunConfig, override
+from nlcse_tune.config import RunConfig
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.evaluation.tested import is_tested
+from nlcse_tune.fields import override
 from nlcse_tune.files import locked
 from nlcse_tune.launch.call import Calling
 from nlcse_tune.launch.driver import ListedRuns

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Self, get_args
 
 from pydantic import Field, RootModel, field_validator, model_validator
 
-from nlcse_tune.config import PATH_FIELDS, SPEED_FIELDS, TEST_FIELDS, Frozen, check_field, known_fields, validate
+from nlcse_tune.config import Frozen
 from nlcse_tune.errors import ConfigError, all_of
+from nlcse_tune.fields import PATH_FIELDS, SPEED_FIELDS, TEST_FIELDS, check_field, known_fields, plain, validate
 from nlcse_tune.files import read_yaml
 
 Point = dict[str, Any]
@@ -152,10 +153,10 @@ class SearchSpace(Frozen):
 
 def _fitting(field: str, parameter: ValueList | Range) -> ValueList | Range:
     """The parameter with its values, and those of its condition, as the fields take them; ConfigError where not."""
-    if field in NOT_SEARCHED:
-        raise ConfigError(f"{field}: {NOT_SEARCHED[field]}")
+    if why := NOT_SEARCHED.get(plain(field)):
+        raise ConfigError(f"{field}: {why}")
     check_field(field)
-    annotation = known_fields()[field].annotation
+    annotation = known_fields()[plain(field)].annotation
     whole = int in (annotation, *get_args(annotation))
     if isinstance(parameter, Range) and parameter.integer and not whole:
         raise ConfigError(f"{field}: integer is for fields of whole numbers; list the values instead")
@@ -179,7 +180,7 @@ def _value(field: str, value: Any) -> Any:
     check_field(field)
     if field == "side":
         return value
-    info = known_fields()[field]
+    info = known_fields()[plain(field)]
     kind: Any = Annotated[info.annotation, field, *info.metadata]
     return validate(RootModel[kind], value, where=field).root
 

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
-from nlcse_tune.config import AUTO, Frozen, RunConfig, StsTask, flatten, override, validate, with_absolute_paths
+from nlcse_tune.config import AUTO, Frozen, RunConfig, StsTask
 from nlcse_tune.errors import ConfigError, all_of, nearest
+from nlcse_tune.fields import lacks, override, searchable, validate, with_absolute_paths
 from nlcse_tune.files import read_yaml
 from nlcse_tune.names import MAX_SEED, TestName
 from nlcse_tune.paths import shipped
@@ -97,9 +98,13 @@ class Study(Frozen):
         searched = self.space.parameters.get("train.precision") if self.space else None
         if searched and AUTO in (searched.listed() or ()):
             raise ValueError("space: train.precision: auto is no value of its own; list fp32, bf16 or fp16")
-        fields = self.space.fields if self.space and self.config.side is None else ()
-        if stray := [field for field in fields if field.startswith("side.")]:
-            raise ValueError(f"space: {stray[0]} cannot be searched: the study has no side; choose another space")
+        known = searchable(self.config)
+        for field in self.space.fields if self.space else ():
+            if lacks(self.config, field):
+                raise ValueError(f"space: {field} cannot be searched: the study has no side; choose another space")
+            if field not in known:
+                own = field.replace("side", "side.0", 1)
+                raise ValueError(f"space: {field}: the study's sides differ in it; search {own} and its like")
         return self
 
     def copied(self, **update: Any) -> "Study":
@@ -116,7 +121,7 @@ class Study(Frozen):
     @property
     def own_point(self) -> dict[str, Any]:
         """The study's own values of its space's fields: the first point a search tries."""
-        flat = flatten(self.config)
+        flat = searchable(self.config)
         return self.space.active(flat, flat) if self.space else {}
 
     def configure(self, values: Mapping[str, Any]) -> RunConfig:
@@ -134,7 +139,7 @@ class Study(Frozen):
     @property
     def grid_size(self) -> int | None:
         """The number of points of its space; None where they are infinitely many, or it has none."""
-        return self.space.size(flatten(self.config)) if self.space else None
+        return self.space.size(searchable(self.config)) if self.space else None
 
     def baseline_study(self, values: Mapping[str, Any]) -> "Study | None":
         """The baseline under the same overrides, but for those of the side where it has none.
@@ -144,9 +149,7 @@ class Study(Frozen):
         if self.baseline is None:
             return None
         baseline = find_study(self.baseline)
-        shared = {
-            field: value for field, value in values.items() if baseline.config.side or field.split(".")[0] != "side"
-        }
+        shared = {field: value for field, value in values.items() if not lacks(baseline.config, field)}
         baseline = baseline.with_overrides(shared)
         is_auto = baseline.config.train.precision == AUTO
         return baseline.with_precision(self.config.train.precision) if is_auto else baseline

@@ -23,7 +23,8 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
     sys.pycache_prefix = str(CHECKOUT / ".pytest_cache" / "bytecode")
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
-from nlcse_tune.config import RunConfig, override  # noqa: E402
+from nlcse_tune.config import RunConfig  # noqa: E402
+from nlcse_tune.fields import override  # noqa: E402
 from nlcse_tune.study import Study, find_study  # noqa: E402
 from tests.s3_server import KEYS, S3Server  # noqa: E402
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from nlcse_tune import stats
-from nlcse_tune.config import AUTO, STS_TASKS, RunConfig, StsTask, override
+from nlcse_tune.config import AUTO, STS_TASKS, RunConfig, StsTask
+from nlcse_tune.fields import override
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord, TestRecord, Timings, configuration_id, now

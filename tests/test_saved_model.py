@@ -45,7 +45,7 @@ def torn(folder: Path) -> str:
 def model(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     source = checkpoint("bert", tmp_path_factory)
-    save_encoder(build_encoder(EncoderConfig(checkpoint=str(source)), supervised=False, side=None), tmp_path / "model")
+    save_encoder(build_encoder(EncoderConfig(checkpoint=str(source)), supervised=False), tmp_path / "model")
     return tmp_path / "model"
 
 

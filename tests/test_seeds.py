@@ -9,9 +9,9 @@ import pytest
 
 from nlcse_tune import records
 from nlcse_tune.cli.options import parse_seeds
-from nlcse_tune.config import override
 from nlcse_tune.data.catalog import fingerprint, fingerprints
 from nlcse_tune.errors import ConfigError, DataError
+from nlcse_tune.fields import override
 from nlcse_tune.paths import StudyPaths, last_searched
 from nlcse_tune.records import Choice, TestRecord
 from nlcse_tune.records.ledger import is_whole, kept_test, ledger, read_openings

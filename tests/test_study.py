@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nlcse_tune.config import digest, flatten
 from nlcse_tune.errors import ConfigError
+from nlcse_tune.fields import digest, flatten
 from nlcse_tune.files import locked
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.published import Row, tables

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from nlcse_tune.cli.options import command_line
-from nlcse_tune.config import flatten, known_fields
 from nlcse_tune.errors import plural
+from nlcse_tune.fields import flatten, known_fields, plain
 from nlcse_tune.files import named
 from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord, constant_side_loss
@@ -191,8 +191,8 @@ def study(item: Study) -> None:
     known = known_fields()
     parameters = item.space.parameters if item.space else {}
     for name, value in flatten(item.config).items():
-        meaning = (known[name].description or "") if name in known else "no side"
-        p = parameters.get(name)
+        meaning = (known[plain(name)].description or "") if plain(name) in known else "no side"
+        p = parameters.get(name, parameters.get(plain(name)))
         span = f"{number(p.low)} to {number(p.high)}" if isinstance(p, Range) else ""
         searched = ", ".join(map(number, p.values)) if isinstance(p, ValueList) else span
         shown.add_row(name, number(value), searched, meaning)

@@ -84,13 +84,12 @@ def check_out(out: str) -> None:
 
 def check_paths(study: str, sets: Sequence[str] | None) -> None:
     """ConfigError where the study's data lie at a path that the cluster cannot see."""
-    from nlcse_tune.config import PATH_FIELDS, SCRATCH, SYNTHETIC, assignments, flatten, override
+    from nlcse_tune.config import SCRATCH, SYNTHETIC
+    from nlcse_tune.fields import assignments, inputs, override
     from nlcse_tune.study import find_study
 
-    flat = flatten(override(find_study(study).config, assignments(sets or ())))
-    for field in PATH_FIELDS:
-        value = flat.get(field)
-        if value in (None, SCRATCH, SYNTHETIC) or Path(value).is_absolute():
+    for field, value in inputs(override(find_study(study).config, assignments(sets or ()))).items():
+        if value in (SCRATCH, SYNTHETIC) or Path(value).is_absolute():
             continue
         if not field.endswith("checkpoint") or Path(value).exists():  # else a hub's name
             raise ConfigError(

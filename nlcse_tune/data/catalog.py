@@ -12,6 +12,7 @@ from nlcse_tune.data.decode import DECODING
 from nlcse_tune.data.lines import FETCH, MissingDataError
 from nlcse_tune.data.sts import Split, multilingual_file, multilingual_folder, task_files
 from nlcse_tune.errors import StorageError
+from nlcse_tune.fields import sides_of
 from nlcse_tune.files import write_text
 from nlcse_tune.paths import cache_folder
 from nlcse_tune.plugins import with_packages
@@ -92,13 +93,13 @@ def fingerprints(config: RunConfig) -> dict[str, str]:
         prints["dev"] = dev_fingerprint(config.eval)
     except FileNotFoundError as error:
         raise MissingDataError(f"{error.filename}: not found: {FETCH}, or set eval.data") from None
-    if config.side:
-        prints["side"] = fingerprint(config.side.data)
-        if config.side.modality == "image" and config.side.data != SYNTHETIC:
+    for place, side in sides_of(config).items():
+        prints[place] = fingerprint(side.data)
+        if side.modality == "image" and side.data != SYNTHETIC:
             prints["decoding"] = DECODING
-        if config.side.checkpoint:
-            prints["side_checkpoint"] = fingerprint(config.side.checkpoint)
-    return with_packages(prints, config.side)
+        if side.checkpoint:
+            prints[place.replace("side", "side_checkpoint")] = fingerprint(side.checkpoint)
+    return with_packages(prints, config.sides)
 
 
 def dev_fingerprint(config: EvalConfig) -> str:

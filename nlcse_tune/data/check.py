@@ -36,13 +36,14 @@ def check_inputs(configs: Iterable[RunConfig]) -> None:
     check_checkpoints(configs)
     rows, listed, whole = cache(_rows), cache(_listed), cache(_check_whole)
     for config in configs:
-        text, side = config.text, config.side
+        text = config.text
         if text.data != SYNTHETIC:
             check_rows(text, rows(text.data, text.objective))
-        if side and side.data != SYNTHETIC and side.modality in SUFFIXES:  # a package reads its own data itself
-            files, labels = listed(side.modality, side.data)
-            check_labels(side, labels)
-            whole(side.modality, side.data, files)
+        for side in config.sides:
+            if side.data != SYNTHETIC and side.modality in SUFFIXES:  # a package reads its own data itself
+                files, labels = listed(side.modality, side.data)
+                check_labels(side, labels)
+                whole(side.modality, side.data, files)
 
 
 def modalities_in(folder: Path) -> list[Modality]:

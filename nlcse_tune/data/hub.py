@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from nlcse_tune.config import SCRATCH, RunConfig, flatten
+from nlcse_tune.config import SCRATCH, RunConfig
 from nlcse_tune.data.download import Remote
 from nlcse_tune.data.registry import DataSet, HubFiles
 from nlcse_tune.errors import DataError, RunError, first_line
+from nlcse_tune.fields import inputs
 
 CONFIG_FILE = "config.json"  # in every folder of transformers
 MODULES_FILE = "modules.json"  # in every folder of sentence-transformers
@@ -74,12 +75,10 @@ def cached_file(dataset: DataSet) -> Path | None:
 def check_checkpoints(configs: Iterable[RunConfig]) -> None:
     """DataError for a checkpoint of these runs that is no folder, not in the hub's cache, and not to be had from it."""
     for config in configs:
-        flat = flatten(config)
-        for field in ("encoder.checkpoint", "side.checkpoint"):
-            value = flat.get(field)
-            if value in (None, SCRATCH) or Path(value).exists() or in_cache(value, weights=True):
+        for field, value in inputs(config).items():
+            if not field.endswith("checkpoint") or value == SCRATCH or Path(value).exists():
                 continue
-            if why := hub_fails(value):
+            if not in_cache(value, weights=True) and (why := hub_fails(value)):
                 raise DataError(
                     f"{field}: {value}: no folder of this name, and {why}; on a machine that reaches the hub run "
                     f"`hf download {value}` and copy its cache (HF_HOME), or set {field} to a folder"

@@ -7,8 +7,9 @@ from typing import Any
 from huggingface_hub import ModelCardData
 
 from nlcse_tune import __version__
-from nlcse_tune.config import SCRATCH, flatten
+from nlcse_tune.config import SCRATCH
 from nlcse_tune.errors import plural
+from nlcse_tune.fields import flatten, sides_of
 from nlcse_tune.models.encoder import SentenceEncoder
 from nlcse_tune.records import RunRecord, TestRecord
 
@@ -60,8 +61,8 @@ def _front_matter(record: RunRecord | None) -> str:
 def _training(record: RunRecord) -> str:
     config = record.config
     sources = {"encoder": config.encoder.checkpoint, "text": config.text.data, "dev": config.eval.data}
-    if config.side:
-        sources |= {"side": config.side.data, "side_checkpoint": str(config.side.checkpoint)}
+    for place, side in sides_of(config).items():
+        sources |= {place: side.data, place.replace("side", "side_checkpoint"): str(side.checkpoint)}
     data = [(kind, Path(sources.get(kind, "")).name, f"`{print_}`") for kind, print_ in record.data.items()]
     settings = [(f"`{field}`", f"`{value}`") for field, value in flatten(config).items()]
     length = f"{plural(record.steps, 'step')}, {plural(record.workers, 'worker')}"

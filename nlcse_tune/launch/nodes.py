@@ -146,7 +146,7 @@ def _lacking(needs: Needs, wanted: Sequence[dict[str, str]], answers: dict[str, 
     missing: dict[Path, tuple[str, Path, str]] = {}
     for node, answer in answers.items():
         for config, here, there in zip(needs.configs, wanted, answer.prints, strict=True):
-            for field, path in travel.inputs(config).items():
+            for field, path in travel.paths(config).items():
                 if here[field] != there.get(field):
                     missing.setdefault(path, (field, path, node))
     return list(missing.values())

@@ -53,7 +53,7 @@ class RunSpec(Frozen):
 def run_spec(paths: StudyPaths, config: RunConfig, seed: int, data: Mapping[str, str]) -> RunSpec:
     """The run of `config` at `seed` on inputs with the fingerprints `data`, in the study's folder."""
     folder, store = paths.folder.resolve(), storage.address_of(paths.folder)
-    name, label = run_id(config, seed, with_packages(data, config.side)), f"{paths.study} seed {seed}"
+    name, label = run_id(config, seed, with_packages(data, config.sides)), f"{paths.study} seed {seed}"
     return RunSpec(folder=folder, store=store, run_id=name, seed=seed, config=config, label=label)
 
 

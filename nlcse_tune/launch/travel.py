@@ -15,10 +15,11 @@ from functools import cache, partial
 from pathlib import Path
 
 from nlcse_tune import __version__, storage
-from nlcse_tune.config import PATH_FIELDS, SYNTHETIC, RunConfig, flatten, override
+from nlcse_tune.config import SYNTHETIC, RunConfig
 from nlcse_tune.data.catalog import dev_fingerprint, fingerprint, fingerprints, task_fingerprint
 from nlcse_tune.data.manifest import manifest_path
 from nlcse_tune.errors import DataError, StorageError
+from nlcse_tune.fields import inputs, override
 from nlcse_tune.files import holder
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
@@ -102,16 +103,14 @@ def _text(path: Path) -> str:
         return ""
 
 
-def inputs(config: RunConfig) -> dict[str, Path]:
+def paths(config: RunConfig) -> dict[str, Path]:
     """The files and folders that a run reads, by their fields."""
-    flat = flatten(config)
-    values = {field: value for field in PATH_FIELDS if (value := flat.get(field)) is not None}
-    return {field: Path(value) for field, value in values.items() if Path(value).is_absolute()}
+    return {field: Path(value) for field, value in inputs(config).items() if Path(value).is_absolute()}
 
 
 def prints(config: RunConfig, *, tests: bool) -> dict[str, str]:
     """What each input of a run is here, by its field: a fingerprint; of what is absent something else."""
-    found = {field: fingerprint(str(path)) for field, path in inputs(config).items() if field != "eval.data"}
+    found = {field: fingerprint(str(path)) for field, path in paths(config).items() if field != "eval.data"}
     if config.eval.data != SYNTHETIC:
         tasks = config.eval.tasks if tests else ()
         reads = [
@@ -155,7 +154,7 @@ def _key(path: Path) -> str:
 
 def at_hand(config: RunConfig) -> RunConfig:
     """The configuration with what travelled in the place of what lies on the machine where the search was started."""
-    there = {field: str(copy) for field, path in inputs(config).items() for copy in _travelled(path)}
+    there = {field: str(copy) for field, path in paths(config).items() for copy in _travelled(path)}
     return override(config, there) if there else config
 
 

@@ -1,9 +1,9 @@
-"""The sentence encoder: a Hugging Face Transformer, a pooler, its MLP, and for training a side tower.
+"""The sentence encoder: a Hugging Face Transformer, a pooler, its MLP, and for training its side towers.
 
 B sentences, T tokens, R rows of side input (views x items), D width.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast, get_args
@@ -28,7 +28,7 @@ HEAD_FILE = "nlcse_head.safetensors"
 
 
 class SentenceEncoder(nn.Module):
-    """Sentences (token ids) to vectors; with a side tower, images or audio through the same layers too."""
+    """Sentences (token ids) to vectors; with side towers, images or audio through the same layers too."""
 
     def __init__(self, backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pooler: Pooler) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class SentenceEncoder(nn.Module):
         self.pooler: Pooler = pooler
         self.head: nn.Module | None = None  # the MLP of pooler `cls`
         self.head_at_test = False  # kept when embedding, as supervised models do
-        self.side: SideTower | None = None
+        self.sides = nn.ModuleList()  # a SideTower each
         self.prompt = ""  # put before each sentence of an evaluation; models made elsewhere may have one
 
     @property
@@ -86,25 +86,26 @@ class SentenceEncoder(nn.Module):
         vectors = self.pooled(input_ids, attention_mask)
         return self.test_head(vectors) if self.test_head is not None else vectors
 
-    def forward_side(self, inputs: Tensor) -> Tensor:
-        """The vectors that a side loss sees: (R, C, H, W) -> (R, D). No text embedding layer, no mask (§3.3)."""
-        if self.side is None:
-            raise RunError("this encoder was built without a side")
-        states = self.side.embedding(inputs)  # (R, patches + 1, D)
-        return self.side.head(first_states(self.backbone.encoder, states))  # type: ignore[no-any-return]
+    def forward_side(self, inputs: Tensor, place: int = 0) -> Tensor:
+        """The vectors that a side's loss sees: (R, C, H, W) -> (R, D). No text embedding layer, no mask (§3.3)."""
+        if place >= len(self.sides):
+            raise RunError("this encoder was built without such a side")
+        tower = cast(SideTower, self.sides[place])
+        states = tower.embedding(inputs)  # (R, patches + 1, D)
+        return tower.head(first_states(self.backbone.encoder, states))  # type: ignore[no-any-return]
 
 
 def build_encoder(
     config: EncoderConfig,
     *,
     supervised: bool,
-    side: SideConfig | None,
+    sides: Sequence[SideConfig] = (),
     tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> SentenceEncoder:
     """The encoder at the start of a run, in training mode with keyed dropout.
 
     Random weights (a scratch encoder, heads, a side embedding without checkpoint) come from torch's global
-    generator: seed it before. A side draws after everything that a run without side has, so both start alike.
+    generator: seed it before. A side draws after everything that a run without it has, so both start alike.
     `tokenizer` is needed for, and only for, a scratch encoder.
     """
     if config.checkpoint != "scratch":
@@ -118,17 +119,17 @@ def build_encoder(
     if config.pooler == "cls":
         encoder.head, encoder.head_at_test = tanh_head(encoder.width), supervised
     known = backbone.config.model_type in FAMILIES
-    if side is not None:
-        if not known:
-            raise ConfigError(
-                f"encoder.checkpoint {config.checkpoint}: the layers of a {backbone.config.model_type!r} encoder "
-                "cannot be driven from image or audio embeddings; families that can: "
-                f"{', '.join(FAMILIES)} (or leave the side out)"
-            )
+    if sides and not known:
+        raise ConfigError(
+            f"encoder.checkpoint {config.checkpoint}: the layers of a {backbone.config.model_type!r} encoder cannot be "
+            f"driven from image or audio embeddings; families that can: {', '.join(FAMILIES)} (or leave the side out)"
+        )
+    for side in sides:
         dropout = float(backbone.config.hidden_dropout_prob) if side.dropout is None else side.dropout
-        encoder.side = SideTower(side.modality, encoder.width, dropout, side.positions)
+        tower = SideTower(side.modality, encoder.width, dropout, side.positions)
         if side.checkpoint is not None:
-            encoder.side.embedding.load_vit(side.checkpoint)
+            tower.embedding.load_vit(side.checkpoint)
+        encoder.sides.append(tower)
     key_dropout(encoder)
     if not known:
         _check_usable(encoder, config.checkpoint)

@@ -14,8 +14,9 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, ValidationError
 
-from nlcse_tune.config import Frozen, RunConfig, StsTask, digest
+from nlcse_tune.config import Frozen, RunConfig, StsTask
 from nlcse_tune.errors import DataError
+from nlcse_tune.fields import digest
 from nlcse_tune.files import write_text
 from nlcse_tune.names import Setting, TestName
 from nlcse_tune.plugins import RECORDED
@@ -83,7 +84,21 @@ class DevPoint(Frozen):
     step: int
     score: float
     text_loss: float | None = None
-    side_loss: float | None = None
+    side_loss: float | None = Field(None, description="of several sides the sum")
+    side_losses: tuple[float, ...] | None = Field(None, description="of several sides each, in their order")
+
+    @classmethod
+    def of(cls, step: int, score: float, text_loss: float, *sides: float) -> Self:
+        """A point with the losses of a run's halves."""
+        return cls(
+            step=step, score=score, text_loss=text_loss, side_loss=sum(sides) if sides else None,
+            side_losses=sides if len(sides) > 1 else None,
+        )  # fmt: skip
+
+    @property
+    def of_sides(self) -> tuple[float, ...]:
+        """The loss of each side."""
+        return self.side_losses or (() if self.side_loss is None else (self.side_loss,))
 
 
 def constant_side_loss(curve: Sequence[DevPoint]) -> str | None:
@@ -92,12 +107,13 @@ def constant_side_loss(curve: Sequence[DevPoint]) -> str | None:
     Batches differ, so a loss that is the same to five digits at each evaluation does not hang on what is in them; and
     below 1e-8 a gradient is less than what AdamW adds to its denominator.
     """
-    losses = [point.side_loss for point in curve if point.side_loss is not None]
-    most = max(map(abs, losses), default=1.0)
-    same = len(losses) > 1 and max(losses) - min(losses) <= 1e-5 * most
-    if not (same or most < 1e-8):
-        return None
-    return f"the side loss was {losses[0]:.4f} at every evaluation: the side taught nothing"
+    for place, losses in enumerate(zip(*(point.of_sides for point in curve), strict=True)):
+        most = max(map(abs, losses), default=1.0)
+        same = len(losses) > 1 and max(losses) - min(losses) <= 1e-5 * most
+        if same or most < 1e-8:
+            name = f"side.{place}" if curve[0].side_losses else "the side"
+            return f"{name} loss was {losses[0]:.4f} at every evaluation: the side taught nothing"
+    return None
 
 
 class Timings(Frozen):

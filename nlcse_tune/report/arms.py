@@ -6,18 +6,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from nlcse_tune.config import (
-    PATH_FIELDS,
-    SPEED_FIELDS,
-    STS_TASKS,
-    TEST_FIELDS,
-    RunConfig,
-    StsTask,
-    digest,
-    flatten,
-    override,
-)
+from nlcse_tune.config import STS_TASKS, RunConfig, StsTask
 from nlcse_tune.errors import DataError
+from nlcse_tune.fields import PATH_FIELDS, SPEED_FIELDS, TEST_FIELDS, digest, flatten, inputs, override, plain
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import Choice, Opening, RunRecord, TestRecord, split_run_id
 from nlcse_tune.records.ledger import Ledger, believed_test, kept_test, ledger, read_openings
@@ -108,16 +99,16 @@ class Arm(ScoredArm):
         """Fields in which the runs are not the study as published, less what a search may change."""
         if not self.runs:
             return []
-        written, inputs = self.study.written, [f for f in PATH_FIELDS if f != "eval.data"]  # test sets: fingerprints
+        written = self.study.written
         ours, theirs = (  # by the last part of a path: the published inputs lie in nobody's folder
-            {field: Path(str(flat[field])).name if flat.get(field) else "none" for field in inputs}
-            for flat in (flatten(self.config), flatten(written))
+            {field: Path(value).name for field, value in inputs(config).items() if field != "eval.data"}  # fingerprints
+            for config in (self.config, written)
         )
         ours["eval.setting"], theirs["eval.setting"] = self.runs[0].test.setting, written.eval.setting
         searched = self.study.space.fields if self.study.space else ()
         free = (*searched, "train.eval_every", "train.precision", "train.tf32")
         others = [line for line in config_differences(self.config, written) if line.split(":")[0] not in free]
-        return differing(ours, theirs, ours) + others
+        return differing(ours, theirs, {**ours, **theirs}) + others
 
 
 def searched(study: Study, paths: StudyPaths) -> RunConfig | None:
@@ -272,5 +263,5 @@ def scoring_differences(a: TestRecord, b: TestRecord) -> list[str]:
 def config_differences(a: RunConfig, b: RunConfig, *, parts: tuple[str, ...] = ()) -> list[str]:
     """Each field that decides a run's numbers and differs; `parts` keeps those of some parts of a configuration."""
     left, right = flatten(a), flatten(b)
-    fields = [field for field in {**left, **right} if field not in {*PATH_FIELDS, *SPEED_FIELDS, *TEST_FIELDS}]
+    fields = [field for field in {**left, **right} if plain(field) not in {*PATH_FIELDS, *SPEED_FIELDS, *TEST_FIELDS}]
     return differing(left, right, [field for field in fields if not parts or field.split(".")[0] in parts])

@@ -79,7 +79,7 @@ def flop_of_step(config: RunConfig) -> float | None:
     layers, width = shape
     views = 3 if config.text.objective == "supervised" else 2
     positions = config.text.batch_size * views * config.text.max_length
-    if side := config.side:
+    for side in config.sides:
         positions += side.batch_size * 2 * POSITIONS.get(side.modality, max(POSITIONS.values()))
     return 3.0 * 2 * 12 * width**2 * layers * positions
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nlcse_tune import stats
-from nlcse_tune.config import STS_TASKS, flatten
+from nlcse_tune.config import STS_TASKS
 from nlcse_tune.errors import DataError
+from nlcse_tune.fields import searchable
 from nlcse_tune.published import Row, Table, label
 from nlcse_tune.records import RunRecord, TestRecord
 from nlcse_tune.reproduce.agreement import Agreement, agreement
@@ -84,7 +85,7 @@ def make_page(name: str, table: Table, sources: Mapping[str, Source], seeds: Seq
 def _line(row: Row, table: Table, source: Source, seeds: Sequence[int], scale: Scale) -> Line:
     printed = table.printed(row)
     if table.measure == "settings":
-        flat = flatten(source.config)
+        flat = searchable(source.config)
         cells = {column: {source.study.search_seed: float(flat[column])} for column in table.columns}
         return Line(row, source, cells, printed)
     kept = source.kept(seeds)

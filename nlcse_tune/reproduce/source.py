@@ -7,10 +7,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from nlcse_tune.config import SCRATCH, SYNTHETIC, RunConfig, assign, digest, flatten
+from nlcse_tune.config import SCRATCH, SYNTHETIC, RunConfig
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError, NlcseError, all_of
 from nlcse_tune.evaluation.tested import is_tested
+from nlcse_tune.fields import assign, digest, inputs, lacks, plain
 from nlcse_tune.launch.precision import expected
 from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.records import RunRecord, TestRecord, configuration_key, run_id
@@ -42,10 +43,8 @@ class Source:
     @cached_property
     def lacking(self) -> str:
         """Which input is not there; empty where all are."""
-        flat = flatten(self.config)
-        paths = {field: flat.get(field) for field in ("text.data", "side.data")}
-        for field, value in paths.items():
-            if value not in (None, SYNTHETIC) and not Path(value).exists():
+        for field, value in inputs(self.config).items():
+            if plain(field) in ("text.data", "side.data") and value != SYNTHETIC and not Path(value).exists():
                 return f"{field}: {value} is not there"
         try:
             _ = self.data
@@ -90,9 +89,7 @@ def find_source(
     """
     study = find_study(name)
     values = {**(small_values(study.config) if scale == "small" else {}), **values_for(name, sets)}
-    if study.config.side is None:
-        values = {field: value for field, value in values.items() if field.split(".")[0] != "side"}
-    study = study.with_overrides(values)
+    study = study.with_overrides({field: value for field, value in values.items() if not lacks(study.config, field)})
     if scale == "small":
         study = study.copied(name=SMALL + name, trials=TRIALS)
     paths = StudyPaths(out, study.name)

@@ -34,7 +34,7 @@ def check_space(state: SearchState, at_a_time: int, keep: int, seeds: int) -> No
     weights = weights_bytes(state.study.config)
     if weights is None or len(state.done) >= state.trials:
         return
-    restart = weights * (5 if state.study.config.side else 3)  # weights, and two moments an optimizer
+    restart = weights * (3 + 2 * len(state.study.config.sides))  # weights, and two moments an optimizer
     # A run has two restart points and their best models, and the next of each is written beside them. Repetitions keep
     # their models until their round ends.
     kept = keep if seeds == 1 else max(keep, FIRST) + FIRST

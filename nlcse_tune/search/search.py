@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from nlcse_tune.config import flatten
 from nlcse_tune.errors import RunError
+from nlcse_tune.fields import searchable
 from nlcse_tune.files import locked, moved, stored
 from nlcse_tune.launch.call import Calling
 from nlcse_tune.launch.driver import ListedRuns, RunSource
@@ -207,7 +207,7 @@ def make_sampler(state: SearchState, options: SearchOptions) -> Sampler:
     method = options.method or ("grid" if size is not None and state.trials >= size else "tpe")
     tries = [complete_point(state.study, values) for values in options.tries]
     first = [*state.under_way, *tries, state.study.own_point]
-    sampler = Sampler(state.space, method, state.seed, first, flatten(state.study.config))
+    sampler = Sampler(state.space, method, state.seed, first, searchable(state.study.config))
     for record in state.done.values():  # in the order in which they ended, as a search under way learns of them
         _tell(sampler, Candidate(state.point_of(record.config), record))
     if options.prior is not None:

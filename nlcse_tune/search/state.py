@@ -6,10 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from nlcse_tune.config import RunConfig, digest, flatten, override
+from nlcse_tune.config import RunConfig
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.errors import ConfigError, DataError
+from nlcse_tune.fields import digest, override, plain, searchable
 from nlcse_tune.launch.events import Watcher
 from nlcse_tune.launch.precision import expected
 from nlcse_tune.launch.preflight import check_precision, check_store
@@ -92,7 +93,7 @@ class SearchState:
 
     def point_of(self, config: RunConfig) -> Point:
         """The searched fields' values in a configuration."""
-        flat = flatten(config)
+        flat = searchable(config)
         return self.space.active(flat, flat)
 
     def begin(self, spec: RunSpec) -> RunSpec:
@@ -148,9 +149,9 @@ def remarks(study: Study) -> list[str]:
         own = " ".join(f"{field}={value}" for field, value in study.own_point.items())
         lines.append(f"the study's own point is not in the space {study.space.name} and is not tried: {own}")
     if "train.optimizers" not in fields:
-        if "side.weight" in fields and optimizers == "two":
+        if "side.weight" in map(plain, fields) and optimizers == "two":
             lines.append("side.weight (omega) is searched and nearly inert under two AdamWs (train.optimizers)")
-        if "side.learning_rate" in fields and optimizers == "one":
+        if "side.learning_rate" in map(plain, fields) and optimizers == "one":
             lines.append("side.learning_rate is searched and plays no part under train.optimizers=one")
     return lines
 
@@ -158,7 +159,7 @@ def remarks(study: Study) -> list[str]:
 def load_state(study: Study, paths: StudyPaths, trials: int | None, *, fresh: bool = False) -> SearchState:
     """Checks that the study can be searched and its data are there, and (unless `fresh`) reads what was run before."""
     space = space_of(study)
-    for point in space.points(flatten(study.config)) if study.grid_size else ():
+    for point in space.points(searchable(study.config)) if study.grid_size else ():
         study.configure(point)  # values that do not go together are an error now, not after hours
     state = SearchState(study, paths, study.search_seed, fingerprints(study.config), budget(study, trials))
     if not fresh:
@@ -197,7 +198,7 @@ def check_call(
     state = load_state(study, paths, options.trials, fresh=options.fresh)
     if options.prior is not None:
         prior(state, options.prior)
-    grid = state.space.points(flatten(study.config)) if study.grid_size else ()
+    grid = state.space.points(searchable(study.config)) if study.grid_size else ()
     check_inputs([study.config, *map(study.configure, grid)])
 
 
@@ -237,7 +238,7 @@ def prior(state: SearchState, paths: StudyPaths) -> list[tuple[Point, float]]:
     """
     groups: dict[str, dict[str, tuple[Point, list[float]]]] = {}
     for record in ledger(paths).runs:
-        flat = flatten(record.config)
+        flat = searchable(record.config)
         if record.status != "completed" or record.best_dev is None or not set(state.space.fields) <= set(flat):
             continue
         point = state.point_of(record.config)
@@ -256,7 +257,7 @@ def complete_point(study: Study, values: Mapping[str, Any]) -> Point:
     space = space_of(study)
     if stray := [name for name in values if name not in space.fields]:
         raise ConfigError(f"--try: {stray[0]} is not searched by {space.name}: {', '.join(space.fields)} are")
-    flat = flatten(override(study.config, values, where="--try"))
+    flat = searchable(override(study.config, values, where="--try"))
     point = space.active(flat, flat)
     if not space.contains(point):
         wrong = {name: value for name, value in point.items() if not space.parameters[name].contains(value)}

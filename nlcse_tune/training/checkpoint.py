@@ -19,6 +19,8 @@ from nlcse_tune.models.encoder import SentenceEncoder, save_encoder, writing_mod
 from nlcse_tune.paths import BEST, LAST
 from nlcse_tune.saved_model import damage, file_digest
 
+LAYOUT = 2  # of a restart point; raised when the names of its parts change
+
 
 class RestartPoint(NamedTuple):
     """Where a restart point lies, and the step of the best model that a run going on from it needs."""
@@ -80,7 +82,7 @@ class Checkpoints:
         unfinished = self.folder / f".{LAST}.unfinished"
         with writing_model(unfinished):
             with unfinished.open("wb") as stream:
-                torch.save({**state, "run": self.run}, stream)
+                torch.save({**state, "run": self.run, "layout": LAYOUT}, stream)
                 stream.flush()
                 os.fsync(stream.fileno())
             path = self.folder / f"{LAST}-{step:06d}-{file_digest(unfinished)}.pt"
@@ -136,6 +138,8 @@ def load_restart(path: Path, device: str, run: str) -> dict[str, Any]:
         raise MemoryError(str(error)) if "allocate" in str(error) else error from None
     if state.get("run") != run:
         raise DataError(f"it is of another run, {state.get('run')}")
+    if state.get("layout") != LAYOUT:
+        raise DataError("another version of this code wrote it")
     return state
 
 

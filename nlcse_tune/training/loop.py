@@ -2,15 +2,16 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 
-from nlcse_tune.config import RunConfig, digest
+from nlcse_tune.config import RunConfig
 from nlcse_tune.data.side import SideData
 from nlcse_tune.data.text import TextData
 from nlcse_tune.errors import RunError
+from nlcse_tune.fields import digest
 from nlcse_tune.models.encoder import SentenceEncoder
 from nlcse_tune.records import DevPoint, RunRecord, constant_side_loss
 from nlcse_tune.training.checkpoint import Checkpoints, load_restart
@@ -22,7 +23,7 @@ from nlcse_tune.training.steps import TAKE_STEP, make_halves
 def train(
     encoder: SentenceEncoder,
     text: TextData,
-    side: SideData | None,
+    sides: Sequence[SideData],
     dev_score: Callable[[SentenceEncoder], float],
     snapshot: Callable[[Progress], RunRecord],
     config: RunConfig,
@@ -38,7 +39,7 @@ def train(
     steps = min(steps, config.train.max_steps or steps)
     if steps == 0:
         raise RunError(f"text.batch_size {config.text.batch_size} is more than the {len(text)} items of text.data")
-    halves = make_halves(encoder, text, side, config, seed, context, steps)
+    halves = make_halves(encoder, text, sides, config, seed, context, steps)
     take_step = TAKE_STEP[config.train.optimizers]
     of_run = f"{digest(config, {})}-s{seed}"
     checkpoints, progress = Checkpoints(context.folder, of_run), Progress(total=steps)
@@ -78,9 +79,7 @@ def train(
                     if context.leads:
                         with torch.profiler.record_function("evaluation"):
                             score = dev_score(encoder)
-                        point = DevPoint(
-                            step=progress.step, score=score, text_loss=means["text"], side_loss=means.get("side")
-                        )
+                        point = DevPoint.of(progress.step, score, *means.values())
                         progress.curve.append(point)
                         if progress.best is None or score > progress.best.score:
                             progress.best = point

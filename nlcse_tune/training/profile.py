@@ -20,6 +20,7 @@ from nlcse_tune.training.context import Progress
 FIRST, LAST = 20, 30  # steps of an attempt
 PARTS = ("data", "forward", "loss", "backward", "optimizer")  # of each half
 EVALUATION = "evaluation"
+LABEL = re.compile(rf"(text|side[.\d]*): ({'|'.join(PARTS)})")
 # What an operator or kernel is, by the first pattern that its name has.
 FAMILIES = {
     "attention kernels": r"scaled_dot_product|flash|fmha|attention|attn",
@@ -116,8 +117,9 @@ def _lines(title: str, rows: Sequence[Row]) -> Iterator[str]:
 def _parts(events: Iterable[Any], count: int) -> list[Row]:
     """The labelled parts in the order of a step."""
     times = {event.key: event.cpu_time_total / 1000 / count for event in events}
-    names = [f"{half}: {part}" for half in ("text", "side") for part in PARTS] + [EVALUATION]
-    return [Row(name, times[name]) for name in names if name in times]
+    labels = filter(None, map(LABEL.fullmatch, times))
+    in_order = sorted(labels, key=lambda label: (label[1] != "text", label[1], PARTS.index(label[2])))
+    return [Row(name, times[name]) for name in [*(label[0] for label in in_order), EVALUATION] if name in times]
 
 
 def _families(events: Iterable[Any], count: int, on_gpu: bool) -> list[Row]:

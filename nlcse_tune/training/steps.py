@@ -23,6 +23,7 @@ from nlcse_tune.data.loader import SideLoader
 from nlcse_tune.data.side import VIEWS, SideData
 from nlcse_tune.data.text import TextBatch, TextData
 from nlcse_tune.errors import ConfigError, RunError
+from nlcse_tune.fields import sides_of
 from nlcse_tune.models.dropout import MaskSource, masks_from
 from nlcse_tune.models.encoder import SentenceEncoder
 from nlcse_tune.models.losses import info_nce, side_loss
@@ -38,7 +39,8 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 class Half(ABC):
     """One objective with its own data order, optimizer and schedule over the shared encoder."""
 
-    name: str
+    name: str  # what its fields begin with, and its losses are called
+    stream: str  # what its random choices are keyed by
     decay: str  # of the learning rate
     views: int  # V
 
@@ -59,7 +61,7 @@ class Half(ABC):
         self.events: list[str] = []
         # Compiled, one graph serves every batch length. The evaluation is left alone: it meets hundreds of shapes once.
         self.forward = torch.compile(forward, dynamic=True) if config.train.compile else forward
-        self.order = Order(len(data), self.items, seed, f"{self.name}-order")
+        self.order = Order(len(data), self.items, seed, f"{self.stream}-order")
         self.optimizer, self.schedule = make_optimizer(encoder, half, self.decay, steps)
         self.device_type = torch.device(context.device).type
         fp16 = config.train.precision == "fp16" and self.device_type != "cpu"
@@ -123,7 +125,7 @@ class Half(ABC):
         views = torch.arange(self.views, device=self.context.device)[:, None]
         rows = (views * self.items + self.own.start + chunk).flatten()
         local = slice(None) if len(chunk) == self.count else (views * self.count + chunk).flatten()
-        generator = torch.Generator(self.context.device).manual_seed(derive(self.seed, f"{self.name}-dropout", step))
+        generator = torch.Generator(self.context.device).manual_seed(derive(self.seed, f"{self.stream}-dropout", step))
         dtype = AUTOCAST.get(self.config.train.precision)
         autocast = torch.autocast(self.device_type, dtype=dtype, enabled=dtype is not None)
         with masks_from(MaskSource(generator, rows, self.views * self.items)), autocast:
@@ -192,7 +194,7 @@ class Half(ABC):
 class TextHalf(Half):
     """Contrast sentences: Eq. 2 on one column, Eq. 3 on pairs or triplets."""
 
-    name, decay = "text", "linear"
+    name, stream, decay = "text", "text", "linear"
 
     def __init__(
         self, encoder: SentenceEncoder, data: TextData, config: RunConfig, seed: int, context: RunContext, steps: int
@@ -219,18 +221,21 @@ class TextHalf(Half):
 
 
 class SideHalf(Half):
-    """Contrast images or audio, weighted by omega (Eq. 1)."""
+    """Contrast images or audio, weighted by omega (Eq. 1): one of a run's sides, by its place among them."""
 
-    name, decay, views = "side", "cosine", VIEWS
+    decay, views = "cosine", VIEWS
 
     def __init__(
-        self, encoder: SentenceEncoder, data: SideData, config: RunConfig, seed: int, context: RunContext, steps: int
-    ) -> None:
-        assert config.side is not None  # there is side data
-        self.data, self.side, self.criterion = data, config.side, side_loss(config.side.loss)
-        super().__init__(encoder, encoder.forward_side, data, config.side, config, seed, context, steps)
+        self, encoder: SentenceEncoder, data: SideData, place: int, config: RunConfig, seed: int, context: RunContext,
+        steps: int,
+    ) -> None:  # fmt: skip
+        self.name, self.side = list(sides_of(config).items())[place]
+        self.stream = f"side.{place}" if place else "side"  # a first side is the same with and without a second
+        self.data, self.criterion = data, side_loss(self.side.loss)
+        forward = partial(encoder.forward_side, place=place) if place else encoder.forward_side
+        super().__init__(encoder, forward, data, self.side, config, seed, context, steps)
         order, own = self.order, self.own
-        self._generator = generator = partial(numpy_generator, seed, "side-views")  # by step and position
+        self._generator = generator = partial(numpy_generator, seed, f"{self.stream}-views")  # by step and position
         self.loader = SideLoader(  # it knows nothing of this half: a ring of the two would outlive the run
             data, lambda step: order[step][own], lambda step, place: generator(step, own.start + place),
             context.device, config.train.loader_threads,
@@ -255,18 +260,18 @@ class SideHalf(Half):
 def make_halves(
     encoder: SentenceEncoder,
     text: TextData,
-    side: SideData | None,
+    sides: Sequence[SideData],
     config: RunConfig,
     seed: int,
     context: RunContext,
     steps: int,
 ) -> list[Half]:
-    """Text, then the side where there is one: the order of Algorithm 1. SimCSE is the list without its second entry."""
+    """Text, then each side: the order of Algorithm 1. SimCSE is text alone."""
     halves: list[Half] = [TextHalf(encoder, text, config, seed, context, steps)]
-    if side is not None:
-        halves.append(SideHalf(encoder, side, config, seed, context, steps))
+    for place, side in enumerate(sides):
+        halves.append(SideHalf(encoder, side, place, config, seed, context, steps))
         if config.train.optimizers == "one":
-            halves[1].scaler = halves[0].scaler  # gradients that are added up need one scale
+            halves[-1].scaler = halves[0].scaler  # gradients that are added up need one scale
     return halves
 
 

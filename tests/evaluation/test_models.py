@@ -41,7 +41,7 @@ def run_checkpoint(folder: Path, source: Path, pooler: Pooler, *, supervised: bo
     """A checkpoint as a run leaves it."""
     torch.manual_seed(1)
     config = EncoderConfig(checkpoint=str(source), pooler=pooler)
-    save_encoder(build_encoder(config, supervised=supervised, side=None), folder)
+    save_encoder(build_encoder(config, supervised=supervised), folder)
     return folder
 
 

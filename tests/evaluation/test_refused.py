@@ -36,7 +36,7 @@ def theirs(folder: Path, factory: Factory, family: str = "bert") -> Path:
 def unsealed(folder: Path, factory: Factory) -> Path:
     """A supervised run's model, of a version that knew no digests."""
     config = EncoderConfig(checkpoint=str(checkpoint("bert", factory)))
-    save_encoder(build_encoder(config, supervised=True, side=None), folder)
+    save_encoder(build_encoder(config, supervised=True), folder)
     (folder / "nlcse_pooling.json").write_text(json.dumps({"pooler": "cls", "head_at_test": True}))
     return folder
 

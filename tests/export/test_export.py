@@ -41,7 +41,7 @@ def saved(folder: Path, source: Path, pooler: Pooler, *, supervised: bool) -> Pa
     """A checkpoint as a run leaves it."""
     torch.manual_seed(1)
     config = EncoderConfig(checkpoint=str(source), pooler=pooler)
-    save_encoder(build_encoder(config, supervised=supervised, side=None), folder)
+    save_encoder(build_encoder(config, supervised=supervised), folder)
     return folder
 
 
@@ -186,7 +186,7 @@ def test_models_and_restart_points_keep_the_users_umask(
     umask: int, mode: int, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     source = checkpoint("bert", tmp_path_factory)
-    encoder = build_encoder(EncoderConfig(checkpoint=str(source), pooler="cls"), supervised=True, side=None)
+    encoder = build_encoder(EncoderConfig(checkpoint=str(source), pooler="cls"), supervised=True)
     former = os.umask(umask)
     try:
         (tmp_path / "run").mkdir()
@@ -208,7 +208,7 @@ def test_a_disk_that_is_full_is_one_error_whoever_writes(
 ) -> None:
     """Weights, tokenizer and restart point each raise an error of their own library's."""
     source = checkpoint("bert", tmp_path_factory)
-    encoder = build_encoder(EncoderConfig(checkpoint=str(source), pooler="cls"), supervised=True, side=None)
+    encoder = build_encoder(EncoderConfig(checkpoint=str(source), pooler="cls"), supervised=True)
     model = saved(tmp_path / "model", source, "cls", supervised=True)
     (tmp_path / "run").mkdir()
     checkpoints = Checkpoints(tmp_path / "run", "a run")

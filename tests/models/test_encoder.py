@@ -27,7 +27,7 @@ def test_embed_is_what_a_plain_automodel_gives(family: str, tmp_path_factory: py
     model, tokens = load_plain(folder)
     batch = tokens(SENTENCES, padding=True, return_tensors="pt")
     expected = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state[:, 0]
-    encoder = build_encoder(EncoderConfig(checkpoint=str(folder)), supervised=False, side=None).eval()
+    encoder = build_encoder(EncoderConfig(checkpoint=str(folder)), supervised=False).eval()
     got = encoder.embed(batch["input_ids"], batch["attention_mask"])
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
 
@@ -55,7 +55,7 @@ def test_the_side_goes_through_the_same_layers_without_embedding_or_mask(
 ) -> None:
     """Text states put in by hand come out as the text path's own."""
     encoder = build_encoder(
-        EncoderConfig(checkpoint=str(checkpoint(family, tmp_path_factory))), supervised=False, side=SIDE
+        EncoderConfig(checkpoint=str(checkpoint(family, tmp_path_factory))), supervised=False, sides=[SIDE]
     ).eval()
     batch = encoder.tokenizer(SENTENCES[:1], return_tensors="pt")
     states = encoder.backbone.embeddings(batch["input_ids"])
@@ -73,12 +73,12 @@ def test_other_families_are_refused_with_a_side_and_told_which_can(
 ) -> None:
     config = EncoderConfig(checkpoint=str(checkpoint(family, tmp_path_factory)))
     with pytest.raises(ConfigError, match=rf"'{family}'.*families that can: {', '.join(FAMILIES)}"):
-        build_encoder(config, supervised=False, side=SIDE)
+        build_encoder(config, supervised=False, sides=[SIDE])
 
 
 def test_other_families_train_on_text_alone_with_keyed_dropout(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = str(checkpoint("distilbert", tmp_path_factory))
-    encoder = build_encoder(EncoderConfig(checkpoint=folder), supervised=False, side=None)
+    encoder = build_encoder(EncoderConfig(checkpoint=folder), supervised=False)
     ids = torch.tensor([[2, 20, 30, 3]])
 
     def vector() -> torch.Tensor:
@@ -88,7 +88,7 @@ def test_other_families_train_on_text_alone_with_keyed_dropout(tmp_path_factory:
     assert torch.equal(vector(), vector())
     assert encoder.max_length == 80
     with pytest.raises(ConfigError, match=r"encoder\.dropout: a 'distilbert' encoder .* has no hidden_dropout_prob"):
-        build_encoder(EncoderConfig(checkpoint=folder, dropout=0.2), supervised=False, side=None)
+        build_encoder(EncoderConfig(checkpoint=folder, dropout=0.2), supervised=False)
 
 
 def test_dropout_that_is_not_keyed_is_refused(
@@ -97,17 +97,17 @@ def test_dropout_that_is_not_keyed_is_refused(
     folder = checkpoint("distilbert", tmp_path_factory)
     monkeypatch.setattr("nlcse_tune.models.encoder.key_dropout", lambda model: None)
     with pytest.raises(ConfigError, match="could be repeated"):
-        build_encoder(EncoderConfig(checkpoint=str(folder)), supervised=False, side=None)
+        build_encoder(EncoderConfig(checkpoint=str(folder)), supervised=False)
 
 
 def test_a_checkpoint_that_is_none_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give a folder that holds"):
-        build_encoder(EncoderConfig(checkpoint=str(tmp_path)), supervised=False, side=None)
+        build_encoder(EncoderConfig(checkpoint=str(tmp_path)), supervised=False)
 
 
 def test_dropout_of_the_configuration_reaches_every_layer(tmp_path_factory: pytest.TempPathFactory) -> None:
     config = EncoderConfig(checkpoint=str(checkpoint("bert", tmp_path_factory)), dropout=0.3)
-    encoder = build_encoder(config, supervised=False, side=SIDE)
+    encoder = build_encoder(config, supervised=False, sides=[SIDE])
     rates = {module.p for module in encoder.modules() if isinstance(module, torch.nn.Dropout)}
     assert rates == {0.3}
     assert encoder.backbone.config.attention_probs_dropout_prob == 0.3
@@ -119,7 +119,7 @@ def test_the_longest_sentence_fits_the_positions(
 ) -> None:
     """RoBERTa and its kin lose padding_idx + 1 positions."""
     folder = checkpoint(family, tmp_path_factory, **({"pad_token_id": 1} if offset else {}))
-    encoder = build_encoder(EncoderConfig(checkpoint=str(folder)), supervised=False, side=None).eval()
+    encoder = build_encoder(EncoderConfig(checkpoint=str(folder)), supervised=False).eval()
     assert encoder.max_length == 80 - offset
     ids = torch.full((1, encoder.max_length), 20)
     assert torch.isfinite(encoder.embed(ids, torch.ones_like(ids))).all()
@@ -129,7 +129,7 @@ def test_the_longest_sentence_fits_the_positions(
 def test_the_head_is_kept_at_test_for_supervised_models_only(supervised: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
     encoder = build_encoder(
-        EncoderConfig(checkpoint="scratch"), supervised=supervised, side=SIDE, tokenizer=tokenizer()
+        EncoderConfig(checkpoint="scratch"), supervised=supervised, sides=[SIDE], tokenizer=tokenizer()
     ).eval()
     batch = encoder.tokenizer(SENTENCES, padding=True, return_tensors="pt")
     inputs = batch["input_ids"], batch["attention_mask"]
@@ -151,8 +151,8 @@ def test_a_folder_without_pooling_asks_for_one(tmp_path_factory: pytest.TempPath
 
 
 def test_an_encoder_without_side_refuses_side_inputs(tmp_path_factory: pytest.TempPathFactory) -> None:
-    encoder = build_encoder(EncoderConfig(checkpoint="scratch"), supervised=False, side=None, tokenizer=tokenizer())
-    with pytest.raises(RunError, match="without a side"):
+    encoder = build_encoder(EncoderConfig(checkpoint="scratch"), supervised=False, tokenizer=tokenizer())
+    with pytest.raises(RunError, match="without such a side"):
         encoder.forward_side(torch.randn(2, 3, 224, 224))
 
 
@@ -164,13 +164,13 @@ def test_a_vit_checkpoint_of_the_same_width_starts_the_side(tmp_path: Path) -> N
     vit.save_pretrained(tmp_path / "vit")
     scratch = EncoderConfig(checkpoint="scratch", scratch=ScratchConfig(hidden_size=32))
     side = SideConfig(data="synthetic", checkpoint=str(tmp_path / "vit"))
-    encoder = build_encoder(scratch, supervised=False, side=side, tokenizer=tokenizer()).eval()
+    encoder = build_encoder(scratch, supervised=False, sides=[side], tokenizer=tokenizer()).eval()
     images = torch.randn(2, 3, 224, 224)
-    assert encoder.side is not None
-    torch.testing.assert_close(encoder.side.embedding(images), vit.eval().embeddings(images), rtol=1e-5, atol=1e-6)
+    (tower,) = encoder.sides
+    torch.testing.assert_close(tower.embedding(images), vit.eval().embeddings(images), rtol=1e-5, atol=1e-6)
     wide = scratch.model_copy(update={"scratch": ScratchConfig(hidden_size=64)})
     with pytest.raises(ConfigError, match="does not fit the encoder: cls_token"):
-        build_encoder(wide, supervised=False, side=side, tokenizer=tokenizer())
+        build_encoder(wide, supervised=False, sides=[side], tokenizer=tokenizer())
 
 
 @pytest.mark.parametrize(

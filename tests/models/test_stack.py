@@ -19,7 +19,7 @@ SIDE = SideConfig(data="synthetic")
 def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SentenceEncoder:
     torch.manual_seed(0)
     config = EncoderConfig(checkpoint=str(checkpoint(request.param, tmp_path_factory)))
-    return build_encoder(config, supervised=False, side=SIDE)
+    return build_encoder(config, supervised=False, sides=[SIDE])
 
 
 def sentences(encoder: SentenceEncoder) -> tuple[Tensor, Tensor]:

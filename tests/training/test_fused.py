@@ -41,9 +41,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def losses(config: RunConfig, folder: Path, steps: int = 2) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """(steps, halves) losses, and the weights after them."""
-    encoder, text, side = build(config)
+    encoder, text, sides = build(config)
     encoder.to(DEVICE)
-    halves = make_halves(encoder, text, side, config, SEED, RunContext(folder, device=DEVICE), 10)
+    halves = make_halves(encoder, text, sides, config, SEED, RunContext(folder, device=DEVICE), 10)
     found = torch.stack([torch.stack([half.step(step) for half in halves]) for step in range(steps)]).cpu()
     return found, {name: value.cpu() for name, value in encoder.state_dict().items()}
 
@@ -90,9 +90,9 @@ def test_no_half_waits_for_the_device(tmp_path: Path) -> None:
     if DEVICE == "cpu":
         pytest.skip("a CPU computes at once")
     config = tiny({**IMAGES, "batch_size": 4}, text__batch_size=4, train__precision="bf16")
-    encoder, text, side = build(config)
+    encoder, text, sides = build(config)
     encoder.to(DEVICE)
-    halves = make_halves(encoder, text, side, config, SEED, RunContext(tmp_path, device=DEVICE), 10)
+    halves = make_halves(encoder, text, sides, config, SEED, RunContext(tmp_path, device=DEVICE), 10)
     [half.step(0) for half in halves]  # compiles
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from nlcse_tune.config import RunConfig, override
+from nlcse_tune.config import RunConfig
 from nlcse_tune.errors import ConfigError, RunError
+from nlcse_tune.fields import override
 from nlcse_tune.records import RunRecord
 from nlcse_tune.run import run_one
 from nlcse_tune.training.context import RunContext

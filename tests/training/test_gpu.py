@@ -26,9 +26,9 @@ BASE = {"hidden_size": 768, "layers": 12, "heads": 12, "vocab_size": 400}
 
 def curve(config: RunConfig, steps: int, context: RunContext) -> torch.Tensor:
     """(steps, halves) losses of a random BERT-base."""
-    encoder, text, side = build(config)
+    encoder, text, sides = build(config)
     encoder.to("cuda")
-    halves = make_halves(encoder, text, side, config, SEED, context, steps)
+    halves = make_halves(encoder, text, sides, config, SEED, context, steps)
     return torch.stack([torch.stack([half.step(step) for half in halves]) for step in range(steps)]).cpu()
 
 
@@ -81,9 +81,9 @@ def test_running_out_of_memory_for_real_gives_the_micro_batched_losses(tmp_path:
     micro = curve(base("fp32", text__batch_size=512, train__micro_batch=32), 3, alone(tmp_path))
     peak = torch.cuda.max_memory_allocated()
     config = base("fp32", text__batch_size=512)
-    encoder, text, side = build(config)
+    encoder, text, sides = build(config)
     encoder.to("cuda")
-    halves = make_halves(encoder, text, side, config, SEED, alone(tmp_path), 3)
+    halves = make_halves(encoder, text, sides, config, SEED, alone(tmp_path), 3)
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction((1.5 * peak) / total)

@@ -67,7 +67,7 @@ def test_gradients_of_the_halves_never_mix(tmp_path: Path) -> None:
     """Each half leaves alone what only the other has, decay and moments included, and shares the layers."""
     encoder, (text, side) = halves(tiny(SIDE, text__weight_decay=0.1, side__weight_decay=0.1), RunContext(tmp_path))
     text_only = {n for n, _ in encoder.named_parameters() if n.startswith(("backbone.embeddings.", "head."))}
-    side_only = {n for n, _ in encoder.named_parameters() if n.startswith("side.")}
+    side_only = {n for n, _ in encoder.named_parameters() if n.startswith("sides.")}
     shared = {n for n, _ in encoder.named_parameters()} - text_only - side_only
     assert shared == {n for n, _ in encoder.named_parameters() if n.startswith("backbone.encoder.layer.")}
 
@@ -106,8 +106,8 @@ def test_omega_scales_the_side_loss_and_its_gradient_before_clipping(tmp_path: P
     def step(weight: float) -> tuple[float, torch.Tensor]:
         encoder, both = halves(tiny({**SIDE, "weight": weight}, train__max_grad_norm=1e9), RunContext(tmp_path))
         loss = float(both[1].step(0))
-        assert encoder.side is not None
-        gradient = encoder.side.head[0].weight.grad  # type: ignore[union-attr]
+        assert len(encoder.sides) == 1
+        gradient = encoder.sides[0].head[0].weight.grad  # type: ignore[union-attr, index]
         assert gradient is not None
         return loss, gradient  # type: ignore[return-value]
 

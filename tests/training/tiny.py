@@ -13,11 +13,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from nlcse_tune.config import RunConfig, override
+from nlcse_tune.config import RunConfig
 from nlcse_tune.data.columns import TextSource
 from nlcse_tune.data.modalities import load_side
 from nlcse_tune.data.side import SideData
 from nlcse_tune.data.text import TextData, load_text
+from nlcse_tune.fields import override
 from nlcse_tune.models.encoder import SentenceEncoder, build_encoder
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.seeding import derive
@@ -30,7 +31,7 @@ IMAGES = {"modality": "image", "data": "synthetic", "batch_size": 16, "learning_
 AUDIO = {**IMAGES, "modality": "audio"}
 
 
-def tiny(side: dict[str, Any] | None = None, **changes: Any) -> RunConfig:
+def tiny(side: dict[str, Any] | list[dict[str, Any]] | None = None, **changes: Any) -> RunConfig:
     """Two layers of width 32, batches of 16; `changes` are dotted fields with `__` for the dot."""
     raw = {
         "encoder": {"checkpoint": "scratch", "scratch": {"hidden_size": 32, "vocab_size": 400}},
@@ -50,27 +51,27 @@ def _tables(objective: str, data: str, length: int) -> TextData:
 
 @cache
 def _side(modality: str) -> SideData:
-    return load_side(tiny(IMAGES if modality == "image" else AUDIO).side)  # type: ignore[arg-type]
+    return load_side(*tiny(IMAGES if modality == "image" else AUDIO).sides)
 
 
-def build(config: RunConfig, seed: int = SEED) -> tuple[SentenceEncoder, TextData, SideData | None]:
+def build(config: RunConfig, seed: int = SEED) -> tuple[SentenceEncoder, TextData, list[SideData]]:
     """Encoder and data as `run_one` makes them, but with a tokenizer and data made once a session."""
     with torch.random.fork_rng():
         torch.manual_seed(derive(seed, "init"))
         encoder = build_encoder(
-            config.encoder, supervised=config.text.objective == "supervised", side=config.side, tokenizer=tokenizer()
+            config.encoder, supervised=config.text.objective == "supervised", sides=config.sides, tokenizer=tokenizer()
         )
     text = _tables(config.text.objective, config.text.data, config.text.max_length)
-    return encoder, text, _side(config.side.modality) if config.side else None
+    return encoder, text, [_side(side.modality) for side in config.sides]
 
 
 def halves(
     config: RunConfig, context: RunContext | None = None, seed: int = SEED
 ) -> tuple[SentenceEncoder, list[Half]]:
     """An encoder and its halves, ready for `half.step(0)`."""
-    encoder, text, side = build(config, seed)
+    encoder, text, sides = build(config, seed)
     context = context or RunContext(Path("nowhere"))
-    return encoder, make_halves(encoder, text, side, config, seed, context, steps=10)
+    return encoder, make_halves(encoder, text, sides, config, seed, context, steps=10)
 
 
 def forked(function: Callable[..., Any], folder: Path, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
