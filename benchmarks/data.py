@@ -36,11 +36,11 @@ from transformers import AutoTokenizer, DataCollatorWithPadding, PreTrainedToken
 from benchmarks.forks import HEAD, Line, compared, in_process, rate
 from benchmarks.generated import generate
 from nlcse_tune.config import SCRATCH, EncoderConfig, RunConfig
+from nlcse_tune.config.fields import override
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.data.columns import TextSource
 from nlcse_tune.data.text import TextData, load_text, train_tokenizer
 from nlcse_tune.evaluation.sts import DevEvaluator
-from nlcse_tune.fields import override
 from nlcse_tune.models.encoder import build_encoder
 from nlcse_tune.run import run_one
 from nlcse_tune.training.context import Progress, RunContext

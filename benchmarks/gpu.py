@@ -33,7 +33,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from benchmarks.made import configuration, encoder_folder, flop, prepare
 from benchmarks.peers import Clips, Pictures, plain_loop
-from nlcse_tune.fields import override
+from nlcse_tune.config.fields import override
 from nlcse_tune.run import run_one
 from nlcse_tune.training import steps as half_steps
 from nlcse_tune.training.context import Progress, RunContext

@@ -9,8 +9,8 @@ from PIL import Image
 from transformers import AutoConfig, AutoModel
 
 from nlcse_tune.config import EncoderConfig, RunConfig, ScratchConfig
+from nlcse_tune.config.fields import override
 from nlcse_tune.data.text import train_tokenizer
-from nlcse_tune.fields import override
 from nlcse_tune.models.side_embedding import SHAPES
 from nlcse_tune.study import find_study
 

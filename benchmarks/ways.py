@@ -30,7 +30,8 @@ from nlcse_tune.data.modalities import load_side
 from nlcse_tune.data.text import load_text, scratch_tokenizer
 from nlcse_tune.models.encoder import SentenceEncoder, build_encoder
 from nlcse_tune.training.context import RunContext
-from nlcse_tune.training.steps import TAKE_STEP, Half, make_halves
+from nlcse_tune.training.halves import TAKE_STEP, make_halves
+from nlcse_tune.training.steps import Half
 
 STEPS = 100_000  # of the schedules: more than any benchmark takes
 PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "convolution", "convolution_backward"}

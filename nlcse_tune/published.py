@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from nlcse_tune.config import STS_TASKS, Frozen, StsTask
+from nlcse_tune.config.fields import validate
 from nlcse_tune.errors import ConfigError, nearest
-from nlcse_tune.fields import validate
 from nlcse_tune.files import read_yaml
 from nlcse_tune.paths import shipped
 

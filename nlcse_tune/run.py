@@ -49,7 +49,7 @@ def run_one(config: RunConfig, seed: int, context: RunContext, *, study: str = "
         )
     encoder.to(context.device)
     text = load_text(source, encoder.tokenizer)
-    sides = [load_side(side) for side in config.sides]
+    sides = [load_side(side) if side.reads_data else None for side in config.sides]
     evaluator = DevEvaluator(config.eval.data, encoder, config.eval.language)
     dev_score = partial(evaluator, precision="fp32" if config.train.precision == "fp32" else "bf16")
     setup = time.perf_counter() - clock

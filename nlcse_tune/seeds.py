@@ -11,11 +11,11 @@ import numpy as np
 
 from nlcse_tune import records, report, stats
 from nlcse_tune.config import RunConfig
+from nlcse_tune.config.fields import override
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.errors import ConfigError, RunError
 from nlcse_tune.evaluation.tested import is_tested
-from nlcse_tune.fields import override
 from nlcse_tune.files import locked
 from nlcse_tune.launch.call import Calling
 from nlcse_tune.launch.driver import ListedRuns
@@ -66,8 +66,8 @@ class PlannedArm:
 def planned_arms(study: Study, root: StudyPaths, values: dict[str, Any]) -> list[PlannedArm]:
     """The method and its baseline (a baseline study stands alone), each as it was searched or as its YAML says.
 
-    A baseline that was not searched itself takes the method's text, encoder and training settings, so that the two
-    differ in the side alone.
+    SimCSE as a baseline that was not searched itself takes the text, encoder and training settings of a method with a
+    side, so that the two differ in the side alone.
     """
     config = searched(study, root)
     unsearched: Origin = "changed" if root.search.is_file() else "study"
@@ -76,8 +76,9 @@ def planned_arms(study: Study, root: StudyPaths, values: dict[str, Any]) -> list
         return [method]
     paths = StudyPaths(root.root, baseline.name)
     config = searched(baseline, paths)
-    own = config or override(method.config, {"side": None})
-    return [method, PlannedArm(baseline, paths, own, "search" if config else "method")]
+    if config or baseline.config.side or not method.config.side:
+        return [method, PlannedArm(baseline, paths, config or baseline.config, "search" if config else "study")]
+    return [method, PlannedArm(baseline, paths, override(method.config, {"side": None}), "method")]
 
 
 def missing_runs(arms: Sequence[PlannedArm], seeds: Sequence[int], *, any_version: bool = False) -> list[RunSpec]:

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Self, get_args
 from pydantic import Field, RootModel, field_validator, model_validator
 
 from nlcse_tune.config import Frozen
+from nlcse_tune.config.fields import PATH_FIELDS, SPEED_FIELDS, TEST_FIELDS, check_field, known_fields, plain, validate
 from nlcse_tune.errors import ConfigError, all_of
-from nlcse_tune.fields import PATH_FIELDS, SPEED_FIELDS, TEST_FIELDS, check_field, known_fields, plain, validate
 from nlcse_tune.files import read_yaml
 
 Point = dict[str, Any]

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from nlcse_tune.config import AUTO, Frozen, RunConfig, StsTask
+from nlcse_tune.config.fields import lacks, override, searchable, validate, with_absolute_paths
 from nlcse_tune.errors import ConfigError, all_of, nearest
-from nlcse_tune.fields import lacks, override, searchable, validate, with_absolute_paths
 from nlcse_tune.files import read_yaml
 from nlcse_tune.names import MAX_SEED, TestName
 from nlcse_tune.paths import shipped

@@ -24,7 +24,7 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 from nlcse_tune.config import RunConfig  # noqa: E402
-from nlcse_tune.fields import override  # noqa: E402
+from nlcse_tune.config.fields import override  # noqa: E402
 from nlcse_tune.study import Study, find_study  # noqa: E402
 from tests.s3_server import KEYS, S3Server  # noqa: E402
 

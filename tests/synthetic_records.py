@@ -12,7 +12,7 @@ import numpy as np
 
 from nlcse_tune import stats
 from nlcse_tune.config import AUTO, STS_TASKS, RunConfig, StsTask
-from nlcse_tune.fields import override
+from nlcse_tune.config.fields import override
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord, TestRecord, Timings, configuration_id, now

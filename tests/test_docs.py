@@ -29,12 +29,8 @@ pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="needs the 
 # Phrases that give a word a second meaning, or that are not the field's English, each with what is said instead.
 CLASHES = {
     r"(?:seeds?|\d+) a side": "a side is images or audio; what is compared are arms: seeds per arm",
-    r"each side": "both arms, or each arm",
-    r"both sides": "both arms",
-    r"(?:the )?two sides": "the two arms; of a pair, its two sentences",
     r"either side": "either arm",
     r"side by side": "at a time, in parallel, beside",
-    r"sides'": "the arms'",
     r"a row an?": "per row",
     r"a seed an?": "per seed",
     r"(?:\d+|one|two|negatives|positives) an anchor": "per anchor",

@@ -12,11 +12,11 @@ import torch
 
 from nlcse_tune import plugins
 from nlcse_tune.config import RunConfig, SideConfig
+from nlcse_tune.config.fields import override, validate
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.data.modalities import load_side
 from nlcse_tune.errors import ConfigError, RunError
-from nlcse_tune.fields import override, validate
 from nlcse_tune.models.losses import side_loss
 from nlcse_tune.models.side_embedding import SideTower
 from nlcse_tune.paths import StudyPaths

@@ -8,9 +8,9 @@ import pytest
 
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS
+from nlcse_tune.config.fields import known_fields
 from nlcse_tune.data.transfer import TRANSFER_TASKS
 from nlcse_tune.errors import ConfigError
-from nlcse_tune.fields import known_fields
 from nlcse_tune.published import Row, Table, find_table, label, published_of, tables
 from nlcse_tune.study import find_study
 

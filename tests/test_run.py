@@ -12,11 +12,11 @@ import torch
 
 from nlcse_tune.cli.show import outcome
 from nlcse_tune.config import RunConfig
+from nlcse_tune.config.fields import override
 from nlcse_tune.data import synthetic
 from nlcse_tune.data.modalities import load_side
 from nlcse_tune.errors import ConfigError, DataError, RunError
 from nlcse_tune.export.folder import export_run
-from nlcse_tune.fields import override
 from nlcse_tune.models.encoder import load_encoder
 from nlcse_tune.records import RunRecord
 from nlcse_tune.run import run_one

@@ -9,9 +9,9 @@ import pytest
 
 from nlcse_tune import records
 from nlcse_tune.cli.options import parse_seeds
+from nlcse_tune.config.fields import override
 from nlcse_tune.data.catalog import fingerprint, fingerprints
 from nlcse_tune.errors import ConfigError, DataError
-from nlcse_tune.fields import override
 from nlcse_tune.paths import StudyPaths, last_searched
 from nlcse_tune.records import Choice, TestRecord
 from nlcse_tune.records.ledger import is_whole, kept_test, ledger, read_openings
@@ -52,6 +52,16 @@ def test_a_baseline_without_search_takes_the_methods_text_settings(tiny_study: S
     assert baseline.config.text == method.config.text
     assert baseline.config.train == method.config.train
     assert baseline.paths.study == "demo-simcse"
+
+
+def test_a_baseline_that_has_a_side_keeps_it_and_text_alone_is_no_other_text_alones_settings(tmp_path: Path) -> None:
+    """It was trained without: `visualcse-bert-sum` against SimCSE under the name of visualcse-bert."""
+    for name, values in (("visualcse-bert-sum", {"side.batch_size": 8}), ("visualcse-bert-uniform", {})):
+        study = find_study(name).with_precision("fp32").with_overrides(values)
+        method, baseline = planned_arms(study, StudyPaths(tmp_path, name), values)
+        own = find_study("visualcse-bert").with_precision("fp32").with_overrides(values).config
+        assert (baseline.config, baseline.origin) == (own, "study")
+        assert method.config != own
 
 
 def test_a_search_result_is_used_if_it_is_of_this_very_study(tiny_study: Study, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from nlcse_tune import records, stats
+from nlcse_tune.config.fields import override
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError, RunError
-from nlcse_tune.fields import override
 from nlcse_tune.launch.events import SeedsView
 from nlcse_tune.names import TestName
 from nlcse_tune.paths import StudyPaths

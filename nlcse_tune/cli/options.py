@@ -64,7 +64,7 @@ AnyVersion = Annotated[bool, Option("--any-version", help="count runs of other n
 
 def chosen_study(name: str, sets: Sequence[str] | None) -> "tuple[Study, dict[str, Any]]":
     """The study with its overrides in place, and the overrides; every problem of both in one error."""
-    from nlcse_tune.fields import assign
+    from nlcse_tune.config.fields import assign
     from nlcse_tune.study import find_study
 
     values: dict[str, Any] = {}

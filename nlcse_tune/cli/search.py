@@ -70,7 +70,7 @@ def search(
     out: options.Out = Path("runs"),
 ) -> None:
     """Search a study's hyper-parameters on STS-B dev; the best configuration and its checkpoint come out."""
-    from nlcse_tune.fields import assignments
+    from nlcse_tune.config.fields import assignments
     from nlcse_tune.launch.precision import expected
     from nlcse_tune.launch.spec import Launch
     from nlcse_tune.paths import StudyPaths

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from nlcse_tune.cli.options import command_line
+from nlcse_tune.config.fields import flatten, known_fields, plain
 from nlcse_tune.errors import plural
-from nlcse_tune.fields import flatten, known_fields, plain
 from nlcse_tune.files import named
 from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord, constant_side_loss

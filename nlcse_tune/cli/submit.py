@@ -85,7 +85,7 @@ def check_out(out: str) -> None:
 def check_paths(study: str, sets: Sequence[str] | None) -> None:
     """ConfigError where the study's data lie at a path that the cluster cannot see."""
     from nlcse_tune.config import SCRATCH, SYNTHETIC
-    from nlcse_tune.fields import assignments, inputs, override
+    from nlcse_tune.config.fields import assignments, inputs, override
     from nlcse_tune.study import find_study
 
     for field, value in inputs(override(find_study(study).config, assignments(sets or ()))).items():

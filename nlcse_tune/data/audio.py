@@ -74,13 +74,14 @@ class AudioData(FolderData):
     synthetic = (synthetic.SPEAKERS, synthetic.CLIPS_PER_SPEAKER)
     shape = (1, MEL_BINS, FRAMES)
 
-    def __init__(self, data: str | Path, *, mixup: float = 0.0, normalised: bool = True) -> None:
-        super().__init__(data)
+    def __init__(self, data: str | Path, *, mixup: float = 0.0, normalised: bool = True, noise: bool = False) -> None:
+        super().__init__(data, noise=noise)
         self.mixup, self.normalised = mixup, normalised
 
     @classmethod
     def of(cls, config: SideConfig) -> Self:
-        return cls(config.data, mixup=config.mixup, normalised=config.normalise)
+        noise = config.control == "noise"
+        return cls(config.data, mixup=config.mixup, normalised=config.normalise, noise=noise)
 
     @staticmethod
     def read(path: Path) -> np.ndarray:
@@ -90,6 +91,10 @@ class AudioData(FolderData):
     @staticmethod
     def make(label: int, item: int) -> np.ndarray:
         return synthetic.tone(label, item)
+
+    @staticmethod
+    def noise(own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return 0.1 * rng.standard_normal(own.shape, dtype=np.float32)
 
     def recipe(self) -> Recipe:
         """Of the filter banks (frames <= 1024, 128)."""

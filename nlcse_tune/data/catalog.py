@@ -7,12 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from nlcse_tune.config import SCRATCH, SYNTHETIC, EvalConfig, RunConfig, StsTask
+from nlcse_tune.config.fields import sides_read
 from nlcse_tune.data import synthetic
 from nlcse_tune.data.decode import DECODING
 from nlcse_tune.data.lines import FETCH, MissingDataError
 from nlcse_tune.data.sts import Split, multilingual_file, multilingual_folder, task_files
 from nlcse_tune.errors import StorageError
-from nlcse_tune.fields import sides_of
 from nlcse_tune.files import write_text
 from nlcse_tune.paths import cache_folder
 from nlcse_tune.plugins import with_packages
@@ -93,7 +93,7 @@ def fingerprints(config: RunConfig) -> dict[str, str]:
         prints["dev"] = dev_fingerprint(config.eval)
     except FileNotFoundError as error:
         raise MissingDataError(f"{error.filename}: not found: {FETCH}, or set eval.data") from None
-    for place, side in sides_of(config).items():
+    for place, side in sides_read(config).items():
         prints[place] = fingerprint(side.data)
         if side.modality == "image" and side.data != SYNTHETIC:
             prints["decoding"] = DECODING

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from nlcse_tune.config import SYNTHETIC, Modality, Objective, RunConfig
+from nlcse_tune.config.fields import sides_read
 from nlcse_tune.data import bounds
 from nlcse_tune.data.catalog import remembered
 from nlcse_tune.data.columns import check_rows, read_columns
@@ -39,7 +40,7 @@ def check_inputs(configs: Iterable[RunConfig]) -> None:
         text = config.text
         if text.data != SYNTHETIC:
             check_rows(text, rows(text.data, text.objective))
-        for side in config.sides:
+        for side in sides_read(config).values():
             if side.data != SYNTHETIC and side.modality in SUFFIXES:  # a package reads its own data itself
                 files, labels = listed(side.modality, side.data)
                 check_labels(side, labels)

@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 
 from nlcse_tune.config import SCRATCH, RunConfig
+from nlcse_tune.config.fields import inputs
 from nlcse_tune.data.download import Remote
 from nlcse_tune.data.registry import DataSet, HubFiles
 from nlcse_tune.errors import DataError, RunError, first_line
-from nlcse_tune.fields import inputs
 
 CONFIG_FILE = "config.json"  # in every folder of transformers
 MODULES_FILE = "modules.json"  # in every folder of sentence-transformers

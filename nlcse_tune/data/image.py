@@ -30,6 +30,10 @@ class ImageData(FolderData):
     def make(label: int, item: int) -> NDArray[np.uint8]:
         return synthetic.image(label, item)
 
+    @staticmethod
+    def noise(own: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        return rng.integers(0, 256, own.shape, dtype=np.uint8)
+
     def recipe(self) -> Recipe:
         return Recipe(
             key=f"{DECODING}\n{PIL.__version__}\n{self.content()}",

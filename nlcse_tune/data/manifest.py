@@ -16,10 +16,10 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from nlcse_tune.config import SYNTHETIC, Frozen, RunConfig
+from nlcse_tune.config.fields import sides_read
 from nlcse_tune.data.catalog import fingerprint
 from nlcse_tune.data.sts import multilingual_folder
 from nlcse_tune.errors import DataError, plural
-from nlcse_tune.fields import sides_of
 from nlcse_tune.files import write_text
 
 THREADS = 4
@@ -127,7 +127,7 @@ def described(config: RunConfig, data: dict[str, str]) -> dict[str, str]:
     places = {"text": config.text.data, "dev": config.eval.data}
     if config.eval.language:
         places["dev"] = str(multilingual_folder(config.eval.data))
-    places |= {place: side.data for place, side in sides_of(config).items()}
+    places |= {place: side.data for place, side in sides_read(config).items()}
     found = {}
     for name, value in places.items():
         manifest = None

@@ -21,6 +21,7 @@ from nlcse_tune.data.decode import SUFFIXES
 from nlcse_tune.data.folder import list_folder
 
 VIEWS = 2
+NOISE = 1  # raised when other noise is drawn
 Room = tuple[Tensor, ...]
 
 
@@ -73,24 +74,26 @@ class FolderData(SideData):
     modality: ClassVar[Modality]
     synthetic: ClassVar[tuple[int, int]]  # classes, items of each
 
-    def __init__(self, data: str | Path) -> None:
+    def __init__(self, data: str | Path, *, noise: bool = False) -> None:
+        """`noise` puts noise in the place of each item, of its size and with its label (`side.control`)."""
         classes, each = self.synthetic
-        self.data = str(data)
+        self.data, self.is_noise = str(data), noise
         if data == SYNTHETIC:
             self.files, labels = None, np.repeat(np.arange(classes), each).tolist()
         else:
             self.files, labels = list_folder(Path(data), SUFFIXES[self.modality])
-        self.labels = np.asarray(labels, dtype=np.int64)
+        self.kinds = self.labels = np.asarray(labels, dtype=np.int64)  # a control deals the labels anew
         self._table: ArrayTable | None = None
 
     @classmethod
     def of(cls, config: SideConfig) -> Self:
         """The data of a side, with the settings that its modality has."""
-        return cls(config.data)
+        return cls(config.data, noise=config.control == "noise")
 
     def open(self, item: int) -> Any:
-        """An item as `read` or `make` gives it."""
-        return self.read(self.files[item]) if self.files else self.make(int(self.labels[item]), item)
+        """An item as `read` or `make` gives it, or noise in its place."""
+        own = self.read(self.files[item]) if self.files else self.make(int(self.kinds[item]), item)
+        return self.noise(own, np.random.default_rng([NOISE, item])) if self.is_noise else own
 
     @staticmethod
     @abstractmethod
@@ -101,6 +104,11 @@ class FolderData(SideData):
     @abstractmethod
     def make(label: int, item: int) -> Any:
         """A synthetic item."""
+
+    @staticmethod
+    @abstractmethod
+    def noise(own: Any, rng: np.random.Generator) -> Any:
+        """Noise of an item's size."""
 
     @property
     def table(self) -> ArrayTable:
@@ -115,9 +123,8 @@ class FolderData(SideData):
 
     def content(self) -> str:
         """A text that changes with any of the items: more than the folder's fingerprint, which has no times."""
-        if self.files is None:
-            return synthetic.VERSION
-        return "\n".join(map(_version, self.files))
+        items = synthetic.VERSION if self.files is None else "\n".join(map(_version, self.files))
+        return f"noise {NOISE}\n{items}" if self.is_noise else items
 
 
 def _version(path: Path) -> str:

@@ -8,8 +8,8 @@ from huggingface_hub import ModelCardData
 
 from nlcse_tune import __version__
 from nlcse_tune.config import SCRATCH
+from nlcse_tune.config.fields import flatten, sides_read
 from nlcse_tune.errors import plural
-from nlcse_tune.fields import flatten, sides_of
 from nlcse_tune.models.encoder import SentenceEncoder
 from nlcse_tune.records import RunRecord, TestRecord
 
@@ -61,7 +61,7 @@ def _front_matter(record: RunRecord | None) -> str:
 def _training(record: RunRecord) -> str:
     config = record.config
     sources = {"encoder": config.encoder.checkpoint, "text": config.text.data, "dev": config.eval.data}
-    for place, side in sides_of(config).items():
+    for place, side in sides_read(config).items():
         sources |= {place: side.data, place.replace("side", "side_checkpoint"): str(side.checkpoint)}
     data = [(kind, Path(sources.get(kind, "")).name, f"`{print_}`") for kind, print_ in record.data.items()]
     settings = [(f"`{field}`", f"`{value}`") for field, value in flatten(config).items()]

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from nlcse_tune import __version__, storage
 from nlcse_tune.config import SYNTHETIC, RunConfig
+from nlcse_tune.config.fields import inputs, override
 from nlcse_tune.data.catalog import dev_fingerprint, fingerprint, fingerprints, task_fingerprint
 from nlcse_tune.data.manifest import manifest_path
 from nlcse_tune.errors import DataError, StorageError
-from nlcse_tune.fields import inputs, override
 from nlcse_tune.files import holder
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths

@@ -37,7 +37,7 @@ class SentenceEncoder(nn.Module):
         self.pooler: Pooler = pooler
         self.head: nn.Module | None = None  # the MLP of pooler `cls`
         self.head_at_test = False  # kept when embedding, as supervised models do
-        self.sides = nn.ModuleList()  # a SideTower each
+        self.sides = nn.ModuleList()  # a SideTower each, or what a control has in its place
         self.prompt = ""  # put before each sentence of an evaluation; models made elsewhere may have one
 
     @property
@@ -119,21 +119,29 @@ def build_encoder(
     if config.pooler == "cls":
         encoder.head, encoder.head_at_test = tanh_head(encoder.width), supervised
     known = backbone.config.model_type in FAMILIES
-    if sides and not known:
+    if any(side.reads_data for side in sides) and not known:
         raise ConfigError(
             f"encoder.checkpoint {config.checkpoint}: the layers of a {backbone.config.model_type!r} encoder cannot be "
             f"driven from image or audio embeddings; families that can: {', '.join(FAMILIES)} (or leave the side out)"
         )
-    for side in sides:
-        dropout = float(backbone.config.hidden_dropout_prob) if side.dropout is None else side.dropout
-        tower = SideTower(side.modality, encoder.width, dropout, side.positions)
-        if side.checkpoint is not None:
-            tower.embedding.load_vit(side.checkpoint)
-        encoder.sides.append(tower)
+    encoder.sides.extend(_tower(side, encoder) for side in sides)
     key_dropout(encoder)
     if not known:
         _check_usable(encoder, config.checkpoint)
     return encoder.train()
+
+
+def _tower(side: SideConfig, encoder: SentenceEncoder) -> nn.Module:
+    """What a side has of its own; its controls on text have a head alone, or nothing."""
+    if side.control == "again":
+        return nn.Identity()
+    if side.control == "text":
+        return tanh_head(encoder.width)
+    dropout = float(encoder.backbone.config.hidden_dropout_prob) if side.dropout is None else side.dropout
+    tower = SideTower(side.modality, encoder.width, dropout, side.positions)
+    if side.checkpoint is not None:
+        tower.embedding.load_vit(side.checkpoint)
+    return tower
 
 
 def _check_usable(encoder: SentenceEncoder, checkpoint: str) -> None:

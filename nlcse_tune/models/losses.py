@@ -3,6 +3,7 @@
 B items of a global batch, D width. Every similarity is a cosine, divided by the temperature tau.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -37,6 +38,16 @@ def info_nce(
         own = torch.eye(len(hard), dtype=hard.dtype, device=hard.device)
         logits = torch.cat([logits, hard + hard_negative_weight * own], dim=1)  # (B, 2B)
     return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+
+def uniformity(vectors: Tensor) -> Tensor:
+    """L_uniform of Wang & Isola 2020 with t = 2, over the distinct pairs of a batch: (B, D) -> scalar.
+
+    log E exp(-2 |x - y|^2) of vectors of length 1, at most 0; the lower, the more uniformly they lie.
+    """
+    similar = cosines(vectors, vectors, 1.0)  # |x - y|^2 = 2 - 2 cos
+    others = (4 * similar - 4).fill_diagonal_(-torch.inf)
+    return others.logsumexp((0, 1)) - math.log(len(vectors) * (len(vectors) - 1))
 
 
 def simclr(view1: Tensor, view2: Tensor, labels: Tensor | None = None, *, temperature: float) -> Tensor:

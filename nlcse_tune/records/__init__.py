@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import Field, ValidationError
 
 from nlcse_tune.config import Frozen, RunConfig, StsTask
+from nlcse_tune.config.fields import digest
 from nlcse_tune.errors import DataError
-from nlcse_tune.fields import digest
 from nlcse_tune.files import write_text
 from nlcse_tune.names import Setting, TestName
 from nlcse_tune.plugins import RECORDED

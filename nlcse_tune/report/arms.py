@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nlcse_tune.config import STS_TASKS, RunConfig, StsTask
+from nlcse_tune.config.fields import PATH_FIELDS, SPEED_FIELDS, TEST_FIELDS, digest, flatten, inputs, override, plain
 from nlcse_tune.errors import DataError
-from nlcse_tune.fields import PATH_FIELDS, SPEED_FIELDS, TEST_FIELDS, digest, flatten, inputs, override, plain
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records import Choice, Opening, RunRecord, TestRecord, split_run_id
 from nlcse_tune.records.ledger import Ledger, believed_test, kept_test, ledger, read_openings

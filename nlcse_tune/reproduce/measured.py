@@ -7,8 +7,8 @@ from typing import Any
 
 from nlcse_tune import stats
 from nlcse_tune.config import STS_TASKS
+from nlcse_tune.config.fields import searchable
 from nlcse_tune.errors import DataError
-from nlcse_tune.fields import searchable
 from nlcse_tune.published import Row, Table, label
 from nlcse_tune.records import RunRecord, TestRecord
 from nlcse_tune.reproduce.agreement import Agreement, agreement

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nlcse_tune.config import SCRATCH, SYNTHETIC, RunConfig
+from nlcse_tune.config.fields import assign, digest, inputs, lacks, plain
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.errors import ConfigError, NlcseError, all_of
 from nlcse_tune.evaluation.tested import is_tested
-from nlcse_tune.fields import assign, digest, inputs, lacks, plain
 from nlcse_tune.launch.precision import expected
 from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.records import RunRecord, TestRecord, configuration_key, run_id

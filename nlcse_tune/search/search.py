@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from nlcse_tune.config.fields import searchable
 from nlcse_tune.errors import RunError
-from nlcse_tune.fields import searchable
 from nlcse_tune.files import locked, moved, stored
 from nlcse_tune.launch.call import Calling
 from nlcse_tune.launch.driver import ListedRuns, RunSource

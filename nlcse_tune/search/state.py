@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from nlcse_tune.config import RunConfig
+from nlcse_tune.config.fields import digest, override, plain, searchable
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.errors import ConfigError, DataError
-from nlcse_tune.fields import digest, override, plain, searchable
 from nlcse_tune.launch.events import Watcher
 from nlcse_tune.launch.precision import expected
 from nlcse_tune.launch.preflight import check_precision, check_store

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from nlcse_tune.fields import flatten
+from nlcse_tune.config.fields import flatten
 from nlcse_tune.launch.events import Watcher
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths

@@ -8,22 +8,22 @@ from contextlib import contextmanager
 import torch
 
 from nlcse_tune.config import RunConfig
+from nlcse_tune.config.fields import digest
 from nlcse_tune.data.side import SideData
 from nlcse_tune.data.text import TextData
 from nlcse_tune.errors import RunError
-from nlcse_tune.fields import digest
 from nlcse_tune.models.encoder import SentenceEncoder
 from nlcse_tune.records import DevPoint, RunRecord, constant_side_loss
 from nlcse_tune.training.checkpoint import Checkpoints, load_restart
 from nlcse_tune.training.context import Progress, RunContext, StopRun
 from nlcse_tune.training.distributed import from_leader
-from nlcse_tune.training.steps import TAKE_STEP, make_halves
+from nlcse_tune.training.halves import TAKE_STEP, make_halves
 
 
 def train(
     encoder: SentenceEncoder,
     text: TextData,
-    sides: Sequence[SideData],
+    sides: Sequence[SideData | None],
     dev_score: Callable[[SentenceEncoder], float],
     snapshot: Callable[[Progress], RunRecord],
     config: RunConfig,

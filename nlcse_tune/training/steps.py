@@ -10,23 +10,24 @@ caching (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Me
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from copy import copy
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nlcse_tune.config import Optimizers, RunConfig, SideConfig, TextConfig
+from nlcse_tune.config import RunConfig, SideConfig, TextConfig
+from nlcse_tune.config.fields import sides_of
 from nlcse_tune.data.loader import SideLoader
 from nlcse_tune.data.side import VIEWS, SideData
 from nlcse_tune.data.text import TextBatch, TextData
 from nlcse_tune.errors import ConfigError, RunError
-from nlcse_tune.fields import sides_of
 from nlcse_tune.models.dropout import MaskSource, masks_from
 from nlcse_tune.models.encoder import SentenceEncoder
-from nlcse_tune.models.losses import info_nce, side_loss
+from nlcse_tune.models.losses import info_nce, side_loss, uniformity
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.distributed import gather_embeddings, share, sum_gradients
 from nlcse_tune.training.optim import make_optimizer
@@ -217,7 +218,15 @@ class TextHalf(Half):
 
     def loss(self, embeddings: Tensor, step: int) -> Tensor:
         text = self.config.text
-        return info_nce(*embeddings, temperature=text.temperature, hard_negative_weight=text.hard_negative_weight)
+        weight = text.hard_negative_weight
+        loss = info_nce(*embeddings, temperature=text.temperature, hard_negative_weight=weight)
+        return loss + text.uniformity * uniformity(embeddings[0]) if text.uniformity else loss
+
+
+def side_at(config: RunConfig, place: int) -> tuple[str, str, SideConfig]:
+    """The name, the stream and the settings of a run's side: the first has one stream, with and without a second."""
+    name, side = list(sides_of(config).items())[place]
+    return name, f"side.{place}" if place else "side", side
 
 
 class SideHalf(Half):
@@ -229,9 +238,11 @@ class SideHalf(Half):
         self, encoder: SentenceEncoder, data: SideData, place: int, config: RunConfig, seed: int, context: RunContext,
         steps: int,
     ) -> None:  # fmt: skip
-        self.name, self.side = list(sides_of(config).items())[place]
-        self.stream = f"side.{place}" if place else "side"  # a first side is the same with and without a second
+        self.name, self.stream, self.side = side_at(config, place)
         self.data, self.criterion = data, side_loss(self.side.loss)
+        if self.side.control == "labels":  # each seed deals its own
+            self.data = copy(data)
+            self.data.labels = numpy_generator(seed, f"{self.stream}-labels").permutation(data.labels)
         forward = partial(encoder.forward_side, place=place) if place else encoder.forward_side
         super().__init__(encoder, forward, data, self.side, config, seed, context, steps)
         order, own = self.order, self.own
@@ -255,46 +266,3 @@ class SideHalf(Half):
     def close(self) -> None:
         self.loader.close()
         super().close()
-
-
-def make_halves(
-    encoder: SentenceEncoder,
-    text: TextData,
-    sides: Sequence[SideData],
-    config: RunConfig,
-    seed: int,
-    context: RunContext,
-    steps: int,
-) -> list[Half]:
-    """Text, then each side: the order of Algorithm 1. SimCSE is text alone."""
-    halves: list[Half] = [TextHalf(encoder, text, config, seed, context, steps)]
-    for place, side in enumerate(sides):
-        halves.append(SideHalf(encoder, side, place, config, seed, context, steps))
-        if config.train.optimizers == "one":
-            halves[-1].scaler = halves[0].scaler  # gradients that are added up need one scale
-    return halves
-
-
-def separately(halves: Sequence[Half], step: int) -> dict[str, Tensor]:
-    """Algorithm 1: each half zeroes, clips and steps for itself. The losses by half."""
-    return {half.name: half.step(step) for half in halves}
-
-
-def together(halves: Sequence[Half], step: int) -> dict[str, Tensor]:
-    """Eq. 1 as written: one step of the text's optimizer, at its rate, on the gradient of the sum of the losses."""
-    losses: dict[str, Tensor] = {}
-    waiting: dict[nn.Parameter, Tensor | None] = {}
-    parameters = list(halves[0].encoder.parameters())
-    for half in halves:
-        losses[half.name] = half.gradient(step)
-        for parameter in parameters:
-            if (before := waiting.pop(parameter, None)) is not None:
-                parameter.grad = before if parameter.grad is None else parameter.grad.add_(before)
-        waiting = {parameter: parameter.grad for parameter in parameters}  # the next half begins at zero
-    halves[0].update()
-    return losses
-
-
-TAKE_STEP: dict[Optimizers, Callable[[Sequence[Half], int], dict[str, Tensor]]] = {
-    "two": separately, "one": together,
-}  # fmt: skip

@@ -22,7 +22,7 @@ from nlcse_tune.cli import live as live_module
 from nlcse_tune.cli import show
 from nlcse_tune.cli.live import LiveView
 from nlcse_tune.cli.show_runs import Row, brief, cut, print_fitted, runs_table, shortened, tried
-from nlcse_tune.fields import override
+from nlcse_tune.config.fields import override
 from nlcse_tune.launch.spec import RunSpec, run_spec
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.study import find_study

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from nlcse_tune.config import RunConfig
+from nlcse_tune.config.fields import override
 from nlcse_tune.data import catalog
 from nlcse_tune.data.catalog import fingerprint, fingerprints
 from nlcse_tune.errors import DataError
-from nlcse_tune.fields import override
 
 
 def rewrite(path: Path, content: bytes, mtime_ns: int) -> None:

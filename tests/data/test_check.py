@@ -10,11 +10,11 @@ import soundfile
 from PIL import Image
 
 from nlcse_tune.config import RunConfig
+from nlcse_tune.config.fields import override
 from nlcse_tune.data import catalog, check
 from nlcse_tune.data.check import broken, check_inputs, check_side, modalities_in
 from nlcse_tune.data.folder import list_folder
 from nlcse_tune.errors import DataError
-from nlcse_tune.fields import override
 
 Read = list[str]
 

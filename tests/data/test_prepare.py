@@ -10,13 +10,13 @@ import soundfile
 from PIL import Image
 
 from nlcse_tune.config import RunConfig
+from nlcse_tune.config.fields import override
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.fetch import prepare
 from nlcse_tune.data.manifest import Manifest, described
 from nlcse_tune.data.prepare import Recipe
 from nlcse_tune.data.registry import DATA_SETS
 from nlcse_tune.errors import DataError, StorageError
-from nlcse_tune.fields import override
 from nlcse_tune.training.context import RunContext
 
 SYNSETS = [f"n0{number}440764" for number in range(5)]

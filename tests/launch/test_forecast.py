@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nlcse_tune.config import RunConfig
-from nlcse_tune.fields import override
+from nlcse_tune.config.fields import override
 from nlcse_tune.launch.forecast import Forecast
 from nlcse_tune.launch.spec import RunSpec
 from tests.launch.test_events import spec_of

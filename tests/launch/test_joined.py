@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from nlcse_tune.config.fields import flatten
 from nlcse_tune.data.synthetic import triplets
 from nlcse_tune.errors import RunError
-from nlcse_tune.fields import flatten
 from nlcse_tune.launch.joined import JoinedRay
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.records.ledger import ledger

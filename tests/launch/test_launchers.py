@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from nlcse_tune.config.fields import override
 from nlcse_tune.errors import DataError, RunError
-from nlcse_tune.fields import override
 from nlcse_tune.launch.driver import ListedRuns
 from nlcse_tune.launch.pool import Pool
 from nlcse_tune.launch.spec import Resources, RunSpec

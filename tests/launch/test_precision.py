@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nlcse_tune.config.fields import override
 from nlcse_tune.errors import ConfigError, RunError
-from nlcse_tune.fields import override
 from nlcse_tune.launch.precision import Card, cards_of_node, expected, find, known, least, settle
 from nlcse_tune.launch.single import train_one
 from nlcse_tune.launch.spec import Launch

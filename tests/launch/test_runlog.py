@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nlcse_tune.config import RunConfig
-from nlcse_tune.fields import override
+from nlcse_tune.config.fields import override
 from nlcse_tune.launch.worker import run_here
 from nlcse_tune.records import RunRecord
 from tests.launch.test_events import spec_of

@@ -11,8 +11,8 @@ from urllib.parse import quote
 import psutil
 import pytest
 
+from nlcse_tune.config.fields import override
 from nlcse_tune.data.catalog import fingerprints
-from nlcse_tune.fields import override
 from nlcse_tune.launch.dashboard import Dashboard
 from nlcse_tune.launch.driver import ListedRuns
 from nlcse_tune.launch.spec import Resources, RunSpec, run_spec

@@ -12,7 +12,7 @@ from nlcse_tune.models.dropout import MaskSource, masks_from
 from nlcse_tune.models.encoder import FAMILIES, build_encoder, load_encoder, save_encoder
 from nlcse_tune.models.side_embedding import SideTower
 from nlcse_tune.training.context import RunContext
-from nlcse_tune.training.steps import make_halves
+from nlcse_tune.training.halves import make_halves
 from tests.models.tiny import checkpoint, load_plain, tokenizer
 from tests.shared_data import DATA, needs_data
 from tests.training.tiny import AUDIO, IMAGES, SEED, build, tiny

@@ -11,7 +11,16 @@ import torch
 from torch import Tensor
 
 from nlcse_tune.config import SideLoss
-from nlcse_tune.models.losses import SIDE_LOSSES, info_nce, simclr, supcon, supcon_as_released, supcon_khosla
+from nlcse_tune.evaluation import geometry
+from nlcse_tune.models.losses import (
+    SIDE_LOSSES,
+    info_nce,
+    simclr,
+    supcon,
+    supcon_as_released,
+    supcon_khosla,
+    uniformity,
+)  # fmt: skip
 
 Array = np.ndarray
 N, D, TAU = 6, 5, 0.07
@@ -120,6 +129,17 @@ def test_supcon_has_the_value_of_two_worked_items() -> None:
     """Orthogonal unit vectors, tau 1, two classes: -log(e / 1) for each anchor."""
     eye = torch.eye(2, dtype=torch.float64)
     assert float(supcon(eye, eye, torch.tensor([0, 1]), temperature=1.0)) == pytest.approx(-1.0, rel=1e-12)
+
+
+def test_uniformity_against_worked_values_and_an_evaluations() -> None:
+    """log E exp(-2 |x - y|^2) over pairs of different anchors, and its gradient by finite differences."""
+    a = vectors(3)
+    pairs = [math.exp(-2 * (2 - 2 * cos(a[i], a[j]))) for i in range(N) for j in range(N) if i != j]
+    got = uniformity(torch.from_numpy(a))
+    assert float(got) == pytest.approx(math.log(sum(pairs) / len(pairs)), abs=1e-12)
+    units = a / np.linalg.norm(a, axis=1, keepdims=True)
+    assert float(got) == pytest.approx(geometry.uniformity(units.astype(np.float32)), abs=1e-5)
+    assert torch.autograd.gradcheck(uniformity, torch.from_numpy(a).requires_grad_())
 
 
 def test_side_loss_finds_each_loss_by_its_name() -> None:

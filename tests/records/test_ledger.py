@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nlcse_tune.config.fields import override
 from nlcse_tune.data.catalog import fingerprints
-from nlcse_tune.fields import override
 from nlcse_tune.launch.single import train_one
 from nlcse_tune.launch.spec import run_spec
 from nlcse_tune.paths import StudyPaths

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from nlcse_tune.config import STS_TASKS, RunConfig, StsTask
+from nlcse_tune.config.fields import override
 from nlcse_tune.data.catalog import fingerprint, fingerprints
 from nlcse_tune.errors import DataError
-from nlcse_tune.fields import override
 from nlcse_tune.paths import RunPaths, StudyPaths
 from nlcse_tune.records import DevPoint, RunRecord, TestRecord, constant_side_loss, now, run_id
 from nlcse_tune.records.ledger import kept_test, ledger

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nlcse_tune.config import SYNTHETIC
+from nlcse_tune.config.fields import flatten, override
 from nlcse_tune.errors import ConfigError
-from nlcse_tune.fields import flatten, override
 from nlcse_tune.published import tables
 from nlcse_tune.reproduce.cost import cost_of, flop_of_step, steps_of, total
 from nlcse_tune.reproduce.source import STEPS, find_source, values_for

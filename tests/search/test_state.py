@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from nlcse_tune.cli.show_search import overview
+from nlcse_tune.config.fields import override
 from nlcse_tune.errors import ConfigError, DataError, RunError, StorageError
-from nlcse_tune.fields import override
 from nlcse_tune.files import locked
 from nlcse_tune.launch.single import train_one
 from nlcse_tune.launch.spec import run_spec

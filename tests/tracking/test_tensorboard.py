@@ -6,7 +6,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from nlcse_tune.fields import override
+from nlcse_tune.config.fields import override
 from nlcse_tune.launch.events import Watcher
 from nlcse_tune.launch.single import train_one
 from nlcse_tune.launch.spec import RunSpec

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from nlcse_tune.config import RunConfig
+from nlcse_tune.config.fields import override
 from nlcse_tune.errors import ConfigError, RunError
-from nlcse_tune.fields import override
 from nlcse_tune.records import RunRecord
 from nlcse_tune.run import run_one
 from nlcse_tune.training.context import RunContext
 from nlcse_tune.training.distributed import gather_embeddings, share
-from nlcse_tune.training.steps import TAKE_STEP, Half
+from nlcse_tune.training.halves import TAKE_STEP
+from nlcse_tune.training.steps import Half
 from tests.training.tiny import AUDIO, IMAGES, SEED, forked, halves, on_workers, tiny
 
 SIDE = {**IMAGES, "loss": "supcon", "weight": 0.5}

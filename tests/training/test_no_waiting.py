@@ -12,7 +12,8 @@ import torch
 from nlcse_tune.config import Objective, Pooler, SideLoss
 from nlcse_tune.models.losses import SIDE_LOSSES
 from nlcse_tune.training.context import RunContext
-from nlcse_tune.training.steps import Half, make_halves
+from nlcse_tune.training.halves import make_halves
+from nlcse_tune.training.steps import Half
 from tests.training.tiny import IMAGES, SEED, build, tiny
 
 torch.set_num_threads(1)

@@ -12,8 +12,8 @@ from nlcse_tune.models.losses import info_nce, supcon
 from nlcse_tune.records import RunRecord
 from nlcse_tune.run import run_one
 from nlcse_tune.training.context import RunContext
+from nlcse_tune.training.halves import TAKE_STEP
 from nlcse_tune.training.optim import make_optimizer, parameter_groups
-from nlcse_tune.training.steps import TAKE_STEP
 from tests.training.tiny import IMAGES, SEED, build, halves, tiny
 
 SIDE = {**IMAGES, "batch_size": 4}
@@ -88,7 +88,7 @@ def test_gradients_of_the_halves_never_mix(tmp_path: Path) -> None:
         changed, graded = moved(side, step)
         assert graded == side_only | shared
         assert changed <= graded
-        assert {"side.head.0.weight", "side.embedding.cls_token"} <= changed
+        assert {"sides.0.head.0.weight", "sides.0.embedding.cls_token"} <= changed
     names = {id(p): n for n, p in encoder.named_parameters()}
     assert {names[id(p)] for p in text.optimizer.state} == text_only | shared
     assert {names[id(p)] for p in side.optimizer.state} == side_only | shared

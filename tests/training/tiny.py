@@ -14,15 +14,16 @@ import torch
 import torch.distributed as dist
 
 from nlcse_tune.config import RunConfig
+from nlcse_tune.config.fields import override
 from nlcse_tune.data.columns import TextSource
 from nlcse_tune.data.modalities import load_side
 from nlcse_tune.data.side import SideData
 from nlcse_tune.data.text import TextData, load_text
-from nlcse_tune.fields import override
 from nlcse_tune.models.encoder import SentenceEncoder, build_encoder
 from nlcse_tune.training.context import RunContext
+from nlcse_tune.training.halves import make_halves
 from nlcse_tune.training.seeding import derive
-from nlcse_tune.training.steps import Half, make_halves
+from nlcse_tune.training.steps import Half
 from tests.models.tiny import tokenizer
 
 SEED = 7
@@ -54,7 +55,7 @@ def _side(modality: str) -> SideData:
     return load_side(*tiny(IMAGES if modality == "image" else AUDIO).sides)
 
 
-def build(config: RunConfig, seed: int = SEED) -> tuple[SentenceEncoder, TextData, list[SideData]]:
+def build(config: RunConfig, seed: int = SEED) -> tuple[SentenceEncoder, TextData, list[SideData | None]]:
     """Encoder and data as `run_one` makes them, but with a tokenizer and data made once a session."""
     with torch.random.fork_rng():
         torch.manual_seed(derive(seed, "init"))
@@ -62,7 +63,7 @@ def build(config: RunConfig, seed: int = SEED) -> tuple[SentenceEncoder, TextDat
             config.encoder, supervised=config.text.objective == "supervised", sides=config.sides, tokenizer=tokenizer()
         )
     text = _tables(config.text.objective, config.text.data, config.text.max_length)
-    return encoder, text, [_side(side.modality) for side in config.sides]
+    return encoder, text, [_side(side.modality) if side.reads_data else None for side in config.sides]
 
 
 def halves(

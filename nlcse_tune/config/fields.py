@@ -23,7 +23,7 @@ TEST_FIELDS = ("eval.tasks", "eval.setting")  # what is done with a finished run
 # digest, so that runs keep their ids.
 LATER_FIELDS = (
     "train.optimizers", "eval.language", "side.dropout", "side.mixup", "side.normalise", "side.positions",
-    "text.limit", "text.deletion", "text.insertions", "text.swaps",
+    "text.limit", "text.deletion", "text.insertions", "text.swaps", "text.uniformity", "side.control",
 )  # fmt: skip
 _PLACE = re.compile(r"^side\.(\d+)\.")  # of a field of one of several sides
 
@@ -62,10 +62,18 @@ def sides_of(config: RunConfig) -> dict[str, SideConfig]:
     return {f"side.{place}" if several else "side": side for place, side in enumerate(config.sides)}
 
 
+def sides_read(config: RunConfig) -> dict[str, SideConfig]:
+    """As `sides_of`, without those that read nothing of their own."""
+    return {name: side for name, side in sides_of(config).items() if side.reads_data}
+
+
 def inputs(config: RunConfig) -> dict[str, str]:
     """The files, folders and hub names that a run reads, by their fields."""
+    read, flat = (*sides_read(config), "encoder", "text", "eval"), flatten(config)
     return {
-        field: value for field, value in flatten(config).items() if plain(field) in PATH_FIELDS and value is not None
+        field: value
+        for field, value in flat.items()
+        if plain(field) in PATH_FIELDS and value is not None and field.rpartition(".")[0] in read
     }
 
 

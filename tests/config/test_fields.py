@@ -3,8 +3,7 @@
 import pytest
 
 from nlcse_tune.config import AUTO, RunConfig, SideConfig
-from nlcse_tune.errors import ConfigError
-from nlcse_tune.fields import (
+from nlcse_tune.config.fields import (
     LATER_FIELDS,
     assignments,
     check_field,
@@ -19,6 +18,7 @@ from nlcse_tune.fields import (
     validate,
     with_absolute_paths,
 )  # fmt: skip
+from nlcse_tune.errors import ConfigError
 from nlcse_tune.study import Study, find_study
 
 IMAGES = {"modality": "image", "data": "pictures"}
@@ -151,6 +151,7 @@ def test_fields_that_came_later_count_where_they_are_set() -> None:
 LATER_VALUES: dict[str, object] = {
     "train.optimizers": "one", "eval.language": "de", "side.dropout": 0.0, "side.mixup": 0.5, "side.normalise": False,
     "side.positions": False, "text.limit": 64, "text.deletion": 0.1, "text.insertions": 1, "text.swaps": 1,
+    "text.uniformity": 0.1, "side.control": "again",
 }  # fmt: skip
 
 

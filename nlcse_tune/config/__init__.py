@@ -1,6 +1,7 @@
 """What a run is: frozen, self-checking models. A value that exists is legal.
 
-The text beside each field is its documentation: `nlcse-tune studies NAME` prints it. `fields.py` names fields by dots.
+The text beside each field is its documentation: `nlcse-tune studies NAME` prints it. `fields.py` has their
+dotted names.
 """
 
 from typing import Annotated, Any, Literal, get_args
@@ -17,6 +18,7 @@ Pooler = Literal["cls", "cls_before_pooler", "avg", "avg_first_last", "avg_top2"
 Optimizers = Literal["two", "one"]
 SideLoss = Literal["simclr", "supcon", "supcon_khosla", "supcon_as_released"]
 Modality = Literal["image", "audio"]
+Control = Literal["labels", "noise", "text", "again"]
 Objective = Literal["unsupervised", "supervised"]
 StsTask = Literal["sts12", "sts13", "sts14", "sts15", "sts16", "stsb", "sickr"]
 STS_TASKS: tuple[StsTask, ...] = get_args(StsTask)
@@ -69,6 +71,7 @@ class TextConfig(Frozen):
     deletion: float = Field(0.0, ge=0, lt=1, description="share of the words deleted from each sentence (Figure 3)")
     insertions: int = Field(0, ge=0, description="words of the text put into each sentence (Figure 3)")
     swaps: int = Field(0, ge=0, description="pairs of words exchanged in each sentence (Figure 3)")
+    uniformity: float = Field(0.0, ge=0, description="weight of the anchors' uniformity (Wang and Isola) in the loss")
 
 
 class SideConfig(Frozen):
@@ -88,11 +91,31 @@ class SideConfig(Frozen):
     mixup: float = Field(0.0, ge=0, le=1, description="audio: share of clips into which another one is mixed")
     normalise: bool = Field(True, description="audio: filter banks to AudioSet's mean and a standard deviation of 1/2")
     positions: bool = Field(True, description="audio: position embeddings are added to the patches")
+    control: Control | None = Field(
+        None,
+        description="takes from the side what it may teach by: labels are dealt anew; noise is in the place of pixels "
+        "or sound; text: other sentences go through its head; again: the step's own text batch, in the text's loss",
+    )
+
+    @property
+    def reads_data(self) -> bool:
+        """Whether its steps are on what `data` names; two of the controls are on the run's text."""
+        return self.control not in ("text", "again")
 
     @model_validator(mode="after")
     def _of_audio(self) -> "SideConfig":
         if self.modality != "audio" and (self.mixup, self.normalise, self.positions) != (0.0, True, True):
             raise ValueError(f"mixup, normalise and positions are for modality audio, got {self.modality}")
+        return self
+
+    @model_validator(mode="after")
+    def _controls_something(self) -> "SideConfig":
+        if self.control == "labels" and self.loss == "simclr":
+            raise ValueError("control labels: loss simclr knows no labels; choose one that contrasts classes")
+        if self.control == "text" and self.loss != "simclr":
+            raise ValueError(f"control text: sentences have no labels; set loss to simclr, got {self.loss!r}")
+        if self.control == "noise" and self.modality not in get_args(Modality):
+            raise ValueError(f"control noise: is for modality image or audio, got {self.modality!r}")
         return self
 
 
@@ -170,4 +193,5 @@ class RunConfig(Frozen):
         """The paper's name for this kind of run: `VisualAudioCSE` where there are both sides."""
         own = {"image": "Visual", "audio": "Audio"}
         names = dict.fromkeys(own.get(side.modality, side.modality) for side in self.sides)
-        return "".join(names or ["Sim"]) + "CSE"
+        controls = dict.fromkeys(side.control for side in self.sides if side.control)
+        return "".join(names or ["Sim"]) + "CSE" + "".join(f", control {control}" for control in controls)

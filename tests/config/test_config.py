@@ -3,8 +3,8 @@
 import pytest
 
 from nlcse_tune.config import RunConfig, SideConfig
+from nlcse_tune.config.fields import known_fields, override
 from nlcse_tune.errors import ConfigError
-from nlcse_tune.fields import known_fields, override
 from nlcse_tune.study import find_study
 
 
