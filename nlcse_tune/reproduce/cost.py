@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from nlcse_tune.config import SCRATCH, SYNTHETIC, RunConfig
+from nlcse_tune.config import SCRATCH, SYNTHETIC, RunConfig, SideConfig
 from nlcse_tune.records.ledger import ledger
 from nlcse_tune.reproduce.source import Source
 
@@ -78,10 +78,17 @@ def flop_of_step(config: RunConfig) -> float | None:
         return None
     layers, width = shape
     views = 3 if config.text.objective == "supervised" else 2
-    positions = config.text.batch_size * views * config.text.max_length
-    for side in config.sides:
-        positions += side.batch_size * 2 * POSITIONS.get(side.modality, max(POSITIONS.values()))
+    text = config.text.batch_size * views * config.text.max_length
+    positions = text + sum(_side_positions(side, config, text) for side in config.sides)
     return 3.0 * 2 * 12 * width**2 * layers * positions
+
+
+def _side_positions(side: SideConfig, config: RunConfig, text: int) -> int:
+    """Positions that a side's step puts through the layers; `text` of them are the text's."""
+    if side.control == "again":
+        return text
+    each = config.text.max_length if side.control == "text" else POSITIONS.get(side.modality, max(POSITIONS.values()))
+    return side.batch_size * 2 * each
 
 
 def _shape(config: RunConfig) -> tuple[int, int] | None:
