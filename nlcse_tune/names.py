@@ -15,5 +15,5 @@ ReportFormat = Literal["terminal", "markdown", "latex", "csv", "json"]
 TrackerName = Literal["none", "tensorboard", "mlflow", "wandb"]  # where curves are kept besides the records
 DataName = Literal[
     "wiki1m", "nli", "senteval", "wiki-de", "wiki-fr", "wiki-ru", "wiki-zh", "stsb_multi_mt", "cifar10", "imagenet60",
-    "librispeech50", "fsdd", "demo",
+    "librispeech50", "fsdd", "flickr30k", "demo",
 ]  # fmt: skip

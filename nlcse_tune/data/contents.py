@@ -77,7 +77,7 @@ def check_translations(folder: Path) -> Contents:
 def check_text(dataset: DataSet, path: Path) -> int:
     """Items of a training text, lines or rows under a header; DataError unless they are as many as they must be."""
     count = len(read_lines(path)) if dataset.kind == "text" else sum(1 for _ in csv_rows(path)) - 1
-    if count != dataset.items:
+    if dataset.items is not None and count != dataset.items:
         raise DataError(
             f"{path}: {count} items, but {dataset.name} has {dataset.items}: it is another file or a damaged one; "
             f"move it away and run `{dataset.command}`"

@@ -9,6 +9,7 @@ from PIL import Image
 
 from nlcse_tune.data.decode import SUFFIXES
 from nlcse_tune.data.download import Progress
+from nlcse_tune.data.lines import read_lines
 from nlcse_tune.errors import DataError
 
 Classes = dict[str, list[Path]]
@@ -37,6 +38,17 @@ def digits(folder: Path) -> Classes:
             found.setdefault(parts[1], []).append(file)
     if not found:
         raise DataError(f"{folder}: no recordings/DIGIT_SPEAKER_NUMBER.wav in it, so it is not FSDD's")
+    return found
+
+
+def captions(file: Path) -> list[str]:
+    """Flickr30k's results_20130124.token: `1000092795.jpg#0<TAB>Two young guys.`; DataError for another line."""
+    found = []
+    for row, line in enumerate(read_lines(file, hint="give the folder that holds it"), start=1):
+        picture, _, caption = line.partition("\t")
+        if "#" not in picture or not caption.strip():
+            raise DataError(f"{file}:{row}: must be picture#number, a tab and a caption, got {line[:80]!r}")
+        found.append(caption.strip())
     return found
 
 

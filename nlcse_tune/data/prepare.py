@@ -135,6 +135,13 @@ def _make_wikipedia(job: Job) -> list[str]:
     return []
 
 
+def _make_flickr30k(job: Job) -> list[str]:
+    (file, *_) = _given(job, (".token",))
+    lines = "".join(f"{caption}\n" for caption in layouts.captions(file))
+    (job.scratch / job.file).write_text(lines, encoding="utf-8")
+    return []
+
+
 def _make_senteval(job: Job) -> list[str]:
     (archive, *_) = _given(job, _ARCHIVES)
     unpacked = job.scratch / "unpacked"
@@ -268,7 +275,7 @@ def _reader(modality: Modality) -> Callable[[Path], str | None]:
 
 
 _MAKERS: dict[str, Callable[[Job], list[str]]] = {
-    "senteval": _make_senteval, "stsb_multi_mt": _make_translations, "cifar10": _make_cifar10,
-    "imagenet60": _make_side, "librispeech50": _make_side, "fsdd": _make_side,
+    "senteval": _make_senteval, "flickr30k": _make_flickr30k, "stsb_multi_mt": _make_translations,
+    "cifar10": _make_cifar10,    "imagenet60": _make_side, "librispeech50": _make_side, "fsdd": _make_side,
     **{f"wiki-{language}": _make_wikipedia for language in ("de", "fr", "ru", "zh")},
 }  # fmt: skip

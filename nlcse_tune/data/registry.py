@@ -24,6 +24,11 @@ _IMAGENET = (
     "(`for t in n*.tar; do mkdir ${t%.tar} && tar -xf $t -C ${t%.tar}; done`), then run "
     "`nlcse-tune data prepare imagenet60 --from FOLDER`, FOLDER being that of the classes or ILSVRC itself"
 )
+_FLICKR = (
+    "Flickr30k is given to people alone: ask for it at https://shannon.cs.illinois.edu/DenotationGraph, unpack "
+    "flickr30k.tar.gz, which holds results_20130124.token (a line each: picture#number, a tab, the caption), then run "
+    "`nlcse-tune data prepare flickr30k --from FOLDER`, FOLDER being that of the file"
+)
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,12 @@ _SETS = (
         "https://github.com/Jakobovski/free-spoken-digit-dataset", "CC BY-SA 4.0",
         (File("https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"),),
         "about 15 MB",
+    ),
+    DataSet(
+        "flickr30k", "text", "the captions of Flickr30k, some 150,000 (Table D.1)", "text/flickr30k_captions.txt",
+        "https://shannon.cs.illinois.edu/DenotationGraph",
+        "research and education, not commercial (its form); the pictures are their photographers'",
+        size="by hand", by_hand=_FLICKR,
     ),
     DataSet(
         "demo", "embedded", "sentences of a small grammar, shapes and tones, made on the spot", "",

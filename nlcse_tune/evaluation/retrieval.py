@@ -23,9 +23,8 @@ class Hit(Frozen):
     cosine: float
 
 
-def load_corpus(path: Path) -> list[str]:
-    """The distinct sentences of a UTF-8 file, one per line; empty lines do not count."""
-    hint = "give a UTF-8 text file with one sentence per line as --corpus"
+def load_corpus(path: Path, hint: str = "give a UTF-8 text file with one sentence per line as --corpus") -> list[str]:
+    """The distinct sentences of a UTF-8 file, one per line; empty lines do not count. Errors end in the hint."""
     sentences = [sentence for sentence in dict.fromkeys(map(spaced, read_lines(path, hint=hint))) if sentence]
     if len(sentences) < 2:
         raise DataError(f"{path}: {len(sentences)} distinct sentences, nothing to choose from: {hint}")

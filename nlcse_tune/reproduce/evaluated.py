@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 from nlcse_tune.data.catalog import fingerprint
 from nlcse_tune.data.columns import load_columns
+from nlcse_tune.data.registry import how_to_get
 from nlcse_tune.names import Protocol
+from nlcse_tune.paths import data_path
 from nlcse_tune.published import Table
 from nlcse_tune.records import RunRecord, Stored
 from nlcse_tune.reproduce.source import Scale, Source
@@ -61,7 +62,8 @@ def _corpus(source: Source, table: Table, scale: Scale) -> tuple[list[str], list
     if scale == "full":
         from nlcse_tune.evaluation.retrieval import load_corpus
 
-        return list(table.queries), load_corpus(Path(table.corpus))
+        path = data_path(table.corpus)
+        return list(table.queries), load_corpus(path, f"one sentence per line{how_to_get(path)}")
     sentences = list(dict.fromkeys(load_columns(source.config.text)[0]))[:SMALL_CORPUS]
     return sentences[: len(table.queries)], sentences
 
@@ -73,7 +75,7 @@ def _protocol(scale: Scale) -> Protocol:
 def _asked(source: Source, table: Table, scale: Scale) -> str:
     if table.measure == "transfer":
         return f"{_protocol(scale)}, {fingerprint(source.config.eval.data)}"
-    return fingerprint(source.config.text.data if scale == "small" else table.corpus)
+    return fingerprint(source.config.text.data if scale == "small" else str(data_path(table.corpus)))
 
 
 def _device() -> str:

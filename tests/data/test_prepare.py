@@ -177,3 +177,21 @@ def test_what_a_kill_left_is_cleared_away(ilsvrc: Path, tmp_path: Path) -> None:
     place, _ = prepare("imagenet60", ilsvrc)
     assert not left.parent.exists()
     assert len(list(place.iterdir())) == 3
+
+
+def test_captions_of_flickr30k(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NLCSE_DATA", str(tmp_path / "data"))
+    (tmp_path / "given").mkdir()
+    token = tmp_path / "given" / "results_20130124.token"
+    token.write_text("1.jpg#0\tTwo young guys .\n1.jpg#1\tGuys\tin a yard .\n2.jpg#0\tA bus .\n")
+    prepare("flickr30k", tmp_path / "given")
+    place = tmp_path / "data" / "text" / "flickr30k_captions.txt"
+    assert place.read_text().splitlines() == ["Two young guys .", "Guys\tin a yard .", "A bus ."]
+    manifest = Manifest.read(place)
+    assert manifest is not None
+    assert "flickr30k" in manifest.brief
+    place.unlink()
+    token.write_text("1.jpg#0\tTwo young guys .\nA bus .\n")
+    with pytest.raises(DataError, match=r"results_20130124.token:2: must be picture#number, a tab and a caption, got"):
+        prepare("flickr30k", tmp_path / "given")
+    assert not place.exists()
