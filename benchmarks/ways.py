@@ -45,7 +45,7 @@ def halves_of(config: RunConfig) -> tuple[SentenceEncoder, list[Half]]:
     tokenizer = scratch_tokenizer(source, config.encoder) if config.encoder.checkpoint == SCRATCH else None
     encoder = build_encoder(config.encoder, supervised=True, sides=config.sides, tokenizer=tokenizer)
     text = load_text(source, encoder.tokenizer)
-    sides = [load_side(side) for side in config.sides]
+    sides = [load_side(side) if side.reads_data else None for side in config.sides]
     return encoder, make_halves(encoder, text, sides, config, 1, RunContext(Path("nowhere")), STEPS)
 
 

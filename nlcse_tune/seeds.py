@@ -11,7 +11,7 @@ import numpy as np
 
 from nlcse_tune import records, report, stats
 from nlcse_tune.config import RunConfig
-from nlcse_tune.config.fields import override
+from nlcse_tune.config.fields import flatten, override, plain
 from nlcse_tune.data.catalog import fingerprints
 from nlcse_tune.data.check import check_inputs
 from nlcse_tune.errors import ConfigError, RunError
@@ -29,7 +29,7 @@ from nlcse_tune.records.precision import HeldPrecision, held_precision, hold
 from nlcse_tune.report.arms import searched
 from nlcse_tune.study import Study
 
-Origin = Literal["search", "study", "changed", "method"]
+Origin = Literal["search", "study", "changed", "method", "baseline"]
 
 
 @dataclass(frozen=True)
@@ -66,19 +66,33 @@ class PlannedArm:
 def planned_arms(study: Study, root: StudyPaths, values: dict[str, Any]) -> list[PlannedArm]:
     """The method and its baseline (a baseline study stands alone), each as it was searched or as its YAML says.
 
-    SimCSE as a baseline that was not searched itself takes the text, encoder and training settings of a method with a
-    side, so that the two differ in the side alone.
+    One that was not searched itself takes the other's settings where the two should differ in their sides alone: SimCSE
+    the text, encoder and training settings of a method with a side, a control all that its baseline's search chose.
     """
-    config = searched(study, root)
-    unsearched: Origin = "changed" if root.search.is_file() else "study"
-    method = PlannedArm(study, root, config or study.config, "search" if config else unsearched)
-    if (baseline := study.baseline_study(values)) is None:
+    method = _planned(study, root)
+    if (other := study.baseline_study(values)) is None:
         return [method]
-    paths = StudyPaths(root.root, baseline.name)
-    config = searched(baseline, paths)
-    if config or baseline.config.side or not method.config.side:
-        return [method, PlannedArm(baseline, paths, config or baseline.config, "search" if config else "study")]
-    return [method, PlannedArm(baseline, paths, override(method.config, {"side": None}), "method")]
+    baseline = _planned(other.copied(baseline=None), StudyPaths(root.root, other.name))
+    if baseline.origin != "search" and study.config.side and not other.config.side:
+        baseline = replace(baseline, config=override(method.config, {"side": None}), origin="method")
+    elif method.origin != "search" and baseline.origin == "search" and (own := _control(study.config, other.config)):
+        method = replace(method, config=override(baseline.config, own), origin="baseline")
+    return [method, baseline]
+
+
+def _planned(study: Study, paths: StudyPaths) -> PlannedArm:
+    if (config := searched(study, paths)) is not None:
+        return PlannedArm(study, paths, config, "search")
+    return PlannedArm(study, paths, study.config, "changed" if paths.search.is_file() else "study")
+
+
+def _control(config: RunConfig, baseline: RunConfig) -> dict[str, Any]:
+    """The fields that make a configuration a control of its baseline; none where the two differ in others, too."""
+    ours, theirs = flatten(config), flatten(baseline)
+    differ = {field: value for field, value in ours.items() if theirs.get(field, ...) != value}
+    kinds = {plain(field) for field in differ}
+    is_control = "side.control" in kinds <= {"side.control", "side.loss"} and ours.keys() == theirs.keys()
+    return differ if is_control else {}
 
 
 def missing_runs(arms: Sequence[PlannedArm], seeds: Sequence[int], *, any_version: bool = False) -> list[RunSpec]:

@@ -21,6 +21,7 @@ NOT_SEARCHED = {
     **dict.fromkeys(PATH_FIELDS, "inputs are not searched; make a study for each, so that their scores stay apart"),
     **dict.fromkeys(SPEED_FIELDS, "changes speed and memory, not scores, so there is nothing to search"),
     "side": "a study has a side or has none; search the side's fields",
+    "side.control": "a control is a study of its own, so that its scores stay apart",
     "eval.language": "says what runs are judged by, which is one thing for all points of a search",
     **dict.fromkeys(TEST_FIELDS, "says how a finished run is tested, and a search sees no test scores"),
 }

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from nlcse_tune.config import AUTO, Frozen, RunConfig, StsTask
-from nlcse_tune.config.fields import lacks, override, searchable, validate, with_absolute_paths
+from nlcse_tune.config.fields import lacks, override, plain, searchable, validate, with_absolute_paths
 from nlcse_tune.errors import ConfigError, all_of, nearest
 from nlcse_tune.files import read_yaml
 from nlcse_tune.names import MAX_SEED, TestName
@@ -98,13 +98,8 @@ class Study(Frozen):
         searched = self.space.parameters.get("train.precision") if self.space else None
         if searched and AUTO in (searched.listed() or ()):
             raise ValueError("space: train.precision: auto is no value of its own; list fp32, bf16 or fp16")
-        known = searchable(self.config)
-        for field in self.space.fields if self.space else ():
-            if lacks(self.config, field):
-                raise ValueError(f"space: {field} cannot be searched: the study has no side; choose another space")
-            if field not in known:
-                own = field.replace("side", "side.0", 1)
-                raise ValueError(f"space: {field}: the study's sides differ in it; search {own} and its like")
+        if self.space and (why := _misfit(self.space, self.config)):
+            raise ValueError(f"space: {why}")
         return self
 
     def copied(self, **update: Any) -> "Study":
@@ -144,15 +139,36 @@ class Study(Frozen):
     def baseline_study(self, values: Mapping[str, Any]) -> "Study | None":
         """The baseline under the same overrides, but for those of the side where it has none.
 
-        What `train.precision: auto` came to for the method holds for its baseline.
+        A control is the method's alone. What `train.precision: auto` came to for the method holds for its baseline.
         """
         if self.baseline is None:
             return None
         baseline = find_study(self.baseline)
-        shared = {field: value for field, value in values.items() if not lacks(baseline.config, field)}
+        shared = {
+            field: value
+            for field, value in values.items()
+            if not lacks(baseline.config, field) and plain(field) != "side.control"
+        }
         baseline = baseline.with_overrides(shared)
         is_auto = baseline.config.train.precision == AUTO
         return baseline.with_precision(self.config.train.precision) if is_auto else baseline
+
+
+def _misfit(space: SearchSpace, config: RunConfig) -> str | None:
+    """What a space says of sides that the configuration does not have so; None where it fits."""
+    count, known = len(config.sides), searchable(config)
+    has = f"side.0 to side.{count - 1}" if count > 1 else "one side" if count else "no side"
+    for name in (*space.fields, *(name for parameter in space.parameters.values() for name in parameter.when or {})):
+        if lacks(config, name):
+            what = "cannot be searched" if name in space.fields else "is asked for"
+            return f"{name} {what}: the study has {has}; choose another space"
+        if name not in known and name.startswith("side."):
+            own = f"which differ in it; write side.0{name[4:]} and its like" if count > 1 else f"write {plain(name)}"
+            return f"{name}: the study has {has}, {own}"
+        for field in space.fields:
+            if field != name and plain(field) == plain(name) in (field, name):  # all sides, and one of them
+                return f"{name} and {field} name one thing in two ways; write one of them"
+    return None
 
 
 def folders(kind: Kind) -> list[Path]:
@@ -248,9 +264,15 @@ def rests_on(path: Path) -> list[tuple[Kind, Path]]:
 
 
 def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    """`top` over `base`, key by key through nested mappings; a space is replaced whole."""
+    """`top` over `base`, key by key through nested mappings; a space is replaced whole.
+
+    A mapping under `side:` over a list of sides is for each of them, as `--set side.x` is.
+    """
     merged = dict(base)
     for key, value in top.items():
+        if key == "side" and isinstance(value, dict) and isinstance(sides := merged.get(key), list):
+            merged[key] = [merge(side, value) if isinstance(side, dict) else side for side in sides]
+            continue
         deeper = isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "space"
         merged[key] = merge(merged[key], value) if deeper else value
     return merged

@@ -64,6 +64,27 @@ def test_a_baseline_that_has_a_side_keeps_it_and_text_alone_is_no_other_text_alo
         assert method.config != own
 
 
+def test_a_control_takes_what_its_baselines_search_chose(tiny_study: Study, tmp_path: Path) -> None:
+    """Else it would be compared under other rates, and say what tuning does."""
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    (folder / "control.yaml").write_text("extends: demo\nbaseline: demo\nconfig: {side: {control: noise}}\n")
+    control = find_study(str(folder / "control.yaml")).with_overrides(TINY)
+    root = StudyPaths(tmp_path, "control")
+    assert [arm.origin for arm in planned_arms(control, root, TINY)] == ["study", "study"]
+    paths = StudyPaths(tmp_path, "demo")
+    plan = load_state(tiny_study, paths, 3)
+    choice_of(plan, {**tiny_study.own_point, "text.learning_rate": 3e-3}).write(paths.search)
+    method, baseline = planned_arms(control, root, TINY)
+    assert (method.origin, baseline.origin) == ("baseline", "search")
+    assert method.config == override(baseline.config, {"side.control": "noise"})
+    assert baseline.config.text.learning_rate == 3e-3
+    other = {**TINY, "train.max_steps": 7}
+    apart = control.copied(config=override(control.config, {"encoder.dropout": 0.0}))
+    assert [arm.origin for arm in planned_arms(apart, root, TINY)] == ["study", "search"]  # no control of it any more
+    assert planned_arms(control.with_overrides(other), root, other)[1].origin == "changed"
+
+
 def test_a_search_result_is_used_if_it_is_of_this_very_study(tiny_study: Study, tmp_path: Path) -> None:
     paths = StudyPaths(tmp_path, "demo")
     plan = load_state(tiny_study, paths, 3)

@@ -12,7 +12,8 @@ from nlcse_tune.files import locked
 from nlcse_tune.paths import StudyPaths
 from nlcse_tune.published import Row, tables
 from nlcse_tune.report.arms import config_differences
-from nlcse_tune.study import Confirm, find_study, merge, names
+from nlcse_tune.space import parse_space
+from nlcse_tune.study import Confirm, Study, find_study, merge, names
 
 # The released commands that the tables were made with, by NonLing-CSE's READMEs and run_sup_example.sh: text batch and
 # rate; side batch, tau, rate, omega. All have --new_supcon.
@@ -303,3 +304,48 @@ def test_what_rows_of_the_paper_are_about() -> None:
         changes[f"simcse-bert-sup-noise-{number}"] = ("simcse-bert-sup", noise)
     for name, (below, values) in changes.items():
         assert flatten(find_study(name).config) == {**flatten(find_study(below).config), **values}, name
+
+
+SIDES = {"side": [{"modality": "image", "data": "a"}, {"modality": "audio", "data": "b", "learning_rate": 2e-7}]}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "why"),
+    [
+        ({"side.learning_rate": [1e-6]}, "which differ in it; write side.0.learning_rate and its like"),
+        ({"side.2.weight": [1]}, "side.2.weight cannot be searched: the study has side.0 to side.1"),
+        ({"side.weight": [1, 2], "side.0.weight": [1]}, "name one thing in two ways"),
+        ({"side.loss": ["supcon", "simclr"], "side.0.weight": {"values": [1], "when": {"side.0.loss": "simclr"}}},
+         "side.0.loss and side.loss name one thing in two ways"),
+        ({"side.control": ["noise"]}, "a control is a study of its own"),
+    ],
+)  # fmt: skip
+def test_a_space_names_fields_as_the_studys_sides_have_them(parameters: dict[str, object], why: str) -> None:
+    raw = {"name": "both", "config": SIDES}
+    fine = parse_space({"parameters": {"side.weight": [1, 2], "side.1.learning_rate": [1e-7]}}, name="s", where="s")
+    study = Study.model_validate({**raw, "space": fine})
+    assert study.own_point == {"side.weight": 1.0, "side.1.learning_rate": 2e-7}
+    with pytest.raises((ValueError, ConfigError), match=why):
+        Study.model_validate({**raw, "space": parse_space({"parameters": parameters}, name="s", where="s")})
+
+
+def test_a_space_of_one_side_names_no_place() -> None:
+    space = parse_space({"parameters": {"side.0.weight": [1]}}, name="s", where="s")
+    with pytest.raises(ValueError, match=r"the study has one side, write side\.weight"):
+        Study.model_validate({"name": "one", "config": {"side": SIDES["side"][0]}, "space": space})
+
+
+def test_a_mapping_under_side_is_for_each_of_several_and_a_list_takes_their_place() -> None:
+    several = {"config": SIDES}
+    merged = merge(several, {"config": {"side": {"control": "noise"}}})
+    assert [side["control"] for side in merged["config"]["side"]] == ["noise", "noise"]
+    assert [side["data"] for side in merged["config"]["side"]] == ["a", "b"]
+    assert merge(several, {"config": {"side": [{"data": "c"}]}})["config"]["side"] == [{"data": "c"}]
+
+
+def test_a_control_is_the_methods_alone() -> None:
+    values = {"side.control": "noise", "side.batch_size": 8}
+    study = find_study("visualcse-bert-sum").with_precision("fp32").with_overrides(values)
+    baseline = study.baseline_study(values)
+    assert baseline is not None
+    assert [(side.control, side.batch_size) for side in baseline.config.sides] == [(None, 8)]

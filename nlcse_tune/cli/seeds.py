@@ -13,6 +13,7 @@ ORIGINS = {
     "search": "as its search chose",
     "study": "as its YAML and --set say (it was not searched here)",
     "changed": "as its YAML and --set say (its last search was made with other values than these)",
+    "baseline": "as its baseline's search chose, under its control (it has no search of its own)",
     "method": "with the method's own text settings (it has no search of its own with these values)",
 }
 

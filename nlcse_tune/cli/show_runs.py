@@ -42,7 +42,7 @@ def shortened(text: str) -> str:
     last = [_last(name) for name, equals, _ in words if equals]
     short = []
     for name, equals, value in words:
-        prefix = f"{name.partition('.')[0]}." if last.count(_last(name)) > 1 else ""
+        prefix = f"{name.rpartition('.')[0]}." if last.count(_last(name)) > 1 else ""
         short.append(f"{prefix}{_last(name)}={value}" if equals else name)
     return " ".join(short)
 

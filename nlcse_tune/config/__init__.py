@@ -111,7 +111,7 @@ class SideConfig(Frozen):
     @model_validator(mode="after")
     def _controls_something(self) -> "SideConfig":
         if self.control == "labels" and self.loss == "simclr":
-            raise ValueError("control labels: loss simclr knows no labels; choose one that contrasts classes")
+            raise ValueError(f"control labels: deals labels anew, and loss must be one that has any, got {self.loss!r}")
         if self.control == "text" and self.loss != "simclr":
             raise ValueError(f"control text: sentences have no labels; set loss to simclr, got {self.loss!r}")
         if self.control == "noise" and self.modality not in get_args(Modality):

@@ -6,7 +6,7 @@ import re
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, partial
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -25,12 +25,18 @@ LATER_FIELDS = (
     "train.optimizers", "eval.language", "side.dropout", "side.mixup", "side.normalise", "side.positions",
     "text.limit", "text.deletion", "text.insertions", "text.swaps", "text.uniformity", "side.control",
 )  # fmt: skip
-_PLACE = re.compile(r"^side\.(\d+)\.")  # of a field of one of several sides
+_INDEX = re.compile(r"^side\.(\d+)\.")  # of a field of one of several sides
+_INDEX_WITHIN = re.compile(r"\bside\.\d+\.")  # the same below a study's `config`
+# The fields of a side that its controls on text have; the others say nothing of such a run.
+_OF_CONTROLS = {
+    "again": {"control", "learning_rate", "weight", "warmup", "weight_decay"},
+    "text": {"control", "learning_rate", "weight", "warmup", "weight_decay", "batch_size", "temperature", "loss"},
+}
 
 
 def plain(field: str) -> str:
     """`side.1.data` -> `side.data`: a field without its side's place in a list; others as they are."""
-    return _PLACE.sub("side.", field)
+    return _INDEX.sub("side.", field)
 
 
 def flatten(config: RunConfig | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -87,10 +93,16 @@ def digest(config: RunConfig, data: Mapping[str, str], *, without: tuple[str, ..
     if flat["train.precision"] == AUTO:
         raise ConfigError("train.precision: auto stands for no run before it is found out; give fp32, bf16 or fp16")
     left_out = {*PATH_FIELDS, *SPEED_FIELDS, *TEST_FIELDS, *without, *(() if config.side else ("train.optimizers",))}
+    unread = {
+        f"{name}.{field}"
+        for name, side in sides_of(config).items()
+        for field in set(SideConfig.model_fields) - _OF_CONTROLS.get(side.control or "", set(SideConfig.model_fields))
+    }
     kept = {
         key: value
         for key, value in flat.items()
         if not {key, plain(key)} & left_out
+        and key not in unread
         and not (plain(key) in LATER_FIELDS and value == known_fields()[plain(key)].default)
     }
     return hashlib.sha256(json.dumps({"config": kept, "data": dict(data)}, sort_keys=True).encode()).hexdigest()
@@ -110,7 +122,7 @@ def _kinds(annotation: Any) -> Iterator[type]:
     """The classes that an annotation is made of, from the outside to the inside."""
     if isinstance(annotation, type):
         yield annotation
-    for part in get_args(annotation):
+    for part in get_args(annotation) if get_origin(annotation) is not dict else ():
         yield from _kinds(part)
 
 
@@ -122,7 +134,7 @@ def check_field(field: str) -> None:
 
 def lacks(config: RunConfig, field: str) -> bool:
     """Whether `field` is one of a side that a run does not have."""
-    place = _PLACE.match(field)
+    place = _INDEX.match(field)
     needed = int(place[1]) + 1 if place else int(field.startswith("side."))
     return len(config.sides) < needed
 
@@ -153,7 +165,7 @@ def _put(raw: dict[str, Any], field: str, value: Any) -> None:
 
 def _sides(raw: dict[str, Any], field: str) -> list[dict[str, Any]]:
     """The mappings of the sides that `field` is one of. ConfigError where the run has no such side."""
-    written, place = raw["side"], _PLACE.match(field)
+    written, place = raw["side"], _INDEX.match(field)
     sides: list[dict[str, Any]] = written if isinstance(written, list) else [written] if written else []
     if not sides:
         raise ConfigError(f"{field}: this run has no side (SimCSE), so there is nothing to set")
@@ -211,7 +223,7 @@ def _describe(problem: Any, model: type[BaseModel], where: str) -> str:
     key = ".".join(str(part) for part in problem["loc"] if part not in (ONE, SEVERAL))
     if problem["type"] == "extra_forbidden":
         unknown = str(problem["loc"][-1])
-        parent = key.removesuffix(unknown)
+        parent = _INDEX_WITHIN.sub("side.", key.removesuffix(unknown))
         below = (field.removeprefix(parent) for field in known_fields(model) if field.startswith(parent))
         near = nearest(unknown, dict.fromkeys(name.split(".")[0] for name in below))
         return f"{where}: {key}: unknown key{_place(unknown, model) or near}"

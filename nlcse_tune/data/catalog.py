@@ -9,7 +9,7 @@ from pathlib import Path
 from nlcse_tune.config import SCRATCH, SYNTHETIC, EvalConfig, RunConfig, StsTask
 from nlcse_tune.config.fields import sides_read
 from nlcse_tune.data import synthetic
-from nlcse_tune.data.decode import DECODING
+from nlcse_tune.data.decode import DECODING, NOISE
 from nlcse_tune.data.lines import FETCH, MissingDataError
 from nlcse_tune.data.sts import Split, multilingual_file, multilingual_folder, task_files
 from nlcse_tune.errors import StorageError
@@ -97,6 +97,8 @@ def fingerprints(config: RunConfig) -> dict[str, str]:
         prints[place] = fingerprint(side.data)
         if side.modality == "image" and side.data != SYNTHETIC:
             prints["decoding"] = DECODING
+        if side.control == "noise":
+            prints["noise"] = str(NOISE)
         if side.checkpoint:
             prints[place.replace("side", "side_checkpoint")] = fingerprint(side.checkpoint)
     return with_packages(prints, config.sides)

@@ -24,6 +24,7 @@ RATE = 16_000  # Hz
 # Part of what names a run on a folder of pictures. Before: "whole", views were cut from pictures of full size; earlier
 # still it was no part, and JPEGs from 896 pixels on were decoded at half size.
 DECODING = f"short side {SHORT_SIDE}"
+NOISE = 1  # likewise, of a run on noise; raised when other noise is drawn
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # whatever a file is called; others can start foreign programs
 SUFFIXES: dict[Modality, tuple[str, ...]] = {"image": (".jpg", ".jpeg", ".png"), "audio": (".wav", ".flac")}
 Image.MAX_IMAGE_PIXELS = None  # Pillow's bound warns first and leaves 0.7 GB to decode; ours is asked below

@@ -17,11 +17,10 @@ from torch import Tensor
 from nlcse_tune.config import SYNTHETIC, Modality, SideConfig
 from nlcse_tune.data import synthetic
 from nlcse_tune.data.cache import ArrayTable, Recipe, cached_table
-from nlcse_tune.data.decode import SUFFIXES
+from nlcse_tune.data.decode import NOISE, SUFFIXES
 from nlcse_tune.data.folder import list_folder
 
 VIEWS = 2
-NOISE = 1  # raised when other noise is drawn
 Room = tuple[Tensor, ...]
 
 

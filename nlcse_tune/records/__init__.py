@@ -107,11 +107,11 @@ def constant_side_loss(curve: Sequence[DevPoint]) -> str | None:
     Batches differ, so a loss that is the same to five digits at each evaluation does not hang on what is in them; and
     below 1e-8 a gradient is less than what AdamW adds to its denominator.
     """
-    for place, losses in enumerate(zip(*(point.of_sides for point in curve), strict=True)):
+    for place, losses in enumerate(zip(*(point.of_sides for point in curve if point.of_sides), strict=True)):
         most = max(map(abs, losses), default=1.0)
         same = len(losses) > 1 and max(losses) - min(losses) <= 1e-5 * most
         if same or most < 1e-8:
-            name = f"side.{place}" if curve[0].side_losses else "the side"
+            name = f"side.{place}" if curve[-1].side_losses else "the side"
             return f"{name} loss was {losses[0]:.4f} at every evaluation: the side taught nothing"
     return None
 

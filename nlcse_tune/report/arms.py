@@ -107,7 +107,8 @@ class Arm(ScoredArm):
         ours["eval.setting"], theirs["eval.setting"] = self.runs[0].test.setting, written.eval.setting
         searched = self.study.space.fields if self.study.space else ()
         free = (*searched, "train.eval_every", "train.precision", "train.tf32")
-        others = [line for line in config_differences(self.config, written) if line.split(":")[0] not in free]
+        lines = {line: line.split(":")[0] for line in config_differences(self.config, written)}
+        others = [line for line, field in lines.items() if field not in free and plain(field) not in free]
         return differing(ours, theirs, {**ours, **theirs}) + others
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from nlcse_tune.config.fields import flatten
+from nlcse_tune.config.fields import searchable
 from nlcse_tune.launch.events import Watcher
 from nlcse_tune.launch.spec import RunSpec
 from nlcse_tune.paths import StudyPaths
@@ -76,7 +76,7 @@ class Work:
 
     def values(self, spec: RunSpec) -> dict[str, Any]:
         """The hyper-parameters of a run: the searched fields that it has, and its seed."""
-        flat = flatten(spec.config)
+        flat = searchable(spec.config)
         return {field: flat[field] for field in self.fields if flat.get(field) is not None} | {"seed": spec.seed}
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nlcse_tune.config import RunConfig
 from nlcse_tune.data.text import TextData
+from nlcse_tune.errors import RunError
 from nlcse_tune.models.encoder import SentenceEncoder
 from nlcse_tune.models.losses import simclr
 from nlcse_tune.training.context import RunContext
@@ -55,6 +56,8 @@ class SentencesHalf(TextHalf):
             return cast(Tensor, encoder.sides[place](encoder.pooled(input_ids, attention_mask)))
 
         Half.__init__(self, encoder, forward, self.data, self.side, config, seed, context, steps)
+        if not self.order.batches:
+            raise RunError(f"{self.name}.batch_size {self.items} is more than the {len(data)} items of text.data")
 
     def loss(self, embeddings: Tensor, step: int) -> Tensor:
         return self.side.weight * simclr(*embeddings, temperature=self.side.temperature)

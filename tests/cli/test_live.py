@@ -50,6 +50,7 @@ def test_labels_are_shortened_and_words_are_never_cut() -> None:
     assert cut(short, 5) == "007 …"
     assert cut(short, 2) == "…"
     assert shortened("simcse-bert seed 3") == "simcse-bert seed 3"
+    assert shortened("008 side.0.learning_rate=1e-6 side.1.learning_rate=2e-7") == "008 side.0.lr=1e-6 side.1.lr=2e-7"
 
 
 def test_times_are_brief() -> None:

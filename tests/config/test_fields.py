@@ -237,3 +237,20 @@ def test_a_digest_takes_each_side_as_one_alone() -> None:
         assert digest(changed, {}, without=(searched,)) == digest(BOTH, {}, without=(searched,))
     with_absolute = with_absolute_paths(BOTH)
     assert all(side.data.startswith("/") for side in with_absolute.sides)
+
+
+def test_a_control_on_text_is_one_run_whatever_stands_in_fields_that_it_does_not_have() -> None:
+    again = override(RunConfig.model_validate({"side": IMAGES}), {"side.control": "again"})
+    for change in ({"side.batch_size": 16}, {"side.loss": "simclr"}, {"side.temperature": 0.1}, {"side.data": "x"}):
+        assert digest(override(again, change), {}) == digest(again, {})
+    for change in ({"side.learning_rate": 1e-4}, {"side.weight": 0.5}, {"side.control": "noise"}):
+        assert digest(override(again, change), {}) != digest(again, {})
+    text = override(again, {"side.loss": "simclr", "side.control": "text"})
+    assert digest(override(text, {"side.dropout": 0.0}), {}) == digest(text, {})
+    assert digest(override(text, {"side.batch_size": 16}), {}) != digest(text, {})
+
+
+def test_a_mistyped_field_of_one_of_several_sides_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"side\.1\.lerning_rate: unknown key; did you mean 'learning_rate'"):
+        validate(RunConfig, {"side": [IMAGES, {**AUDIO, "lerning_rate": 1}]}, where="x")
+    assert "space.parameters" in known_fields(Study)

@@ -9,6 +9,7 @@ import torch
 
 from nlcse_tune.config import RunConfig
 from nlcse_tune.data.modalities import load_side
+from nlcse_tune.errors import RunError
 from nlcse_tune.models.losses import uniformity
 from nlcse_tune.run import run_one
 from nlcse_tune.training.context import RunContext
@@ -104,7 +105,10 @@ def test_a_control_on_text_reads_no_side_and_runs_on_workers(side: dict[str, Any
 @pytest.mark.parametrize(
     ("side", "rule"),
     [
-        ({**IMAGES, "loss": "simclr", "control": "labels"}, "loss simclr knows no labels"),
+        (
+            {**IMAGES, "loss": "simclr", "control": "labels"},
+            "loss must be one that has any, got 'simclr'",
+        ),
         ({**SUPCON, "control": "text"}, "sentences have no labels; set loss to simclr"),
     ],
 )
@@ -123,3 +127,9 @@ def test_uniformity_is_added_to_the_text_loss_over_the_global_batch(tmp_path: Pa
     expected = alone(weighted, tmp_path, plain=True)
     for answer in on_workers(3, outcome, tmp_path, weighted, 1, True):
         assert_same(answer, expected)
+
+
+def test_a_control_that_text_cannot_fill_is_one_sentence(tmp_path: Path) -> None:
+    config = tiny({**TEXT, "batch_size": 48}, text__limit=40)
+    with pytest.raises(RunError, match=r"side\.batch_size 48 is more than the 40 items of text\.data"):
+        run_one(config, SEED, RunContext(tmp_path))
