@@ -48,11 +48,12 @@ def reproduce(
     from nlcse_tune import published
     from nlcse_tune.cli import show, show_reproduce
     from nlcse_tune.launch.spec import Launch
-    from nlcse_tune.reproduce.source import find_source
+    from nlcse_tune.reproduce.source import check_patterns, find_source
 
     known, seeds = published.tables(), range(1, n + 1)
     everything = not tables or "all" in tables
     chosen = {name: known[name] for name in (known if everything else map(published.find_table, tables or ()))}
+    check_patterns(sets or (), {row.study for table in known.values() for row in table.rows})
     names = list(dict.fromkeys(row.study for table in chosen.values() for row in table.rows))
     found = all_of(partial(find_source, name, out, scale, sets or ()) for name in names)
     sources: dict[str, Source] = dict(zip(names, found, strict=True))

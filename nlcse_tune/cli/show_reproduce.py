@@ -81,10 +81,10 @@ def _cells(cost: Cost) -> tuple[str, ...]:
 
 
 def _amount(value: float | None, sign: str = "") -> str:
-    """`~9.90`, `1,780`, `< 0.01`; a dash for what is not known."""
+    """`~9.90`, `1,780`, `< ~0.01`; a dash for what is not known."""
     if value is None:
         return "-"
-    return "< 0.01" if 0 < value < 0.005 else f"{sign}{value:,.0f}" if value >= 100 else f"{sign}{value:.2f}"
+    return f"< {sign}0.01" if 0 < value < 0.005 else f"{sign}{value:,.0f}" if value >= 100 else f"{sign}{value:.2f}"
 
 
 def page(made: Page) -> None:

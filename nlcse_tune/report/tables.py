@@ -18,6 +18,8 @@ from nlcse_tune.report.comparison import Comparison, Gap, ReportOptions
 from nlcse_tune.report.numbers import AVERAGE, DASH
 from nlcse_tune.report.remarks import remarks
 
+NAME_WIDTH = 10  # characters of a row's name that stand on one line, if need be
+_WORDS = re.compile(r"[A-Za-z]{5}")  # in a cell that is no number
 _TEX = str.maketrans({character: f"\\{character}" for character in "&%_#${}"})
 _TEX |= str.maketrans({"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"})
 _TEX |= str.maketrans({"±": "$\\pm$", "<": "$<$", ">": "$>$"})
@@ -135,13 +137,18 @@ def terminal(report: Report, *, notes: bool = False) -> RenderableType:
 
 
 def rich_table(grid: Grid) -> Table:
-    """No lines between columns, mean and std on two lines, and names and intervals that wrap: 80 characters do."""
+    """No lines between columns, mean and std on two lines, and what is no number wraps: 80 characters do."""
     table = Table(
         title=grid.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=0, show_edge=False
     )
     for i, name in enumerate(grid.header):
-        wraps = i == 0 or any(" to " in row[i] for row in grid.rows)
-        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=not wraps)
+        cells = [row[i] for row in grid.rows]
+        in_words = i == 0 or any(map(_WORDS.search, cells))
+        table.add_column(
+            re.sub(r"(?<=\w[._])(?=\w)", "\n", name) if "_" in name else name,  # of a field: part by part
+            justify="left" if i == 0 else "right", no_wrap=not in_words and not any(" to " in cell for cell in cells),
+            overflow="fold", min_width=min(NAME_WIDTH, max(map(len, cells), default=0)) if in_words else None,
+        )  # fmt: skip
     for row in grid.rows:
         table.add_row(*(Text(cell.replace(" ± ", "\n±").replace(" (n", "\n(n")) for cell in row))
     return table

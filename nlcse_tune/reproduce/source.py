@@ -1,6 +1,6 @@
 """What makes a row: a study, at full scale or small, and what is on record of it. Trains nothing, imports no torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from nlcse_tune.config import SCRATCH, SYNTHETIC, RunConfig
 from nlcse_tune.config.fields import assign, digest, inputs, lacks, plain
 from nlcse_tune.data.catalog import fingerprints
-from nlcse_tune.errors import ConfigError, NlcseError, all_of
+from nlcse_tune.errors import ConfigError, NlcseError, all_of, nearest
 from nlcse_tune.evaluation.tested import is_tested
 from nlcse_tune.launch.precision import expected
 from nlcse_tune.paths import RunPaths, StudyPaths
@@ -96,6 +96,15 @@ def find_source(
     study = settle(study, paths).copied(baseline=None)  # a row of its own
     chosen = searched(study, paths)
     return Source(study, paths, chosen or study.config, chosen is not None)
+
+
+def check_patterns(sets: Sequence[str], studies: Collection[str]) -> None:
+    """ConfigError for a `--set studies:field=value` that names none of the studies of any table."""
+    for text in sets:
+        pattern, colon, _ = text.partition("=")[0].partition(":")
+        if colon and not any(fnmatchcase(name, pattern.strip()) for name in studies):
+            near = nearest(pattern.strip("* "), studies)
+            raise ConfigError(f"--set {text}: no study of the tables is called {pattern.strip()!r}{near}")
 
 
 def values_for(name: str, sets: Sequence[str]) -> dict[str, Any]:

@@ -1,14 +1,17 @@
 """Tables for a terminal, Markdown and LaTeX."""
 
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from nlcse_tune import report
 from nlcse_tune.report.numbers import p_value
 from nlcse_tune.report.remarks import remarks
+from nlcse_tune.report.tables import Grid, rich_table
 from tests.report.made import BASELINE, METHOD, build, terminal, words
 from tests.synthetic_records import make_study
 
@@ -22,6 +25,35 @@ def test_latex_is_balanced_and_escaped(root: Path) -> None:
     assert "``all'' setting" in body
     widths = {line.count(" & ") for line in body.splitlines() if line.endswith(r"\\")}
     assert widths == {11, 9}  # name, 7 tasks, average, n, p, g; and a row a test set
+
+
+def test_at_80_columns_names_and_words_go_on_below_and_nothing_is_cut() -> None:
+    numbers = tuple(f"7{column}.12 ± 0.34" for column in range(8))
+    names = ("SimCSE-RoBERTa-base", "SimCSE-RoBERTa-large")
+    header = ("", *(f"STS{column}" for column in range(8)), "n", "against the paper")
+    text = printed(Grid("t", header, tuple((name, *numbers, "5", "undecided") for name in names)))
+    assert "…" not in text
+    lines = [line.split() for line in text.splitlines() if "STS" not in line]
+    first = "".join(line[0] for line in lines if line and line[0][0].isalpha() and line[0] not in ("t", "paper"))
+    assert first.endswith("".join(names))
+    fields = (
+        "",
+        "text.batch_size",
+        "text.learning_rate",
+        "side.batch_size",
+        "side.learning_rate",
+        "n",
+        "against the paper",
+    )
+    text = printed(Grid("t", fields, ((names[0], "64", "3e-5", "48", "1e-6", "", "the same, as shipped"),)))
+    assert "the same, as shipped" in text
+    assert names[0] in text
+
+
+def printed(grid: Grid) -> str:
+    console = Console(width=80, file=io.StringIO())
+    console.print(rich_table(grid))
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
 def test_an_average_of_fewer_tasks_says_so(tmp_path: Path, rng: np.random.Generator) -> None:

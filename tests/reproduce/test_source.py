@@ -10,7 +10,7 @@ from nlcse_tune.config.fields import flatten, override
 from nlcse_tune.errors import ConfigError
 from nlcse_tune.published import tables
 from nlcse_tune.reproduce.cost import cost_of, flop_of_step, steps_of, total
-from nlcse_tune.reproduce.source import STEPS, find_source, values_for
+from nlcse_tune.reproduce.source import STEPS, check_patterns, find_source, values_for
 from nlcse_tune.study import find_study, names
 from tests.synthetic_records import VERSIONS, make_run
 
@@ -88,3 +88,17 @@ def test_what_lacks_is_named_and_records_stand_without_their_inputs(tmp_path: Pa
     kept = source.kept(range(1, 6))
     assert [record.run_id for record, _ in kept.values()] == [made.run_id]
     assert source.missing([1, 2, 3]) == [1, 2]
+
+
+def test_values_for_studies_that_there_are_not_are_refused() -> None:
+    check_patterns(["visualcse-*:side.data=x", "text.batch_size=8", "simcse-bert:text.data=a:b"], STUDIES)
+    with pytest.raises(
+        ConfigError, match=r"--set visulcse-\*:side.data=x: no study of the tables is called 'visulcse-\*'"
+    ):
+        check_patterns(["visulcse-*:side.data=x"], STUDIES)
+
+
+def test_studies_of_released_commands_are_not_searched(tmp_path: Path) -> None:
+    released = [name for name in STUDIES if name.endswith("-released")]
+    assert len(released) == 4
+    assert all(find_source(name, tmp_path, "full", []).study.space is None for name in released)
