@@ -31,6 +31,9 @@ class Publisher(ThreadingHTTPServer):
         self.bad_days: list[BadDay] = []
         self.asked: list[str] = []  # method, and of a GET the range
         self.knows_ranges = True
+        self.names_versions = True  # by a strong ETag, and If-Range counts
+        self.any_version = False  # gives the rest of its file whatever If-Range says
+        self.length = ""  # what it says of every answer in place of its bytes
         self.elsewhere = ""  # an address below which the hub's large files are, as on its own network of servers
 
     @property
@@ -99,17 +102,21 @@ class _Answer(BaseHTTPRequestHandler):
             self.send_header("X-Linked-ETag", tag)
             self.send_header("X-Linked-Size", str(len(whole)))
             content, tag = b"", '"of the answer"'
-        elif asked and self.server.knows_ranges and self.headers.get("If-Range", tag) == tag:
+        elif asked and self.server.knows_ranges and self._is_version(tag):
             content = whole[int(asked[1]) :]
             self.send_response(206 if content else 416)
             self.send_header("Content-Range", f"bytes {asked[1]}-{len(whole) - 1}/{len(whole)}")
         else:
             self.send_response(200)
-        self.send_header("ETag", tag)
+        self.send_header("ETag", tag if self.server.names_versions else f"W/{tag}")
         self.send_header("X-Repo-Commit", "0" * 40)
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", self.server.length or str(len(content)))
         self.end_headers()
         return content
+
+    def _is_version(self, tag: str) -> bool:
+        server = self.server
+        return server.any_version or not server.names_versions or self.headers.get("If-Range", tag) == tag
 
     def _tree(self) -> None:
         """The files of a folder, as the hub lists them."""

@@ -8,7 +8,7 @@ import typer
 from typer import Argument, Option
 
 from nlcse_tune.cli.command import Command, with_verbose
-from nlcse_tune.names import MAX_SEED, DataName
+from nlcse_tune.names import MAX_SEED
 from nlcse_tune.paths import DATA
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Place = Annotated[
     Path | None,
     Option("--data", help="the data folder; else NLCSE_DATA, else ~/.cache/nlcse-tune/data", metavar="FOLDER"),
 ]
-Name = Annotated[DataName, Argument(help="see `nlcse-tune data list`")]
+Name = Annotated[str, Argument(help="see `nlcse-tune data list`", metavar="NAME")]
 To = Annotated[Path | None, Option(help="another file or folder than where studies look")]
 
 
@@ -113,10 +113,14 @@ def prepare(
     from nlcse_tune.data.fetch import prepare as run
     from nlcse_tune.data.lines import read_lines
     from nlcse_tune.data.prepare import Recipe
+    from nlcse_tune.errors import ConfigError
 
     use(data)
+    (name,) = _names([name])
     lines = read_lines(classes, hint="give a file to --classes") if classes else []
     listed = tuple(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
+    if classes and not listed:
+        raise ConfigError(f"--classes {classes}: names no class; write one per line, or leave it out to draw by --seed")
     with watched() as progress:
         target, contents = run(name, given, Recipe(seed, listed or None, skip_corrupt), to, progress)
     _print(name, target, contents)

@@ -29,6 +29,13 @@ def contents_of(dataset: DataSet, place: Path) -> Contents | None:
         return check_sts(place)
     if dataset.kind == "translations":
         return check_translations(place)
+    if not any(place.iterdir()):
+        return None
+    if dataset.kind not in modalities_in(place):
+        raise DataError(
+            f"{place}: holds no {dataset.kind} files in folders of classes, so it is not {dataset.name}; move it away, "
+            "then give the same command again"
+        )
     return check_folder(place)
 
 

@@ -92,12 +92,14 @@ def _receive_all(remote: Remote, part: Path, told: Progress) -> None:
             wait, why = _refused(remote, part, error), f"{error.code} {error.reason}"
         except (*_BROKEN_OFF, _Cut) as error:
             wait, why = None, f"{type(error).__name__.lstrip('_')}: {error}"
-        failed = 0 if _size(part) > had else failed + 1
+        failed = 0 if _size(part) > had and _may_go_on(remote, part) else failed + 1
         if failed >= TRIES or (wait or 0) > LONGEST_WAIT:
             asked = f", and it asks to wait for {wait:.0f} s" if wait else ""
+            kept = "what has come is kept, and the same command goes on from there"
+            then = kept if _may_go_on(remote, part) else "the same command begins anew"
             raise RunError(
-                f"{remote.url}: cannot be downloaded ({why}){asked}; what has come is kept, and the same command goes "
-                "on from there; or fetch the file elsewhere and give it to `nlcse-tune data prepare`"
+                f"{remote.url}: cannot be downloaded ({why}){asked}; {then}; or fetch the file elsewhere and give it "
+                "to `nlcse-tune data prepare`"
             )
         time.sleep(FIRST_WAIT * 2**failed / 2 if wait is None else wait)
 
@@ -113,26 +115,59 @@ def _refused(remote: Remote, part: Path, error: urllib.error.HTTPError) -> float
 
 def _receive(remote: Remote, part: Path, told: Progress) -> None:
     """One request, for what is still missing."""
+    if not _may_go_on(remote, part):
+        part.unlink(missing_ok=True)
     had = _size(part)
     request = urllib.request.Request(remote.url, headers={"User-Agent": "nlcse-tune", "Accept-Encoding": "identity"})
     if had:
         request.add_header("Range", f"bytes={had}-")
         if _mark(part).is_file():  # a server whose file is another one by now then sends the whole of it
             request.add_header("If-Range", _mark(part).read_text())
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+    with _opened(request) as answer:
         if answer.status != 206 or not (answer.headers.get("Content-Range") or "").startswith(f"bytes {had}-"):
             had = 0
-        length = answer.headers.get("Content-Length")
-        total = had + int(length) if length else remote.size
+        length = _length(answer)
+        total = remote.size if length is None else had + length
         if length:
-            check_room(part.parent, int(length))
+            check_room(part.parent, length)
         with writing(part, "--data"):
-            if (tag := answer.headers.get("ETag") or "").startswith('"'):  # a strong one
-                _mark(part).write_text(tag)
+            _note(part, answer.headers.get("ETag") or "", had)
             stream = part.open("ab" if had else "wb")
         _write(answer, stream, remote, had, total, told)
     if total is not None and _size(part) < total:
         raise _Cut(f"{_size(part):,} of {total:,} bytes came")
+
+
+def _opened(request: urllib.request.Request) -> http.client.HTTPResponse:
+    try:
+        answer: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except ValueError as error:  # of an address that no program can read
+        raise http.client.InvalidURL(f"it leads to an address that is none: {error}") from None
+    return answer
+
+
+def _length(answer: http.client.HTTPResponse) -> int | None:
+    """Bytes to come, if the server says."""
+    text = (answer.headers.get("Content-Length") or "").strip()
+    if text and not (text.isascii() and text.isdecimal()):
+        raise http.client.HTTPException(f"Content-Length must be a number, got {text[:40]!r}")
+    return int(text) if text else None
+
+
+def _note(part: Path, tag: str, had: int) -> None:
+    """Keeps the server's strong name for the version that comes; _Cut, and nothing is kept, where it is another one."""
+    if had and _mark(part).is_file() and tag.startswith('"') and tag != _mark(part).read_text():
+        part.unlink()
+        raise _Cut("what is there is another version by now")
+    if tag.startswith('"'):
+        _mark(part).write_text(tag)
+    elif not had:
+        _mark(part).unlink(missing_ok=True)
+
+
+def _may_go_on(remote: Remote, part: Path) -> bool:
+    """Whether more bytes can be told to be of the same version as those that are here: by its name or its checksum."""
+    return remote.sha256 is not None or _mark(part).is_file()
 
 
 def _write(

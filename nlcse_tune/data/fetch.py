@@ -6,22 +6,22 @@ set is made of them: what was cut there is gone on with, what was whole is not a
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from nlcse_tune.data.catalog import fingerprint
 from nlcse_tune.data.contents import Contents, contents_of
 from nlcse_tune.data.download import MB, Progress, Remote, check_room, download, silent
 from nlcse_tune.data.hub import cached_file, offline, remote_files
-from nlcse_tune.data.manifest import Manifest, differences, files_at, record
-from nlcse_tune.data.prepare import Recipe, make
+from nlcse_tune.data.manifest import Manifest, differences, record
+from nlcse_tune.data.placing import check_free, recover, unfinished
+from nlcse_tune.data.prepare import Recipe, check_given, make
 from nlcse_tune.data.registry import DataSet, named
-from nlcse_tune.errors import ConfigError, DataError, plural
-from nlcse_tune.files import in_turn
+from nlcse_tune.errors import ConfigError, DataError, RunError, plural
+from nlcse_tune.files import in_turn, locked, writing
 from nlcse_tune.paths import data_folder, data_path
 
 Say = Callable[[str], None]
@@ -52,12 +52,14 @@ def fetch(
     dataset = named(name)
     if dataset.kind == "embedded":
         return Path(), Contents([MADE_HERE], [])
-    target = to or place_of(dataset)
+    target = _target(dataset, to)
     if (there := _sound(dataset, target)) is not None:
+        _clear(dataset)
         return target, there
     if dataset.source is None:
         raise ConfigError(f"{name}: {dataset.by_hand}")
     with _alone(dataset):
+        recover(target)
         if _sound(dataset, target) is None:  # another process may have brought it meanwhile
             _fetch(dataset, target, say, told)
     return target, contents_of(dataset, target) or Contents([], [])
@@ -77,12 +79,15 @@ def prepare(
     dataset = named(name)
     if dataset.kind == "embedded":
         return Path(), Contents([MADE_HERE], [])
-    target = to or place_of(dataset)
+    check_given(dataset, given)
+    target = _target(dataset, to)
     with _alone(dataset):
+        recover(target)
         if (there := _sound(dataset, target)) is not None:
             manifest = Manifest.read(target)
             made = manifest.recipe if manifest else "by another hand"
-            if dataset.kind in ("image", "audio") and made != recipe.words(dataset):
+            drawn = dataset.kind in ("image", "audio") or recipe.words(dataset)
+            if drawn and made != recipe.words(dataset):
                 raise DataError(f"{target}: is there, made otherwise ({made}); move it away, or choose another --to")
             return target, there
         _make(dataset, given, target, recipe, {}, told)
@@ -105,6 +110,14 @@ def verify(name: str) -> Verified:
     return Verified(said, problems)
 
 
+def _target(dataset: DataSet, to: Path | None) -> Path:
+    """Where to put it; StorageError where nothing can be, of a name that is too long."""
+    target = to or place_of(dataset)
+    with writing(target, "--to"):
+        target.exists()
+    return target
+
+
 def about(dataset: DataSet) -> list[str]:
     """What to know of a data set before it is downloaded."""
     lines = [f"{dataset.name}: {dataset.what}", f"  source: {dataset.page}", f"  licence: {dataset.licence}"]
@@ -113,8 +126,10 @@ def about(dataset: DataSet) -> list[str]:
 
 def _sound(dataset: DataSet, target: Path) -> Contents | None:
     """What there is; None where nothing is, or less than must be."""
+    if unfinished(target):
+        return None
     contents = contents_of(dataset, target)
-    lacks = contents is not None and contents.warnings and dataset.kind in ("evaluation", "translations")
+    lacks = contents is not None and contents.warnings and dataset.joined
     return None if lacks else contents
 
 
@@ -122,12 +137,25 @@ def _downloads(dataset: DataSet) -> Path:
     return data_folder() / ".downloads" / dataset.name
 
 
+def _lock(dataset: DataSet) -> Path:
+    return data_folder() / ".downloads" / f"{dataset.name}.lock"
+
+
 def _alone(dataset: DataSet) -> AbstractContextManager[None]:
     """Makes a second process that wants the same data set wait for the first."""
-    return in_turn(data_folder() / ".downloads" / f"{dataset.name}.lock")
+    return in_turn(_lock(dataset))
+
+
+def _clear(dataset: DataSet) -> None:
+    """Deletes the downloads of a call that was killed when all was made of them."""
+    folder = _downloads(dataset)
+    if folder.is_dir() and not any(folder.glob("*.part")):
+        with suppress(RunError), locked(_lock(dataset), dataset.name):  # another process may need them at the moment
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fetch(dataset: DataSet, target: Path, say: Say, told: Progress) -> None:
+    check_free(dataset, target)
     for line in about(dataset):
         say(line)
     if (cached := cached_file(dataset)) is not None:
@@ -177,16 +205,17 @@ def _sha256(path: Path) -> str:
 def _make(
     dataset: DataSet, given: Path, target: Path, recipe: Recipe, downloads: Mapping[str, str], told: Progress
 ) -> None:
-    skipped = make(dataset, given, target, recipe, told)
-    record(
-        target,
-        files_at(target),
-        name=dataset.name,
-        source=tuple(downloads) or (str(given.absolute()),),
-        licence=dataset.licence,
-        recipe=recipe.words(dataset),
-        fingerprint=fingerprint(str(target)),
-        made=datetime.now(UTC).isoformat(timespec="seconds"),
-        downloads=dict(downloads),
-        skipped=tuple(skipped),
-    )
+    def recorded(lies: Path, skipped: Sequence[str]) -> None:
+        record(
+            target,
+            lies,
+            name=dataset.name,
+            source=tuple(downloads) or (str(given.absolute()),),
+            licence=dataset.licence,
+            recipe=recipe.words(dataset),
+            made=datetime.now(UTC).isoformat(timespec="seconds"),
+            downloads=dict(downloads),
+            skipped=tuple(skipped),
+        )
+
+    make(dataset, given, target, recipe, recorded, told)

@@ -16,6 +16,7 @@ Classes = dict[str, list[Path]]
 CIFAR10_SHAPE = (3, 32, 32)  # of a record: a byte for the label, then red, green and blue, row by row
 _SYNSET = re.compile(r"n\d{8}")
 _SPEAKER = re.compile(r"\d+")
+_CLASS = re.compile(r"\w{1,40}", re.ASCII)  # of CIFAR-10; it becomes the name of a folder
 
 
 def synsets(folder: Path) -> Classes:
@@ -60,7 +61,9 @@ def write_cifar10(folder: Path, to: Path, told: Progress) -> None:
     names = next(iter(sorted(folder.rglob("batches.meta.txt"))), None)
     if names is None:
         raise DataError(f"{folder}: no batches.meta.txt in it, so it is not CIFAR-10's binary version")
-    classes, record = names.read_text().split(), 1 + int(np.prod(CIFAR10_SHAPE))
+    classes, record = " ".join(read_lines(names)).split(), 1 + int(np.prod(CIFAR10_SHAPE))
+    if odd := next((name for name in classes if not _CLASS.fullmatch(name) or classes.count(name) > 1), None):
+        raise DataError(f"{names}: {odd[:80]!r} must be the name of one class: letters, digits and _, at most 40")
     for name in classes:
         (to / name).mkdir()
     for part in range(1, 6):

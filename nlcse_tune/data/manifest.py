@@ -66,11 +66,12 @@ def sums_path(place: Path) -> Path:
     return place.with_name(f"{place.name}.sha256")
 
 
-def record(place: Path, files: Iterable[Path], **what: Any) -> Manifest:
-    """Writes the manifest and checksums of `files`, which are at `place` or below it."""
-    sums = checksums(place, files)
+def record(place: Path, lies: Path, **what: Any) -> Manifest:
+    """Writes the manifest and checksums of a data set whose place is `place`; by now it `lies` there, or elsewhere."""
+    sums = checksums(lies, files_at(lies))
     text = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
-    manifest = Manifest(files=len(sums), sums=hashlib.sha256(text.encode()).hexdigest(), **what)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    manifest = Manifest(files=len(sums), sums=digest, fingerprint=fingerprint(str(lies)), **what)
     write_text(sums_path(place), text)
     write_text(manifest_path(place), manifest.model_dump_json(indent=1) + "\n")
     return manifest

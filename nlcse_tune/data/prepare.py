@@ -6,9 +6,9 @@ Each maker gets a Job and puts all of the data set below `job.scratch`; only whe
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,18 +18,18 @@ from nlcse_tune.config import Modality
 from nlcse_tune.data import layouts
 from nlcse_tune.data.archive import unpack
 from nlcse_tune.data.check import THREADS
-from nlcse_tune.data.contents import check_text, check_translations
+from nlcse_tune.data.contents import check_sts, check_text, check_translations
 from nlcse_tune.data.decode import READERS
 from nlcse_tune.data.download import Progress, check_room, silent
+from nlcse_tune.data.placing import check_free, join, put, staged
 from nlcse_tune.data.registry import DataSet
 from nlcse_tune.data.wikipedia import articles_in, sample
 from nlcse_tune.errors import DataError, plural
-from nlcse_tune.files import writing
 
 SEED = 42
 SHOWN = 20  # broken files that a message names
 _ARCHIVES = (".tar", ".tar.gz", ".tgz")
-_DUMPS = (".xml", ".bz2", ".parquet")
+_DUMPS = (".xml", ".xml.bz2", ".parquet")
 _TASK_FOLDERS = ("STS", "SICK", "MR", "CR", "SUBJ", "MPQA", "SST", "TREC", "MRPC")
 Classes = Mapping[str, Sequence[Path]]  # the files of each class or speaker
 
@@ -64,56 +64,43 @@ class Job:
     told: Progress = silent
 
 
-def make(dataset: DataSet, given: Path, target: Path, recipe: Recipe, told: Progress = silent) -> list[str]:
-    """Makes the data set of what is `given` and puts it at `target`; names the files that were left out.
-
-    DataError for what is wrong with it, StorageError on a full disk; then nothing of it is at `target`.
-    """
-    if not given.exists():
+def check_given(dataset: DataSet, given: Path) -> None:
+    """DataError unless what a data set is to be made of exists."""
+    if not os.path.exists(given):  # Path.exists raises for a name that is too long
         raise DataError(f"{given}: no such file or folder{'. ' * bool(dataset.by_hand)}{dataset.by_hand}")
-    with _staged(target) as scratch:
+
+
+def make(
+    dataset: DataSet,
+    given: Path,
+    target: Path,
+    recipe: Recipe,
+    record: Callable[[Path, Sequence[str]], None],
+    told: Progress = silent,
+) -> None:
+    """Makes the data set of what is `given` and puts it at `target`.
+
+    `record` is called with where the data set lies by then, under the name that it will have, and the files that were
+    left out. DataError for what is wrong with it, StorageError on a full disk; then all at `target` is as it was.
+    """
+    check_given(dataset, given)
+    check_free(dataset, target)
+    with staged(target, given) as staging:
+        made = staging / target.name
+        scratch = staging if dataset.kind in ("text", "triplets") else made
+        scratch.mkdir(exist_ok=True)
         job = Job(dataset, given, recipe, scratch, target.name, told)
         skipped = _MAKERS.get(dataset.name, _make_text)(job)
-        if dataset.kind in ("evaluation", "translations"):
-            _join(scratch, target)
-        else:
-            _put(scratch / target.name if dataset.kind in ("text", "triplets") else scratch, target)
-    return skipped
-
-
-@contextmanager
-def _staged(target: Path) -> Iterator[Path]:
-    """A folder beside the place, gone at the end; what a kill left there is cleared away by the next call."""
-    scratch = target.with_name(f".{target.name}.making")
-    with writing(target, "--data"):
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
-        try:
-            yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _put(made: Path, target: Path) -> None:
-    if target.exists():
-        raise DataError(f"{target}: something else is there; move it away, then give the same command again")
-    made.replace(target)
-
-
-def _join(made: Path, target: Path) -> None:
-    """Moves each task's folder, or language's file, to its place beside others of one's own."""
-    target.mkdir(parents=True, exist_ok=True)
-    for one in sorted(made.iterdir()):
-        if one.is_dir():
-            shutil.rmtree(target / one.name, ignore_errors=True)
-        one.replace(target / one.name)
+        check_free(dataset, target)
+        (join if dataset.joined else put)(made, target, lambda place: record(place, skipped))
 
 
 def _given(job: Job, suffixes: Sequence[str]) -> list[Path]:
     """The files to make it of: the one that was named, or those of a folder that end so."""
     if job.given.is_file():
         return [job.given]
-    found = sorted(path for path in job.given.iterdir() if path.name.lower().endswith(tuple(suffixes)))
+    files = (path for path in job.given.iterdir() if path.is_file())
+    found = sorted(path for path in files if path.name.lower().endswith(tuple(suffixes)))
     if not found:
         raise DataError(f"{job.given}: no file in it ends in {', '.join(suffixes)}; of such {job.dataset.name} is made")
     return found
@@ -154,7 +141,24 @@ def _make_senteval(job: Job) -> list[str]:
     for folder in (root / name for name in _TASK_FOLDERS if (root / name).is_dir()):
         folder.replace(job.scratch / folder.name)
     shutil.rmtree(unpacked)
+    _check_sets(job, archive)
     return []
+
+
+def _check_sets(job: Job, archive: Path) -> None:
+    """DataError unless every set of the archive's folders is there and can be read: they take the place of others."""
+    try:
+        lacking = [text for text in check_sts(job.scratch).warnings if _is_about(text, job.scratch)]
+    except DataError as error:
+        lacking = [str(error)]
+    if lacking:
+        told = "\n".join(text.replace(f"{job.scratch}/", "") for text in lacking)
+        raise DataError(f"{archive}: not all of the sets in it can be used:\n{told}")
+
+
+def _is_about(warning: str, folder: Path) -> bool:
+    """Whether a file is missing in one of the folders that there are; other numbers than the official ones may be."""
+    return any(f"{path}/" in warning for path in folder.iterdir())
 
 
 def _make_translations(job: Job) -> list[str]:
@@ -166,7 +170,7 @@ def _make_translations(job: Job) -> list[str]:
 
 
 def _make_cifar10(job: Job) -> list[str]:
-    root = _unpacked(job) if job.given.is_file() or _has_archive(job.given) else job.given
+    root = _root(job, lambda folder: any(folder.rglob("batches.meta.txt")))
     layouts.write_cifar10(root, job.scratch, job.told)
     shutil.rmtree(job.scratch / _UNPACKED, ignore_errors=True)
     return []
@@ -176,8 +180,9 @@ def _make_side(job: Job) -> list[str]:
     """Classes drawn, every file of them read, the whole ones copied."""
     if job.dataset.by_hand and job.given.is_file():
         raise DataError(f"{job.given}: is a file, and folders of classes are wanted. {job.dataset.by_hand}")
-    root = _unpacked(job) if job.given.is_file() or _has_archive(job.given) else job.given
-    chosen = draw(layouts.CLASSES[job.dataset.name](root), job, job.given)
+    classes = layouts.CLASSES[job.dataset.name]
+    root = _root(job, lambda folder: any(classes(folder).values()))
+    chosen = draw(classes(root), job, job.given)
     files = [file for found in chosen.values() for file in found]
     problems = unreadable("image" if job.dataset.kind == "image" else "audio", files, job)
     check_room(job.scratch, sum(file.stat().st_size for file in files))
@@ -194,8 +199,14 @@ def _make_side(job: Job) -> list[str]:
 _UNPACKED = ".unpacked"
 
 
-def _has_archive(folder: Path) -> bool:
-    return any(path.name.endswith(_ARCHIVES) for path in folder.iterdir() if path.is_file())
+def _root(job: Job, holds: Callable[[Path], bool]) -> Path:
+    """The folder with the publisher's layout: the given one, beside whatever archives, or else what one unpacks to."""
+    if job.given.is_file():
+        return _unpacked(job)
+    archives = any(path.name.lower().endswith(_ARCHIVES) for path in job.given.iterdir() if path.is_file())
+    with suppress(DataError):
+        archives = archives and not holds(job.given)
+    return _unpacked(job) if archives else job.given
 
 
 def _unpacked(job: Job) -> Path:

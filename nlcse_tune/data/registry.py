@@ -73,6 +73,11 @@ class DataSet:
         return self.source if isinstance(self.source, tuple) else ()
 
     @property
+    def joined(self) -> bool:
+        """Whether it may share its folder with sets of one's own."""
+        return self.kind in ("evaluation", "translations")
+
+    @property
     def command(self) -> str:
         """How to get it."""
         if self.source is None:

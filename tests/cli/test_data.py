@@ -70,6 +70,22 @@ def test_a_list_of_classes_is_a_file(cli: Cli, tmp_path: Path) -> None:
     )
 
 
+def test_a_list_without_classes_is_no_draw_by_seed(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "ILSVRC").mkdir()
+    (tmp_path / "empty.txt").write_text("\n \n")
+    done = cli("data", "prepare", "imagenet60", "--from", "ILSVRC", "--classes", "empty.txt")
+    assert done.status != 0
+    assert "--classes empty.txt: names no class; write one per line, or leave it out" in done.stderr
+
+
+def test_what_early_versions_called_senteval(cli: Cli, tmp_path: Path) -> None:
+    assert cli("data", "show", "sts").stdout == cli("data", "show", "senteval").stdout != ""
+    (tmp_path / "x.tar").touch()
+    done = cli("data", "prepare", "sts", "--from", "x.tar")
+    assert "x.tar: not a tar archive" in done.stderr
+    assert "cifar1: no such data set; did you mean 'cifar10'" in cli("data", "show", "cifar1").stderr
+
+
 def test_a_missing_input_names_the_command(cli: Cli, tmp_path: Path) -> None:
     dev = tmp_path / "data/senteval/STS/STSBenchmark/sts-dev.csv"
     dev.parent.mkdir(parents=True)

@@ -67,6 +67,20 @@ def test_what_is_no_file(kind: bytes, words: str, tmp_path: Path) -> None:
     assert words in refused(archive({"fine": "x"}, member("odd", kind, "fine")), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"a": "x", "a/STS/x": "y"}, "holds 'a' as a file and as a folder"),
+        ({"b/a/STS/x": "y", "b/./a": "x"}, "holds 'b/a' as a file and as a folder"),
+        ({"STS/" + "x" * 300: "y"}, "a name of more than 255 bytes"),
+        ({"é" * 200 + "/x": "y"}, "a name of more than 255 bytes"),
+        ({".": "y"}, "holds '.' as a file and as a folder"),
+    ],
+)
+def test_paths_that_no_folder_can_hold(files: dict[str, str | bytes], words: str, tmp_path: Path) -> None:
+    assert words in refused(archive(files), tmp_path)
+
+
 @pytest.mark.parametrize(("members", "each"), [(1, 3_000_000), (6000, 0)])
 def test_what_unpacks_to_much_is_not_unpacked(tmp_path: Path, members: int, each: int) -> None:
     packed = gzip.compress(archive({f"STS/{number}": "\0" * each for number in range(members)}))

@@ -83,6 +83,52 @@ def test_a_file_that_changed_meanwhile_is_not_mixed(publisher: Publisher, remote
     assert (tmp_path / "file").read_bytes() == other
 
 
+@pytest.mark.parametrize("size", [len(CONTENT), None])
+def test_without_a_name_of_the_version_it_begins_anew(
+    size: int | None, publisher: Publisher, remote: Remote, tmp_path: Path
+) -> None:
+    publisher.names_versions = False
+    publisher.bad_days = [BadDay(cut=100), BadDay(cut=200), BadDay(status=403)]
+    unknown = Remote("file", remote.url, size)
+    with pytest.raises(RunError):
+        download(unknown, tmp_path / "file")
+    publisher.put("/file", other := CONTENT[::-1])
+    download(unknown, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == other
+    assert set(publisher.asked) == {"GET"}
+    publisher.bad_days = [BadDay(cut=100)] * 9
+    with pytest.raises(RunError, match="100 of 500 bytes came.; the same command begins anew; or fetch"):
+        download(unknown, tmp_path / "again")
+    assert len(publisher.bad_days) == 9 - module.TRIES
+
+
+def test_a_server_that_gives_the_rest_of_another_version(
+    publisher: Publisher, remote: Remote, tmp_path: Path, waits: list[float]
+) -> None:
+    """As one that does not know If-Range."""
+    publisher.bad_days = [BadDay(cut=100), BadDay(status=403)]
+    unknown = Remote("file", remote.url)
+    with pytest.raises(RunError):
+        download(unknown, tmp_path / "file")
+    (tmp_path / "file.part.etag").write_text('"older"')
+    publisher.any_version = True
+    download(unknown, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert publisher.asked[-2:] == ["GET bytes=100-", "GET"]
+
+
+def test_what_no_server_may_say_is_one_line(publisher: Publisher, tmp_path: Path) -> None:
+    remote = Remote("file", publisher.put("/file", CONTENT))
+    publisher.length = "abc"
+    with pytest.raises(RunError, match="HTTPException: Content-Length must be a number, got 'abc'.; .*begins anew"):
+        download(remote, tmp_path / "file")
+    publisher.length = ""
+    publisher.bad_days = [BadDay(status=302, headers={"Location": "http://[::1/file"})] * 9
+    with pytest.raises(RunError, match="InvalidURL: it leads to an address that is none: Invalid IPv6 URL") as caught:
+        download(remote, tmp_path / "file")
+    assert "\n" not in str(caught.value)
+
+
 def test_more_than_there_is_begins_anew(publisher: Publisher, remote: Remote, tmp_path: Path) -> None:
     (tmp_path / "file.part").write_bytes(CONTENT * 2)
     assert download(remote, tmp_path / "file") == SHA256

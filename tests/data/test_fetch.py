@@ -3,6 +3,9 @@
 import bz2
 import gzip
 import io
+import os
+import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from nlcse_tune.data import fetch as module
+from nlcse_tune.data import lines
 from nlcse_tune.data.fetch import fetch, place_of, prepare, verify
 from nlcse_tune.data.manifest import Manifest, manifest_path
 from nlcse_tune.data.prepare import Recipe
@@ -205,18 +209,65 @@ def test_the_first_download_is_trusted_and_later_ones_must_equal_it(
 ROW = "g\tf\ty\t1\t{0}\ta\tb\n"
 
 
+def senteval() -> dict[str, str | bytes]:
+    """All of it as small as can be, below the folder of SentEval's own archive."""
+    files: dict[str, str | bytes] = {f"STS/STSBenchmark/sts-{part}.csv": ROW.format(1) + ROW.format(2)
+                                     for part in ("dev", "test")}  # fmt: skip
+    for task in ("STS12", "STS13", "STS14", "STS15", "STS16"):
+        files[f"STS/{task}-en-test/STS.input.mine.txt"] = "a\tb\nc\td\n"
+        files[f"STS/{task}-en-test/STS.gs.mine.txt"] = "1\n2\n"
+    files["SICK/SICK_test_annotated.txt"] = "id\tA\tB\tscore\n1\ta\tb\t1\n2\tc\td\t2\n"
+    halves = {"MR/rt-polarity": "pos neg", "CR/custrev": "pos neg", "MPQA/mpqa": "pos neg"}
+    for name, ends in {**halves, "SUBJ/subj": "objective subjective"}.items():
+        files |= {f"{name}.{end}": "good\n" for end in ends.split()}
+    files |= {f"SST/binary/sentiment-{part}": "good\t1\nbad\t0\n" for part in ("train", "dev", "test")}
+    files |= {f"TREC/{part}.label": "NUM:x How far\nHUM:y Who\n" for part in ("train_5500", "TREC_10")}
+    for part in ("train", "test"):
+        files[f"MRPC/msr_paraphrase_{part}.txt"] = "is\t1\t2\tA\tB\n0\t1\t2\ta\tb\n1\t3\t4\tc\td\n"
+    return {f"downstream/{name}": content for name, content in files.items()}
+
+
 def test_sentevals_archive_goes_where_studies_look(hub: Publisher, tmp_path: Path) -> None:
     dev = ROW.format(1) + ROW.format(2)
-    on_hub(hub, "senteval", archive({"downstream/STS/STSBenchmark/sts-dev.csv": dev, "downstream/MR/x": "y"}))
+    on_hub(hub, "senteval", archive(senteval()))
     (tmp_path / "senteval" / "MR").mkdir(parents=True)
     (tmp_path / "senteval" / "MR" / "old").write_text("from an earlier download")
+    (tmp_path / "senteval" / "mine.txt").write_text("my own")
     folder, contents = fetch("sts", tmp_path / "senteval")  # as early versions called it
     assert (folder / "STS/STSBenchmark/sts-dev.csv").read_text() == dev
-    assert [p.name for p in (folder / "MR").iterdir()] == ["x"]
+    assert sorted(p.name for p in (folder / "MR").iterdir()) == ["rt-polarity.neg", "rt-polarity.pos"]
+    assert (folder / "mine.txt").read_text() == "my own"
     assert "sts-dev: 2 scored pairs" in contents.counts
-    assert any(warning.startswith("sts12: ") for warning in contents.warnings)
+    assert any(warning.startswith("sts12: ") for warning in contents.warnings)  # other numbers than the official ones
     names = sorted(p.name for p in tmp_path.iterdir() if p.name != "cache")
     assert names == ["senteval", "senteval.manifest.json", "senteval.sha256"]  # nothing temporary is left
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"STS/a": "junk"}, "not all of the sets in it can be used:\nsts12: STS/STS12-en-test/.*: not found"),
+        (senteval() | {"downstream/MR/rt-polarity.pos": ""}, "can be used:\n.*items with a single class"),
+        (
+            senteval() | {"downstream/STS/STS12-en-test/STS.gs.mine.txt": "1\nx\n"},
+            "used:\nSTS/STS12-en-test/.*mine.txt:2",
+        ),
+        (
+            {name: text for name, text in senteval().items() if "SICK" not in name} | {"downstream/SICK/x": "y"},
+            "used:\nsickr: SICK/SICK_test_annotated.txt: not found",
+        ),
+    ],
+)
+def test_what_is_no_senteval_takes_the_place_of_nothing(
+    tmp_path: Path, files: dict[str, str | bytes], message: str
+) -> None:
+    (tmp_path / "senteval.tar").write_bytes(archive(files))
+    (tmp_path / "here/STS").mkdir(parents=True)
+    (tmp_path / "here/STS/mine.txt").write_text("mine")
+    with pytest.raises(DataError, match=message):
+        prepare("senteval", tmp_path / "senteval.tar", to=tmp_path / "here")
+    assert [path.name for path in (tmp_path / "here").rglob("*")] == ["STS", "mine.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "cache") == ["here", "senteval.tar"]
 
 
 @pytest.mark.parametrize(
@@ -262,6 +313,100 @@ def test_a_wikipedia_of_ones_own_dump(tmp_path: Path) -> None:
     manifest = Manifest.read(place)
     assert manifest is not None
     assert (manifest.recipe, manifest.source) == ("seed 7", (str(tmp_path / "dewiki.xml.bz2"),))
+
+
+def test_what_is_there_was_made_of_another_seed(tmp_path: Path) -> None:
+    (dump_file := tmp_path / "dewiki.xml").write_bytes(dump(page("Köln"), page("Bonn")))
+    place, contents = prepare("wiki-de", dump_file, Recipe(seed=7))
+    assert prepare("wiki-de", dump_file, Recipe(seed=7)) == (place, contents)
+    with pytest.raises(DataError, match=r"wiki-de.txt: is there, made otherwise \(seed 7\); move it away"):
+        prepare("wiki-de", dump_file, Recipe(seed=8))
+    with pytest.raises(DataError, match="none: no such file or folder"):
+        prepare("wiki-de", tmp_path / "none", Recipe(seed=7))
+    manifest_path(place).unlink()
+    with pytest.raises(DataError, match=r"made otherwise \(by another hand\)"):
+        prepare("wiki-de", dump_file, Recipe(seed=7))
+
+
+def test_an_empty_or_foreign_folder_is_no_data_set(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    at(publisher, monkeypatch, "cifar10", **{"cifar-10-binary.tar.gz": cifar10()})
+    (place := place_of(named("cifar10"))).mkdir(parents=True)
+    (place / "mine").mkdir()
+    (place / "mine" / "a.wav").touch()
+    with pytest.raises(DataError, match="cifar10: holds no image files in folders of classes, so it is not cifar10"):
+        fetch("cifar10")
+    assert publisher.asked == []
+    (place / "mine" / "a.wav").unlink()
+    (place / "mine").rmdir()
+    assert fetch("cifar10")[1].counts == ["image: 20 files in 2 classes of 10"]
+    with pytest.raises(DataError, match="something else is there"):
+        (place.with_name("file")).touch()
+        fetch("cifar10", place.with_name("file"))
+    assert publisher.asked == ["GET"]
+
+
+def killed(command: Callable[[], object], *, before: int) -> bool:
+    """Whether a process of its own that gives the command got to the move of that number, before which it is killed."""
+    if (child := os.fork()) == 0:
+        moves, replace_ = iter(range(before)), Path.replace
+
+        def replaced(path: Path, to: Path) -> Path:
+            if next(moves, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return replace_(path, to)
+
+        try:
+            Path.replace = replaced  # type: ignore[assignment,method-assign]
+            command()
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize("name", ["wiki1m", "senteval", "cifar10"])
+def test_a_kill_at_any_move_is_healed_by_the_same_command(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {"wiki1m": WIKI, "senteval": archive(senteval()), "cifar10": cifar10()}[name]
+    (given := tmp_path / "given").mkdir()
+    (given / ("a.txt" if name == "wiki1m" else "a.tar.gz")).write_bytes(content)
+    monkeypatch.setattr(lines, "OFFICIAL", {})  # so that the small sets count as whole
+    moves = 0
+    while True:
+        monkeypatch.setenv("NLCSE_DATA", str(tmp_path / f"data-{moves}"))
+        place = place_of(named(name))
+        if name == "senteval":
+            for file in ("STS/old", "MR/old", "mine"):
+                (place / file).parent.mkdir(parents=True, exist_ok=True)
+                (place / file).write_text("old")
+        if not killed(lambda: prepare(name, given), before=moves):
+            break
+        assert prepare(name, given)[1].warnings == []
+        manifest = Manifest.read(place)
+        assert manifest is not None
+        assert manifest.name == name
+        assert verify(name).problems == []
+        if name == "senteval":
+            assert (place / "mine").exists()
+            assert not (place / "STS/old").exists()
+        assert not {f".{place.name}.making", f".{place.name}.former"} & {path.name for path in place.parent.iterdir()}
+        moves += 1
+    assert moves >= 3  # checksums, manifest, data
+
+
+def test_downloads_that_a_kill_left_are_cleared_away(hub: Publisher) -> None:
+    on_hub(hub, "wiki1m", WIKI)
+    fetch("wiki1m")
+    folder = data_folder() / ".downloads/wiki1m"
+    folder.mkdir()
+    (folder / "wiki1m_for_simcse.txt").write_bytes(WIKI)
+    (folder / "other.part").touch()  # of a call that goes on
+    fetch("wiki1m")
+    assert len(list(folder.iterdir())) == 2
+    (folder / "other.part").unlink()
+    fetch("wiki1m")
+    assert not folder.exists()
 
 
 def cifar10() -> bytes:

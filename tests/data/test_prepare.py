@@ -1,6 +1,8 @@
 """Data sets made of small folders in the publishers' real layouts."""
 
+import bz2
 import resource
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,6 +160,53 @@ def test_what_lies_there_is_kept(ilsvrc: Path) -> None:
     assert prepare("imagenet60", ilsvrc) == (place, first)
     with pytest.raises(DataError, match=r"is there, made otherwise \(3 classes x 4, seed 42\); move it away"):
         prepare("imagenet60", ilsvrc, Recipe(seed=1))
+
+
+def test_an_archive_beside_what_was_unpacked_of_it_is_left_alone(
+    ilsvrc: Path, librispeech: Path, tmp_path: Path
+) -> None:
+    train = ilsvrc / "Data/CLS-LOC/train"
+    for name in SYNSETS:  # as the printed instructions leave them
+        subprocess.run(["tar", "-cf", f"{name}.tar", name], cwd=train, check=True)
+    place, _ = prepare("imagenet60", train, to=tmp_path / "a")
+    assert len(list(place.iterdir())) == 3
+    (librispeech.parent / "train-clean-100.tar.gz").write_bytes(b"cut")
+    place, _ = prepare("librispeech50", librispeech.parent, to=tmp_path / "b")
+    assert len(list(place.iterdir())) == 2
+
+
+def test_an_archive_that_nobody_has_unpacked_is(librispeech: Path, tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    subprocess.run(["tar", "-czf", "given/x.tar.gz", "LibriSpeech"], cwd=tmp_path, check=True)
+    place, _ = prepare("librispeech50", tmp_path / "given", to=tmp_path / "b")
+    assert len(list(place.iterdir())) == 2
+
+
+def test_a_source_that_cannot_be_read_is_not_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given/stsb-de-dev.csv").mkdir()
+    with pytest.raises(DataError, match="given: no file in it ends in .csv; of such stsb_multi_mt is made"):
+        prepare("stsb_multi_mt", tmp_path / "given")
+    (tmp_path / "given" / "dewiki.xml.bz2").write_bytes(bz2.compress(b"<mediawiki></mediawiki>"))
+    (tmp_path / "given" / "dewiki-index.txt.bz2").write_bytes(bz2.compress(b"600:10:Titel"))
+    with pytest.raises(DataError, match="given: holds 0 sentences"):  # the index is none of it
+        prepare("wiki-de", tmp_path / "given")
+
+
+def test_a_name_that_is_too_long_for_a_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="xxx: no such file or folder"):
+        prepare("cifar10", tmp_path / ("x" * 300))
+    with pytest.raises(StorageError, match="xxx: cannot be written: File name too long; .*choose another --to"):
+        prepare("cifar10", tmp_path, to=tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", "airplane airplane", "x" * 300])
+def test_names_of_cifar10_lead_nowhere(name: str, tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given/batches.meta.txt").write_text(f"dog\n{name}\n")
+    with pytest.raises(DataError, match=r"batches.meta.txt: .* must be the name of one class"):
+        prepare("cifar10", tmp_path / "given")
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_disk_that_takes_no_more(ilsvrc: Path, tmp_path: Path) -> None:
