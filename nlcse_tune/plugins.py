@@ -5,9 +5,10 @@ trains calls it.
 """
 
 import hashlib
+import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import metadata
@@ -21,6 +22,7 @@ from nlcse_tune.errors import ConfigError, RunError, first_line, nearest
 
 Kind = Literal["side.loss", "side.modality"]
 GROUPS: dict[Kind, str] = {"side.loss": "nlcse_tune.losses", "side.modality": "nlcse_tune.sides"}
+_VALUE = re.compile(r"\w+(\.\w+)*\s*:\s*\w+(\.\w+)*\s*(\[.*\]\s*)?")  # of an entry point
 RECORDED = {"recorded": True}  # context in which a file of this tool is read: what it names may be gone by now
 _ours: dict[Kind, tuple[str, ...]] = {}  # names that this tool itself gives a meaning to: `or_installed` notes them
 
@@ -43,7 +45,9 @@ class Plugin:
     @cached_property
     def source(self) -> list[Path]:
         """The Python files of its top-level module, which is not imported."""
-        spec = find_spec(self.point.module.partition(".")[0])
+        spec = None
+        with suppress(ImportError, ValueError):  # a module without a specification, as `__main__`
+            spec = find_spec(self.point.module.partition(".")[0])
         if spec is None:
             return []
         if spec.submodule_search_locations is None:
@@ -68,7 +72,7 @@ class Plugin:
         """Around the plug-in's own code: whatever it raises becomes one RunError that names it."""
         try:
             yield
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # some modules end the process where something is missing
             frames, own = traceback.extract_tb(error.__traceback__), {str(file) for file in self.source}
             place = next((frame for frame in reversed(frames) if frame.filename in own), frames[-1])
             what = f"{type(error).__name__}: {first_line(error)}"
@@ -89,6 +93,9 @@ def find(kind: Kind, name: str) -> Plugin:
     """What is announced under a name. ConfigError where nothing or several are, with all that there is."""
     found = [plugin for plugin in installed(kind) if plugin.point.name == name]
     if len(found) == 1:
+        if not _VALUE.fullmatch(value := found[0].point.value):
+            rule = f"{found[0].package} must announce {name!r} as MODULE:NAME"
+            raise ConfigError(f"{kind}: {rule}, got {value!r}; see docs/own-method.md, and install it anew")
         return found[0]
     if found:
         packages = ", ".join(plugin.package for plugin in found)

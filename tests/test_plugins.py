@@ -212,6 +212,42 @@ def test_a_package_that_cannot_be_imported_ends_its_run(
         run_one(config, 1, RunContext(tmp_path))
 
 
+def test_a_package_that_ends_the_process_is_named(announce: Announce) -> None:
+    announce("import sys\nsys.exit('needs CUDA')\n")
+    with pytest.raises(RunError, match=r"side.loss faulty \(faulty 1.0\): SystemExit: needs CUDA \(faulty.py:2\)"):
+        side_loss("faulty")(*torch.rand(2, 4, 3), torch.zeros(4), temperature=0.1)
+
+
+@pytest.mark.parametrize("value", ["faulty:", ".faulty:loss", "faulty", "fau lty:loss", "faulty:loss:more"])
+def test_an_entry_point_that_leads_nowhere_is_named(announce: Announce, tmp_path: Path, value: str) -> None:
+    announce(LOSS)
+    points = tmp_path / "site-0/faulty-1.0.dist-info/entry_points.txt"
+    points.write_text(f"[nlcse_tune.losses]\nfaulty = {value}\n")
+    plugins.installed.cache_clear()
+    said = rf"side.loss: faulty 1.0 must announce 'faulty' as MODULE:NAME, got '{value}'; see docs/own-method.md"
+    for use in (lambda: override(find_study("demo").config, {"side.loss": "faulty"}), lambda: side_loss("faulty")):
+        with pytest.raises(ConfigError, match=said) as caught:
+            use()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_module_without_a_specification_has_no_source(announce: Announce, tmp_path: Path) -> None:
+    announce(LOSS)
+    points = tmp_path / "site-0/faulty-1.0.dist-info/entry_points.txt"
+    points.write_text("[nlcse_tune.losses]\nfaulty = __main__:nothing\n")
+    plugins.installed.cache_clear()
+    assert plugins.find("side.loss", "faulty").fingerprint.startswith("faulty 1.0 ")
+    with pytest.raises(RunError, match=r"side.loss faulty \(faulty 1.0\): AttributeError: .*nothing"):
+        plugins.find("side.loss", "faulty").load()
+
+
+def test_views_with_a_gradient_lose_it(announce: Announce) -> None:
+    announce(SIDE.replace("rng.random((2, 1, 8, 8))", "__import__('torch').ones(2, 1, 8, 8, requires_grad=True) * 2"))
+    views = load_side(SideConfig(modality="faulty", data="x", batch_size=4)).views(0, np.random.default_rng(0))
+    assert not views.requires_grad
+    assert (views == 2).all()
+
+
 def test_a_side_gives_a_device_what_it_gives_a_cpu(announce: Announce) -> None:
     announce(SIDE)
     data = load_side(SideConfig(modality="faulty", loss="simclr", data="x", batch_size=4))
@@ -238,6 +274,13 @@ def test_a_side_gives_a_device_what_it_gives_a_cpu(announce: Announce) -> None:
             "np.full((2, 1, 8, 8), np.nan)",
             "`views` must give finite numbers .*that are not",
         ),
+        (
+            "rng.random((2, 1, 8, 8))",
+            "np.full((2, 1, 8, 8), 1e300)",
+            "`views` must give finite numbers .*that are not, as torch.float32",
+        ),
+        ("rng.random((2, 1, 8, 8))", "np.full((2, 1, 8, 8), 1j)", "`views` must give finite numbers .*complex ones"),
+        ("rng.random((2, 1, 8, 8))", "__import__('sys').exit('needs CUDA')", r"SystemExit: needs CUDA \(faulty.py:8\)"),
         ("rng.random((2, 1, 8, 8))", "1 / 0", r"ZeroDivisionError: division by zero \(faulty.py:8\)"),
     ],
 )

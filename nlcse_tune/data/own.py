@@ -10,6 +10,7 @@ from torch import Tensor
 from nlcse_tune import plugins
 from nlcse_tune.config import SideConfig
 from nlcse_tune.data.side import VIEWS, Room, SideData, sent
+from nlcse_tune.errors import RunError
 
 
 class OwnData(SideData):
@@ -26,11 +27,17 @@ class OwnData(SideData):
 
     def render(self, item: int, rng: np.random.Generator, out: Tensor) -> None:
         with self.plugin.blamed():
-            views = torch.as_tensor(self.items.views(item, rng))
-        if views.shape != out.shape or not views.isfinite().all():
-            got = tuple(views.shape) if views.shape != out.shape else "numbers that are not"
-            raise self.plugin.wrong(f"`views` must give finite numbers {tuple(out.shape)}", got)
+            views = torch.as_tensor(self.items.views(item, rng)).detach()
+        if views.shape != out.shape:
+            raise self._wrong(out, tuple(views.shape))
+        if views.is_complex():
+            raise self._wrong(out, "complex ones")
         out.copy_(views)
+        if not out.isfinite().all():  # now that 1e300 has become infinite
+            raise self._wrong(out, f"numbers that are not, as {out.dtype}")
+
+    def _wrong(self, out: Tensor, got: object) -> RunError:
+        return self.plugin.wrong(f"`views` must give finite numbers {tuple(out.shape)}", got)
 
     def room(self, items: int, *, pinned: bool) -> Room:
         """The views (V, items, C, H, W)."""
