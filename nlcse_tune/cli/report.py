@@ -37,8 +37,8 @@ def report(
             autocompletion=options.studies_that_begin,
         ),
     ] = None,
-    given: Annotated[
-        Path | None,
+    files: Annotated[
+        list[Path] | None,
         Option("--from", help="in place of studies: scores of runs trained elsewhere", metavar="SCORES.csv"),
     ] = None,
     baseline: Annotated[
@@ -70,7 +70,10 @@ def report(
     from nlcse_tune.cli import show
     from nlcse_tune.paths import StudyPaths, studies_with_tests
 
-    choose = options.parse_configurations(config)
+    if files and len(files) > 1:
+        one = "put all methods' rows into one file, or take `nlcse-tune compare A.csv B.csv`"
+        raise ConfigError(f"--from: must be one file, got {', '.join(map(str, files))}; {one}")
+    given, choose = files[0] if files else None, options.parse_configurations(config)
     how = reports.ReportOptions(test, correct, pair_resamples=pairs, any_version=any_version, choose=choose)
     if given is None:
         options.refuse("without --from", {"--baseline": baseline, "--margin": margin})

@@ -8,6 +8,7 @@ come in any order, separated by commas, semicolons or tabs; an empty cell is a s
 import csv
 import io
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +20,11 @@ from nlcse_tune.report.arms import ScoredArm
 from nlcse_tune.report.numbers import plural
 
 BYTES = 50_000_000
+LARGEST = 1e9  # score either way: what is computed of larger ones overflows sooner or later
 MOST = 200  # methods, and tasks: each pair of them is tested
 NAME = 100  # characters
 OWN = ("method", "seed", "task", "score")  # columns of the long form
+_EXCELS = re.compile(r'\A\s*"?sep=."?[;,\t]*\r?\n', re.IGNORECASE)  # a first line that names the separator
 AVERAGES = ("avg", "avg.", "average", "mean")
 FORM = "the header must be method,seed,task,score, or method,seed and a column for each task"
 
@@ -36,8 +39,12 @@ class Layout(NamedTuple):
     scores: dict[int, str]  # the tasks of the wide form; of the long one its one column of scores
 
 
-def read_scores(path: Path) -> tuple[ScoredArm, ...]:
-    """An arm for each method of the file, in its order. DataError, with the line, for what is wrong in it."""
+def read_scores(path: Path, spelled: dict[str, str] | None = None) -> tuple[ScoredArm, ...]:
+    """An arm for each method of the file, in its order. DataError, with the line, for what is wrong in it.
+
+    A task is spelled as it was first; `spelled` has the spellings of other files, and gets those of this one.
+    """
+    spelled = {} if spelled is None else spelled
     rows = _rows(path)
     number, header = next(rows, (1, []))
     layout = _layout(f"{path}:{number}", header)
@@ -52,6 +59,7 @@ def read_scores(path: Path) -> tuple[ScoredArm, ...]:
         own = found.setdefault(method, {}).setdefault(seed, {})
         for column, task in layout.scores.items():
             task = task if layout.task is None else _task(place, fields[layout.task])
+            task = spelled.setdefault(task.lower(), task)
             if (first := lines.setdefault((method, seed, task), number)) != number:
                 raise DataError(f"{place}: {method}, seed {seed} has a score on {task} already, in line {first}")
             if fields[column]:
@@ -62,9 +70,9 @@ def read_scores(path: Path) -> tuple[ScoredArm, ...]:
 
 def read_pair(baseline: Path, method: Path) -> tuple[ScoredArm, ScoredArm]:
     """The one method of each file; where both go by one name, they are told apart by the files'."""
-    arms = []
+    arms, spelled = [], dict[str, str]()
     for path in (baseline, method):
-        own = read_scores(path)
+        own = read_scores(path, spelled)
         if len(own) > 1:
             held = f"holds {len(own)} methods ({', '.join(arm.name for arm in own[:5])})"
             raise DataError(f"{path}: {held}, and one is compared with one; `nlcse-tune report --from {path}`")
@@ -87,7 +95,8 @@ def _check(path: Path, found: dict[str, dict[int, dict[str, float]]], tasks: set
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """(line number, stripped fields) of each row that is not blank."""
     text = _text(path)
-    header = text.partition("\n")[0]
+    text = _EXCELS.sub(lambda found: "\n" * found[0].count("\n"), text)
+    header = next((line for line in text.splitlines() if line.strip(" ,;\t")), "")
     separator = next((mark for mark in ",;\t" if "seed" in map(_key, header.split(mark))), ",")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
@@ -164,4 +173,6 @@ def _score(place: str, text: str) -> float:
     if not math.isfinite(score) or "_" in text:
         how = "write it like 76.96, and leave the cell empty where there is none"
         raise DataError(f"{place}: score: must be a finite number, got {text[:40]!r}; {how}")
+    if abs(score) > LARGEST:
+        raise DataError(f"{place}: score: must be at most {LARGEST:,.0f} either way, got {text[:40]!r}")
     return score

@@ -200,5 +200,9 @@ def test_report_takes_a_file_of_scores(files: list[str], tmp_path: Path, run: Ru
     assert {"report.md", "seeds.svg"} <= written
     with pytest.raises(ConfigError, match="STUDY, --pairs: nothing to do with --from; leave them out"):
         run("report", METHOD.name, "--pairs", "10", "--from", str(both))
+    with pytest.raises(
+        ConfigError, match=r"--from: must be one file, got .*plain.csv, .*new.csv; put all methods' rows"
+    ):
+        run("report", "--from", files[0], "--from", files[1])
     with pytest.raises(ConfigError, match="--margin: nothing to do without --from; leave it out"):
         run("report", METHOD.name, "--margin", "1", "--out", str(tmp_path))

@@ -28,6 +28,11 @@ def read(path: Path, text: str | bytes) -> dict[str, dict[int, dict[str, float]]
         LONG.replace("\n", "\r\n"),
         "\ufeff" + LONG,
         "\n" + LONG.replace("a,1,y", "\na,1,y"),
+        "\n" + LONG.replace(",", ";"),
+        "sep=;\r\n" + LONG.replace(",", ";").replace("\n", "\r\n"),
+        '"sep=\t"\n\n' + WIDE.replace(",", "\t"),
+        ",,,\n" + WIDE,
+        LONG.replace("a,2,x", "a,2,X").replace("b,1,x", "b,1,X"),
         "Score,TASK, seed ,Method\n" + "1.5,x,1,a\n2.5,y,1,a\n3.5,x,2,a\n4.5,x,1,b\n",
         'method,"seed",task,score\n"a",1,"x",1.5\na,1,y,2.5\na,2,x,3.5\na,2,y,\nb,1,x,4.5\n',
     ],
@@ -59,6 +64,10 @@ def test_a_file_without_methods_holds_one_by_its_name(tmp_path: Path) -> None:
         (HEADER + "a,1,x,inf\n", ":2: score: must be a finite number, got 'inf'"),
         (HEADER + 'a,1,x,"76,96"\n', ":2: score: must be a finite number, got '76,96'; write it like 76.96"),
         (HEADER + "a,1,x,1_0\n", ":2: score: must be a finite number"),
+        (HEADER + "a,1,x,1e308\n", ":2: score: must be at most 1,000,000,000 either way, got '1e308'"),
+        (HEADER + "a,1,x,-2e9\n", ":2: score: must be at most 1,000,000,000 either way, got '-2e9'"),
+        (HEADER + "a,1,SST2,1\na,1,sst2,2\n", ":3: a, seed 1 has a score on SST2 already, in line 2"),
+        ("\nsep=;\n" + HEADER + "a,one,x,1\n", ":4: seed: must be a whole number"),
         (HEADER + "a,one,x,1\n", ":2: seed: must be a whole number from 0 to 2147483647, got 'one'"),
         (HEADER + "a,1.0,x,1\n", ":2: seed: must be a whole number"),
         (HEADER + "a,99999999999999999999,x,1\n", ":2: seed: must be a whole number"),
@@ -89,6 +98,8 @@ def test_a_pair_of_files_is_told_apart(tmp_path: Path) -> None:
     for name in ("old", "new"):
         (tmp_path / f"{name}.csv").write_text("method,seed,x\nmine,1,2\n")
     old, new = tmp_path / "old.csv", tmp_path / "new.csv"
+    new.write_text("method,seed,X\nmine,1,2\n")
+    assert [arm.by_seed for arm in read_pair(old, new)] == [{1: {"x": 2.0}}] * 2
     assert [arm.name for arm in read_pair(old, new)] == ["old", "new"]
     with pytest.raises(DataError, match="both hold scores of old; name the methods apart"):
         read_pair(old, old)
