@@ -3,9 +3,6 @@
 import bz2
 import gzip
 import io
-import os
-import signal
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +15,6 @@ from PIL import Image
 from pyarrow import parquet
 
 from nlcse_tune.data import fetch as module
-from nlcse_tune.data import lines
 from nlcse_tune.data.fetch import fetch, place_of, prepare, verify
 from nlcse_tune.data.manifest import Manifest, manifest_path
 from nlcse_tune.data.prepare import Recipe
@@ -27,6 +23,7 @@ from nlcse_tune.data.wikipedia import plain, sentences
 from nlcse_tune.errors import ConfigError, DataError, RunError
 from nlcse_tune.paths import data_folder
 from nlcse_tune.study import find_study
+from tests.data.made import ROW, cifar10, senteval
 from tests.data.test_archive import archive
 from tests.data.test_wikipedia import GERMAN, dump, page
 from tests.publisher import BadDay, Publisher, publishing
@@ -206,27 +203,6 @@ def test_the_first_download_is_trusted_and_later_ones_must_equal_it(
         fetch("stsb_multi_mt")
 
 
-ROW = "g\tf\ty\t1\t{0}\ta\tb\n"
-
-
-def senteval() -> dict[str, str | bytes]:
-    """All of it as small as can be, below the folder of SentEval's own archive."""
-    files: dict[str, str | bytes] = {f"STS/STSBenchmark/sts-{part}.csv": ROW.format(1) + ROW.format(2)
-                                     for part in ("dev", "test")}  # fmt: skip
-    for task in ("STS12", "STS13", "STS14", "STS15", "STS16"):
-        files[f"STS/{task}-en-test/STS.input.mine.txt"] = "a\tb\nc\td\n"
-        files[f"STS/{task}-en-test/STS.gs.mine.txt"] = "1\n2\n"
-    files["SICK/SICK_test_annotated.txt"] = "id\tA\tB\tscore\n1\ta\tb\t1\n2\tc\td\t2\n"
-    halves = {"MR/rt-polarity": "pos neg", "CR/custrev": "pos neg", "MPQA/mpqa": "pos neg"}
-    for name, ends in {**halves, "SUBJ/subj": "objective subjective"}.items():
-        files |= {f"{name}.{end}": "good\n" for end in ends.split()}
-    files |= {f"SST/binary/sentiment-{part}": "good\t1\nbad\t0\n" for part in ("train", "dev", "test")}
-    files |= {f"TREC/{part}.label": "NUM:x How far\nHUM:y Who\n" for part in ("train_5500", "TREC_10")}
-    for part in ("train", "test"):
-        files[f"MRPC/msr_paraphrase_{part}.txt"] = "is\t1\t2\tA\tB\n0\t1\t2\ta\tb\n1\t3\t4\tc\td\n"
-    return {f"downstream/{name}": content for name, content in files.items()}
-
-
 def test_sentevals_archive_goes_where_studies_look(hub: Publisher, tmp_path: Path) -> None:
     dev = ROW.format(1) + ROW.format(2)
     on_hub(hub, "senteval", archive(senteval()))
@@ -241,33 +217,6 @@ def test_sentevals_archive_goes_where_studies_look(hub: Publisher, tmp_path: Pat
     assert any(warning.startswith("sts12: ") for warning in contents.warnings)  # other numbers than the official ones
     names = sorted(p.name for p in tmp_path.iterdir() if p.name != "cache")
     assert names == ["senteval", "senteval.manifest.json", "senteval.sha256"]  # nothing temporary is left
-
-
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        ({"STS/a": "junk"}, "not all of the sets in it can be used:\nsts12: STS/STS12-en-test/.*: not found"),
-        (senteval() | {"downstream/MR/rt-polarity.pos": ""}, "can be used:\n.*items with a single class"),
-        (
-            senteval() | {"downstream/STS/STS12-en-test/STS.gs.mine.txt": "1\nx\n"},
-            "used:\nSTS/STS12-en-test/.*mine.txt:2",
-        ),
-        (
-            {name: text for name, text in senteval().items() if "SICK" not in name} | {"downstream/SICK/x": "y"},
-            "used:\nsickr: SICK/SICK_test_annotated.txt: not found",
-        ),
-    ],
-)
-def test_what_is_no_senteval_takes_the_place_of_nothing(
-    tmp_path: Path, files: dict[str, str | bytes], message: str
-) -> None:
-    (tmp_path / "senteval.tar").write_bytes(archive(files))
-    (tmp_path / "here/STS").mkdir(parents=True)
-    (tmp_path / "here/STS/mine.txt").write_text("mine")
-    with pytest.raises(DataError, match=message):
-        prepare("senteval", tmp_path / "senteval.tar", to=tmp_path / "here")
-    assert [path.name for path in (tmp_path / "here").rglob("*")] == ["STS", "mine.txt"]
-    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "cache") == ["here", "senteval.tar"]
 
 
 @pytest.mark.parametrize(
@@ -346,55 +295,6 @@ def test_an_empty_or_foreign_folder_is_no_data_set(publisher: Publisher, monkeyp
     assert publisher.asked == ["GET"]
 
 
-def killed(command: Callable[[], object], *, before: int) -> bool:
-    """Whether a process of its own that gives the command got to the move of that number, before which it is killed."""
-    if (child := os.fork()) == 0:
-        moves, replace_ = iter(range(before)), Path.replace
-
-        def replaced(path: Path, to: Path) -> Path:
-            if next(moves, None) is None:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return replace_(path, to)
-
-        try:
-            Path.replace = replaced  # type: ignore[assignment,method-assign]
-            command()
-        finally:
-            os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
-
-
-@pytest.mark.parametrize("name", ["wiki1m", "senteval", "cifar10"])
-def test_a_kill_at_any_move_is_healed_by_the_same_command(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = {"wiki1m": WIKI, "senteval": archive(senteval()), "cifar10": cifar10()}[name]
-    (given := tmp_path / "given").mkdir()
-    (given / ("a.txt" if name == "wiki1m" else "a.tar.gz")).write_bytes(content)
-    monkeypatch.setattr(lines, "OFFICIAL", {})  # so that the small sets count as whole
-    moves = 0
-    while True:
-        monkeypatch.setenv("NLCSE_DATA", str(tmp_path / f"data-{moves}"))
-        place = place_of(named(name))
-        if name == "senteval":
-            for file in ("STS/old", "MR/old", "mine"):
-                (place / file).parent.mkdir(parents=True, exist_ok=True)
-                (place / file).write_text("old")
-        if not killed(lambda: prepare(name, given), before=moves):
-            break
-        assert prepare(name, given)[1].warnings == []
-        manifest = Manifest.read(place)
-        assert manifest is not None
-        assert manifest.name == name
-        assert verify(name).problems == []
-        if name == "senteval":
-            assert (place / "mine").exists()
-            assert not (place / "STS/old").exists()
-        assert not {f".{place.name}.making", f".{place.name}.former"} & {path.name for path in place.parent.iterdir()}
-        moves += 1
-    assert moves >= 3  # checksums, manifest, data
-
-
 def test_downloads_that_a_kill_left_are_cleared_away(hub: Publisher) -> None:
     on_hub(hub, "wiki1m", WIKI)
     fetch("wiki1m")
@@ -407,17 +307,6 @@ def test_downloads_that_a_kill_left_are_cleared_away(hub: Publisher) -> None:
     (folder / "other.part").unlink()
     fetch("wiki1m")
     assert not folder.exists()
-
-
-def cifar10() -> bytes:
-    rng = np.random.default_rng(0)
-    names = ("airplane", "automobile")
-    files: dict[str, str | bytes] = {"cifar-10-batches-bin/batches.meta.txt": "\n".join(names) + "\n\n"}
-    for part in range(1, 6):
-        records = rng.integers(0, 256, (4, 3073), dtype=np.uint8)
-        records[:, 0] = [0, 1, 1, 0]
-        files[f"cifar-10-batches-bin/data_batch_{part}.bin"] = records.tobytes()
-    return gzip.compress(archive(files))
 
 
 def test_cifar10_is_written_as_pictures(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
