@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -78,10 +79,10 @@ def collecting(dashboard: Dashboard) -> Iterator[Prometheus]:
 
 
 def _wait(process: "subprocess.Popen[bytes]", folder: Path, port: int) -> None:
-    """Until it listens; RunError with its last words where it does not."""
+    """Until it answers questions, which is later than that it listens; RunError with its last words where not."""
     until = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < until and process.poll() is None:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=5):
             return
         time.sleep(0.1)
     said = (folder / "log").read_text(errors="replace").strip().splitlines() or ["it said nothing"]

@@ -72,8 +72,8 @@ def test_shells_can_complete_commands_and_studies(cli: Cli, monkeypatch: pytest.
     monkeypatch.setenv("_NLCSE_TUNE_COMPLETE", "complete_bash")
     for typed, completed in (
         ("nlcse-tune stu", ["studies"]),
-        ("nlcse-tune train demo-", ["demo-audiocse", "demo-simcse"]),
-        ("nlcse-tune seeds demo-", ["demo-audiocse", "demo-simcse"]),
+        ("nlcse-tune train demo-", ["demo-audiocse", "demo-simcse", "demo-visualaudiocse"]),
+        ("nlcse-tune seeds demo-", ["demo-audiocse", "demo-simcse", "demo-visualaudiocse"]),
         ("nlcse-tune report demo demo-a", ["demo-audiocse"]),
     ):
         monkeypatch.setenv("COMP_WORDS", typed)
