@@ -188,14 +188,16 @@ def draw_geometry(points: Mapping[str, tuple[float, float, float | None]], path:
     def draw() -> "Figure":
         labels = {"xlabel": "uniformity (lower is better)", "ylabel": "alignment (lower is better)"}
         figure, axes = new_axes(5.5, 4.5, title=title, **labels)
-        uniformity, alignment, averages = zip(*points.values(), strict=True)
-        coloured = None not in averages
-        colours = {"c": averages, "cmap": "viridis"} if coloured else {"color": COLOURS[0]}
-        scattered = axes.scatter(uniformity, alignment, s=45, **colours)
-        for name, (x, y, _) in points.items():
-            axes.annotate(Path(name).name or name, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
+        averages = [average for *_, average in points.values() if average is not None]
+        coloured = len(averages) == len(points)
+        for i, (name, (x, y, average)) in enumerate(points.items()):
+            style = look(i) | {"s": 160 - 120 * i / len(points)}  # of some at one place each is seen
+            if coloured:
+                style |= {"color": None, "c": [average], "vmin": min(averages), "vmax": max(averages)}
+            scattered = axes.scatter(x, y, label=Path(name).name or name, edgecolor="black", linewidths=0.5, **style)
         if coloured:
             figure.colorbar(scattered, label="STS average, Spearman x 100")
+        figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
         axes.margins(0.15)
         return figure
 
