@@ -178,7 +178,8 @@ def _download_all(dataset: DataSet, folder: Path, target: Path, say: Say, told: 
     manifest = Manifest.read(target)
     known = manifest.downloads if manifest else {}
     remotes = [replace(one, sha256=one.sha256 or known.get(one.url)) for one in remote_files(dataset)]
-    missing = [one for one in remotes if not _is_here(one, folder / one.name)]
+    digests = {one.url: digest for one in remotes if (digest := _kept(one, folder / one.name)) is not None}
+    missing = [one for one in remotes if one.url not in digests]
     check_room(folder, size := sum(one.size or 0 for one in missing))
     if missing and all(one.size for one in missing):
         say(f"  to come: {size / MB:,.1f} MB in {plural(len(missing), 'file')}")
@@ -186,20 +187,17 @@ def _download_all(dataset: DataSet, folder: Path, target: Path, say: Say, told: 
     if unknown:
         say(f"  checksum: none is known of {plural(unknown, 'file')}: this download is trusted, and remembered")
     for one in missing:
-        download(one, folder / one.name, told)
-    return {one.url: _sha256(folder / one.name) for one in remotes}
+        digests[one.url] = download(one, folder / one.name, told)
+    return {one.url: digests[one.url] for one in remotes}
 
 
-def _is_here(remote: Remote, path: Path) -> bool:
-    """Whether an earlier call brought the file, whole."""
+def _kept(remote: Remote, path: Path) -> str | None:
+    """The sha256 of a file that an earlier call brought, whole; None where it did not."""
     if not path.is_file() or remote.size not in (None, path.stat().st_size):
-        return False
-    return remote.sha256 in (None, _sha256(path))
-
-
-def _sha256(path: Path) -> str:
+        return None
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return digest if remote.sha256 in (None, digest) else None
 
 
 def _make(
